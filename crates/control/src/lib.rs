@@ -1,0 +1,1 @@
+//! The management plane: acts, their HTTP face and the OpenAPI document.

@@ -1,0 +1,1 @@
+//! Audit entries and the hash chain over them (promise P5).

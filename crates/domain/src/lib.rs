@@ -1,0 +1,17 @@
+//! Nouns and decisions of Gatehouse.
+//!
+//! Everything here is a plain value or a pure function: no I/O, no clock, no async runtime, no HTTP, no SQL.
+//! Time and randomness come in as arguments, so every decision can be tested with a table.
+
+pub mod id;
+pub mod time;
+pub mod money;
+pub mod usage;
+pub mod price;
+pub mod key;
+pub mod model;
+pub mod policy;
+pub mod exchange;
+pub mod role;
+pub mod audit;
+pub mod directory;

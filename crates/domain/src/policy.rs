@@ -1,0 +1,189 @@
+//! The policy snapshot: what the data path needs to decide, immutable and swapped whole.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::directory::{KeyState, UserState};
+use crate::exchange::Principal;
+use crate::id::{KeyId, OrgId, ProjectId, TeamId, UserId};
+use crate::key::{KeyHash, Pepper, PublicId, VirtualKey};
+use crate::model::ModelScope;
+use crate::time::UnixMillis;
+
+/// A key as the data path knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyGrant {
+    /// Its identifier.
+    pub id: KeyId,
+    /// The public part of its text.
+    pub public: PublicId,
+    /// Its keyed hash.
+    pub hash: KeyHash,
+    /// The tenant.
+    pub org: OrgId,
+    /// Its holder.
+    pub user: UserId,
+    /// Its holder's state.
+    pub user_state: UserState,
+    /// The team it charges.
+    pub team: Option<TeamId>,
+    /// The project it charges.
+    pub project: Option<ProjectId>,
+    /// The models it may use.
+    pub models: ModelScope,
+    /// What became of it.
+    pub state: KeyState,
+    /// When it stops working.
+    pub expires_at: Option<UnixMillis>,
+}
+
+/// Why a credential is not accepted. The client is told only that it is not; the log says which.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Denied {
+    /// No key has this public part, or the secret is wrong.
+    #[error("the key is not known")]
+    Unknown,
+    /// Its time is over.
+    #[error("the key has expired")]
+    Expired,
+    /// An administrator switched it off.
+    #[error("the key is disabled")]
+    Disabled,
+    /// An administrator took it back.
+    #[error("the key is revoked")]
+    Revoked,
+    /// Its holder is disabled.
+    #[error("the key's holder is disabled")]
+    HolderDisabled,
+}
+
+impl KeyGrant {
+    /// Whether the key works at this time.
+    pub fn usable(&self, now: UnixMillis) -> Result<(), Denied> {
+        match self.state {
+            KeyState::Revoked => return Err(Denied::Revoked),
+            KeyState::Disabled => return Err(Denied::Disabled),
+            KeyState::Active => {}
+        }
+        match self.user_state {
+            UserState::Disabled => return Err(Denied::HolderDisabled),
+            UserState::Active => {}
+        }
+        if self.expires_at.is_some_and(|at| at <= now) { Err(Denied::Expired) } else { Ok(()) }
+    }
+
+    /// Whom an exchange with this key belongs to.
+    pub fn principal(&self) -> Principal {
+        Principal { org: self.org, user: self.user, key: self.id, team: self.team, project: self.project }
+    }
+}
+
+/// Everything the data path decides by, at one version. Looking up a key costs the same with ten keys and with 100,000.
+#[derive(Debug, Clone, Default)]
+pub struct Snapshot {
+    version: u64,
+    keys: HashMap<PublicId, Arc<KeyGrant>>,
+}
+
+impl Snapshot {
+    /// Builds a snapshot from all keys.
+    pub fn new(version: u64, keys: impl IntoIterator<Item = KeyGrant>) -> Self {
+        Self { version, keys: keys.into_iter().map(|key| (key.public, Arc::new(key))).collect() }
+    }
+
+    /// Counts up with every change of what it was built from.
+    pub const fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// How many keys it holds.
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Whether it holds no key.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// Recognizes a presented key. An unknown public part is compared as well, so that the time taken does not tell.
+    pub fn identify(&self, key: &VirtualKey, pepper: &Pepper, now: UnixMillis) -> Result<Arc<KeyGrant>, Denied> {
+        let Some(grant) = self.keys.get(&key.public()) else {
+            let nobody = KeyHash::from_bytes([0; 32]);
+            return Err(if key.matches(pepper, &nobody) { Denied::Revoked } else { Denied::Unknown });
+        };
+        if !key.matches(pepper, &grant.hash) {
+            return Err(Denied::Unknown);
+        }
+        grant.usable(now)?;
+        Ok(Arc::clone(grant))
+    }
+
+    /// Whether a key that was accepted earlier is still good (promise P6).
+    pub fn still_good(&self, public: PublicId, id: KeyId, now: UnixMillis) -> Result<(), Denied> {
+        match self.keys.get(&public) {
+            Some(grant) if grant.id == id => grant.usable(now),
+            _ => Err(Denied::Revoked),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::{KeyKind, RANDOM_LEN};
+
+    const NOW: UnixMillis = UnixMillis(1_000_000);
+
+    fn world(change: impl FnOnce(&mut KeyGrant)) -> (Snapshot, VirtualKey, Pepper) {
+        let pepper = Pepper::new([7; 32]);
+        let key = VirtualKey::generate(KeyKind::Virtual, &[9; RANDOM_LEN]);
+        let mut grant = KeyGrant {
+            id: KeyId::new(NOW, 1),
+            public: key.public(),
+            hash: key.hash(&pepper),
+            org: OrgId::new(NOW, 1),
+            user: UserId::new(NOW, 1),
+            user_state: UserState::Active,
+            team: None,
+            project: None,
+            models: ModelScope::all(),
+            state: KeyState::Active,
+            expires_at: None,
+        };
+        change(&mut grant);
+        (Snapshot::new(1, [grant]), key, pepper)
+    }
+
+    #[test]
+    fn a_good_key_is_recognized() {
+        let (snapshot, key, pepper) = world(|_| {});
+        let grant = snapshot.identify(&key, &pepper, NOW).unwrap();
+        assert_eq!(snapshot.still_good(grant.public, grant.id, NOW), Ok(()));
+    }
+
+    #[test]
+    fn each_reason_to_deny_is_told_apart() {
+        type Change = fn(&mut KeyGrant);
+        let cases: [(Change, Denied); 5] = [
+            (|k| k.state = KeyState::Revoked, Denied::Revoked),
+            (|k| k.state = KeyState::Disabled, Denied::Disabled),
+            (|k| k.user_state = UserState::Disabled, Denied::HolderDisabled),
+            (|k| k.expires_at = Some(NOW), Denied::Expired),
+            (|k| k.hash = KeyHash::from_bytes([1; 32]), Denied::Unknown),
+        ];
+        for (change, why) in cases {
+            let (snapshot, key, pepper) = world(change);
+            assert_eq!(snapshot.identify(&key, &pepper, NOW).unwrap_err(), why);
+        }
+    }
+
+    #[test]
+    fn an_unknown_key_is_unknown() {
+        let (_, key, pepper) = world(|_| {});
+        assert_eq!(Snapshot::default().identify(&key, &pepper, NOW).unwrap_err(), Denied::Unknown);
+    }
+}

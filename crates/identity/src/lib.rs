@@ -1,0 +1,1 @@
+//! Master key, key derivation, sealed secrets: protocols and cryptography, no SQL.

@@ -1,0 +1,1 @@
+//! Messages API to and from model providers: bytes to bytes, opens no socket.

@@ -1,0 +1,1 @@
+//! The only SQL: SQLite and PostgreSQL, migrations, the journal and the ledger.

@@ -1,0 +1,1 @@
+//! Fakes and builders for tests; never part of the product.
