@@ -115,6 +115,10 @@ id!(
     /// An administrator's token for the management API.
     AdminTokenId, "tok_", "an admin token"
 );
+id!(
+    /// A node: one running gatehouse with its own data directory.
+    NodeId, "nod_", "a node"
+);
 
 #[cfg(test)]
 mod tests {

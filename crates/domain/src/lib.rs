@@ -10,6 +10,7 @@ pub mod usage;
 pub mod price;
 pub mod key;
 pub mod model;
+pub mod name;
 pub mod policy;
 pub mod exchange;
 pub mod role;

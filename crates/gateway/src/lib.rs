@@ -1,3 +1,24 @@
-//! The LLM data path: accept, identify, authorize, inspect, route, translate, forward, meter, record.
+//! The LLM data path: accept, identify, authorize, route, translate, forward, meter, record.
+//!
+//! [`start`] runs it on worker threads of its own. Each worker is one current-thread runtime with its own upstream
+//! connections, so nothing on the way of a request is locked or handed between threads, but for the ledger's entry.
+//! It never sees the database: it reads an immutable [`Snapshot`](gatehouse_domain::policy::Snapshot) of keys, swapped
+//! whole, and writes to a [`ledger::Ledger`].
 
 pub mod ledger;
+pub mod settings;
+mod serve;
+mod connection;
+mod worker;
+mod handle;
+mod open;
+mod inspect;
+mod models;
+mod upstream;
+mod flow;
+mod relay;
+mod reply;
+mod refusal;
+mod observe;
+
+pub use serve::{Gateway, Parts, start};

@@ -1,2 +1,3 @@
 //! The gatehouse binary.
+mod config;
 fn main() {}

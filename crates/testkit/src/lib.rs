@@ -1,1 +1,13 @@
-//! Fakes and builders for tests; never part of the product.
+//! Fakes and builders for tests: a provider that does what a script says, down to the byte; a client that says what it
+//! is told and reports what it saw; the real binary in a directory of its own. All on loopback, all blocking.
+//!
+//! It fails by panicking, with what it saw: it runs in tests only.
+#![expect(clippy::panic, reason = "a failed test panics")]
+#![expect(clippy::unwrap_used, reason = "a failed test panics")]
+
+pub mod wait;
+pub mod http;
+pub mod provider;
+pub mod sse;
+pub mod gatehouse;
+pub mod postgres;

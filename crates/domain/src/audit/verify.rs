@@ -1,0 +1,268 @@
+//! Checking an export, line by line, in constant memory.
+
+mod lines;
+mod report;
+
+use std::io::{self, BufRead};
+
+use serde::Deserialize;
+
+use super::export::{CLOSE, ENTRY, FORMAT, HASH, PREV, TAIL};
+use super::{Checkpoint, Export, Hash, PublicKey, Signature};
+use crate::id::OrgId;
+use lines::{Line, Lines};
+
+pub use lines::MAX_LINE;
+pub use report::{Fault, Report, Wrong};
+
+/// Most distinct signing keys that a report lists.
+const MAX_KEYS: usize = 16;
+
+/// Checks an export and reports the first thing wrong with it.
+///
+/// With `trusted` keys every checkpoint must be signed by one of them. Without, checkpoints are checked against the
+/// keys they name themselves: that finds accidents and clumsy forgery, but not somebody who rewrote everything and
+/// signed it with a key of their own, so the report then says whose keys they were.
+///
+/// # Errors
+/// The input cannot be read. Whatever can be read gives a report.
+pub fn verify(input: impl BufRead, trusted: &[PublicKey]) -> io::Result<Report> {
+    let mut lines = Lines::new(input);
+    let mut report = Report { trusted: !trusted.is_empty(), ..Report::default() };
+    let header = match lines.next()? {
+        Line::Text(text) => read_header(text),
+        Line::Garbage(why) => Err(why.to_owned()),
+        Line::End => Err("it is empty".to_owned()),
+    };
+    let header = match header {
+        Ok(header) => header,
+        Err(why) => {
+            report.fault = Some(Fault { line: 1, seq: None, wrong: Wrong::NotAnExport(why) });
+            return Ok(report);
+        }
+    };
+    report.org = Some(header.org);
+    let mut walk = Walk::new(header, trusted, report);
+    let mut found = walk.check_header();
+    while found.is_ok() {
+        found = match lines.next()? {
+            Line::Text(text) => walk.line(text),
+            Line::Garbage(why) => Err(walk.here(Wrong::Unreadable(why.to_owned()))),
+            Line::End => break,
+        };
+    }
+    let (seq, wrong) = match found.and_then(|()| walk.end()) {
+        Ok(()) => return Ok(walk.report),
+        Err(fault) => fault,
+    };
+    let line = lines.number();
+    let wrong = walk.look_ahead(&mut lines, wrong)?;
+    walk.report.fault = Some(Fault { line, seq, wrong });
+    Ok(walk.report)
+}
+
+fn read_header(text: &str) -> Result<Export, String> {
+    let header: Export = serde_json::from_str(text).map_err(|e| e.to_string())?;
+    if header.format() != FORMAT {
+        return Err(format!("it has format {}, and this program reads format {FORMAT}", header.format()));
+    }
+    if header.line() != text {
+        return Err("its first line was rewritten".to_owned());
+    }
+    Ok(header)
+}
+
+/// What is wrong, and with which entry.
+type Found = (Option<u64>, Wrong);
+
+/// What has been seen so far.
+struct Walk<'a> {
+    header: Export,
+    trusted: &'a [PublicKey],
+    /// The hash of the last entry seen.
+    hash: Hash,
+    /// The place the next entry should have.
+    next: u64,
+    /// The checkpoint that was the last line, if the last line was one.
+    closing: Option<Checkpoint>,
+    /// The last entry a checkpoint covered.
+    covered: Option<u64>,
+    report: Report,
+}
+
+#[derive(Deserialize)]
+struct Place {
+    org: OrgId,
+    seq: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Signed {
+    checkpoint: Checkpoint,
+    signature: Signature,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Altered {
+    altered: u64,
+}
+
+impl<'a> Walk<'a> {
+    fn new(header: Export, trusted: &'a [PublicKey], report: Report) -> Self {
+        let covered = (header.first == 1).then_some(0);
+        Self { hash: header.prev, next: header.first, closing: None, covered, trusted, report, header }
+    }
+
+    /// A fault of the entry that should stand here.
+    const fn here(&self, wrong: Wrong) -> Found {
+        (Some(self.next), wrong)
+    }
+
+    const fn check_header(&self) -> Result<(), Found> {
+        if self.header.first == 0 || self.header.last == u64::MAX || self.header.last + 1 < self.header.first {
+            return Err((None, Wrong::Header("its range of entries makes no sense")));
+        }
+        Ok(())
+    }
+
+    fn line(&mut self, text: &str) -> Result<(), Found> {
+        if let Some(rest) = text.strip_prefix(ENTRY) {
+            return self.entry(rest);
+        }
+        if text.starts_with(r#"{"checkpoint":"#) {
+            return self.checkpoint(text);
+        }
+        match serde_json::from_str::<Altered>(text) {
+            Ok(Altered { altered }) => Err((Some(altered), Wrong::Altered)),
+            Err(e) => Err(self.here(Wrong::Unreadable(format!("neither an entry nor a checkpoint: {e}")))),
+        }
+    }
+
+    fn entry(&mut self, rest: &str) -> Result<(), Found> {
+        let Some((entry, hash, prev)) = split_entry(rest) else {
+            return Err(self.here(Wrong::Unreadable("an entry's line of another form".to_owned())));
+        };
+        let place: Place = match serde_json::from_str(entry) {
+            Ok(place) => place,
+            Err(e) => return Err(self.here(Wrong::Unreadable(e.to_string()))),
+        };
+        if place.seq > self.next {
+            return Err(self.here(Wrong::Missing { until: place.seq - 1 }));
+        }
+        if place.seq < self.next {
+            return Err((Some(place.seq), Wrong::Inserted));
+        }
+        if Hash::link(&self.hash, entry) != hash || prev != self.hash {
+            // An entry that agrees with a hash before it that is not there: the one before it was exchanged.
+            let sound = Hash::link(&prev, entry) == hash;
+            let before = self.next.checked_sub(1).filter(|before| *before >= self.header.first);
+            return Err(match before {
+                Some(before) if sound && prev != self.hash => (Some(before), Wrong::Altered),
+                None if sound && prev != self.hash => (None, Wrong::Header("it names another hash before the first entry")),
+                _ => self.here(Wrong::Altered),
+            });
+        }
+        if place.org != self.header.org {
+            return Err(self.here(Wrong::Foreign(place.org)));
+        }
+        self.hash = hash;
+        self.next += 1;
+        self.closing = None;
+        self.report.entries += 1;
+        self.report.first.get_or_insert(place.seq);
+        self.report.last = Some(place.seq);
+        Ok(())
+    }
+
+    fn checkpoint(&mut self, text: &str) -> Result<(), Found> {
+        let signed: Signed = match serde_json::from_str(text) {
+            Ok(signed) => signed,
+            Err(e) => return Err(self.here(Wrong::Unreadable(e.to_string()))),
+        };
+        let (point, seq) = (signed.checkpoint, self.next - 1);
+        if point.line(&signed.signature) != text {
+            return Err((Some(point.seq), Wrong::BadSignature("its text was rewritten")));
+        }
+        if point.check(&signed.signature).is_err() {
+            return Err((Some(point.seq), Wrong::BadSignature("its signature does not match")));
+        }
+        if !self.trusted.is_empty() && !self.trusted.contains(&point.key) {
+            return Err((Some(point.seq), Wrong::UntrustedKey(point.key)));
+        }
+        if point.org != self.header.org {
+            return Err((Some(point.seq), Wrong::Foreign(point.org)));
+        }
+        if point.seq > seq {
+            return Err(self.here(Wrong::Missing { until: point.seq }));
+        }
+        if point.seq < seq {
+            return Err((Some(point.seq), Wrong::Misplaced));
+        }
+        if point.hash != self.hash {
+            let after = self.covered.unwrap_or(self.header.first - 1);
+            return Err((Some(after + 1), Wrong::Rewritten { until: point.seq }));
+        }
+        if let Some(covered) = self.covered
+            && point.count != point.seq.saturating_sub(covered)
+        {
+            return Err((Some(point.seq), Wrong::MissingCheckpoint));
+        }
+        self.covered = Some(point.seq);
+        self.report.checkpoints += 1;
+        if !self.report.keys.contains(&point.key) && self.report.keys.len() < MAX_KEYS {
+            self.report.keys.push(point.key);
+        }
+        self.closing = Some(point);
+        Ok(())
+    }
+
+    fn end(&self) -> Result<(), Found> {
+        let seen = self.next - 1;
+        if seen < self.header.last {
+            return Err(self.here(Wrong::CutOff { until: self.header.last }));
+        }
+        if seen > self.header.last {
+            return Err((Some(self.header.last + 1), Wrong::Inserted));
+        }
+        match &self.closing {
+            None => Err((Some(seen), Wrong::NoClosingCheckpoint)),
+            Some(point) if point.key != self.header.key => {
+                Err((None, Wrong::Header("it names another key than the closing checkpoint")))
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// A missing entry that turns up further down was moved, not removed.
+    fn look_ahead(&self, lines: &mut Lines<impl BufRead>, wrong: Wrong) -> io::Result<Wrong> {
+        if !matches!(wrong, Wrong::Missing { .. }) {
+            return Ok(wrong);
+        }
+        loop {
+            match lines.next()? {
+                Line::End => return Ok(wrong),
+                Line::Garbage(_) => {}
+                Line::Text(text) => {
+                    let entry = text.strip_prefix(ENTRY).and_then(split_entry);
+                    let place = entry.and_then(|(entry, _, _)| serde_json::from_str::<Place>(entry).ok());
+                    if place.is_some_and(|place| place.seq == self.next) {
+                        return Ok(Wrong::Reordered { line: lines.number() });
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Splits an entry's line, whose beginning was taken off, into the entry, its hash and the hash before it.
+fn split_entry(rest: &str) -> Option<(&str, Hash, Hash)> {
+    let (entry, tail) = rest.split_at_checked(rest.len().checked_sub(TAIL)?)?;
+    let (hash, tail) = tail.strip_prefix(HASH)?.split_at_checked(64)?;
+    let (prev, tail) = tail.strip_prefix(PREV)?.split_at_checked(64)?;
+    (tail == CLOSE).then_some((entry, hash.parse().ok()?, prev.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests;

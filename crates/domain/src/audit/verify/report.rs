@@ -1,0 +1,136 @@
+//! What a check found, in words.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::super::PublicKey;
+use crate::id::OrgId;
+
+/// What a check of an export found.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Report {
+    /// The organization the export is of.
+    pub org: Option<OrgId>,
+    /// The first entry that was found good.
+    pub first: Option<u64>,
+    /// The last entry that was found good.
+    pub last: Option<u64>,
+    /// How many entries were found good.
+    pub entries: u64,
+    /// How many checkpoints were found good.
+    pub checkpoints: u64,
+    /// The keys that signed them (at most 16 are listed).
+    pub keys: Vec<PublicKey>,
+    /// Whether the keys were compared with keys the caller trusts.
+    pub trusted: bool,
+    /// The first thing wrong; `None` when all is well.
+    pub fault: Option<Fault>,
+}
+
+impl Report {
+    /// Whether nothing is wrong.
+    pub const fn is_sound(&self) -> bool {
+        self.fault.is_none()
+    }
+}
+
+/// The first thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Fault {
+    /// The line at which it was noticed, from 1.
+    pub line: u64,
+    /// The entry (or, for checkpoints, the entry they cover) it is about.
+    pub seq: Option<u64>,
+    /// What it is.
+    #[serde(flatten)]
+    pub wrong: Wrong,
+}
+
+/// What can be wrong with an export.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", content = "about", rename_all = "snake_case")]
+pub enum Wrong {
+    /// The file is no export, or its first line was changed.
+    NotAnExport(String),
+    /// The first line contradicts the rest.
+    Header(&'static str),
+    /// A line that cannot be read where this entry should stand.
+    Unreadable(String),
+    /// The entry is not what it was.
+    Altered,
+    /// This entry and those up to `until` are not there.
+    Missing {
+        /// The last missing one.
+        until: u64,
+    },
+    /// The entry stands further down than its place.
+    Reordered {
+        /// Where it stands.
+        line: u64,
+    },
+    /// The entry stands where it does not belong: a second time, or beyond the announced end.
+    Inserted,
+    /// The entry belongs to another organization's chain.
+    Foreign(OrgId),
+    /// The file ends before this entry; the header announces entries up to `until`.
+    CutOff {
+        /// The last one announced.
+        until: u64,
+    },
+    /// The file does not end with a checkpoint of its last entry.
+    NoClosingCheckpoint,
+    /// A checkpoint's signature is not good.
+    BadSignature(&'static str),
+    /// A checkpoint is signed with a key that is not trusted.
+    UntrustedKey(PublicKey),
+    /// A checkpoint does not stand after the entry it covers.
+    Misplaced,
+    /// Checkpoints before this one were taken out: it covers fewer entries than there are since the last.
+    MissingCheckpoint,
+    /// The chain hangs together but is not what was signed: something from this entry up to `until` was changed and the
+    /// hashes were made anew.
+    Rewritten {
+        /// The entry of the checkpoint that tells.
+        until: u64,
+    },
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}: ", self.line)?;
+        let seq = self.seq.unwrap_or(0);
+        match &self.wrong {
+            Wrong::NotAnExport(why) => write!(f, "the file is not an audit export: {why}"),
+            Wrong::Header(why) => write!(f, "the first line does not agree with the rest: {why}"),
+            Wrong::Unreadable(why) => write!(f, "entry {seq} should stand here and cannot be read: {why}"),
+            Wrong::Altered => write!(f, "entry {seq} was altered: its hash does not match"),
+            Wrong::Missing { until } if *until == seq => write!(f, "entry {seq} is missing"),
+            Wrong::Missing { until } => write!(f, "entries {seq} to {until} are missing"),
+            Wrong::Reordered { line } => write!(f, "entry {seq} is not in its place; it stands in line {line}"),
+            Wrong::Inserted => write!(f, "entry {seq} was inserted where it does not belong"),
+            Wrong::Foreign(org) => write!(f, "entry {seq} belongs to another organization, `{org}`"),
+            Wrong::CutOff { until } => {
+                write!(f, "the file ends before entry {seq}; it was written with entries up to {until}")
+            }
+            Wrong::NoClosingCheckpoint => {
+                write!(f, "the file does not end with a signed checkpoint of entry {seq}")
+            }
+            Wrong::BadSignature(why) => write!(f, "the checkpoint of entry {seq} is not good: {why}"),
+            Wrong::UntrustedKey(key) => write!(
+                f,
+                "the checkpoint of entry {seq} is signed with key {} (`{key}`), which is not the given one",
+                key.id()
+            ),
+            Wrong::Misplaced => write!(f, "the checkpoint of entry {seq} does not stand after that entry"),
+            Wrong::MissingCheckpoint => {
+                write!(f, "a checkpoint before the one of entry {seq} was taken out")
+            }
+            Wrong::Rewritten { until } => write!(
+                f,
+                "the signed checkpoint of entry {until} does not match: something from entry {seq} to {until} was \
+                 altered and the hashes were made anew"
+            ),
+        }
+    }
+}

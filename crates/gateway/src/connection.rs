@@ -1,0 +1,234 @@
+//! One client connection: its bytes, and how long it may take for what.
+//!
+//! hyper has a timer for request heads only, and one that also ends idle connections. Here a connection notes which
+//! phase it is in and since when, and the worker's sweep (once a second) cuts those that overstay. That costs two
+//! stores per phase instead of a timer per read.
+
+use std::cell::{Cell, RefCell};
+use std::io::{self, IoSlice};
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::task::AbortHandle;
+
+use crate::settings::Limits;
+
+/// What a connection is waiting for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// The first byte of a request.
+    Idle,
+    /// The rest of a request's head.
+    Head,
+    /// The request is being served.
+    Serving,
+}
+
+/// Why a connection was cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Overstay {
+    /// It rested too long between requests: no fault.
+    Idle,
+    /// A request's head took too long.
+    Head,
+    /// The client did not read its reply.
+    Stalled,
+}
+
+/// What is known of a connection, shared by its bytes, its requests and the sweep.
+pub(crate) struct Connection {
+    /// The client's address.
+    pub(crate) peer: IpAddr,
+    phase: Cell<Phase>,
+    /// Second (of the worker's clock) in which the phase began.
+    since: Cell<u32>,
+    /// Second in which a write first found no room; 0 when there is none waiting.
+    stalled: Cell<u32>,
+    /// Set once the current request reached our service: until then, whatever hyper writes is a bare error of its own.
+    answered: Cell<bool>,
+    /// hyper found the head malformed and said so.
+    pub(crate) malformed: Cell<bool>,
+    /// Why the sweep cut it.
+    pub(crate) overstayed: Cell<Option<Overstay>>,
+    waker: RefCell<Option<Waker>>,
+    pub(crate) abort: RefCell<Option<AbortHandle>>,
+}
+
+impl Connection {
+    pub(crate) fn new(peer: IpAddr, tick: u32) -> Rc<Self> {
+        Rc::new(Self {
+            peer,
+            phase: Cell::new(Phase::Idle),
+            since: Cell::new(tick),
+            stalled: Cell::new(0),
+            answered: Cell::new(false),
+            malformed: Cell::new(false),
+            overstayed: Cell::new(None),
+            waker: RefCell::new(None),
+            abort: RefCell::new(None),
+        })
+    }
+
+    pub(crate) fn enter(&self, phase: Phase, tick: u32) {
+        self.phase.set(phase);
+        self.since.set(tick);
+        if phase == Phase::Serving {
+            self.answered.set(true);
+        }
+    }
+
+    /// Whether the connection has overstayed at this second.
+    pub(crate) fn overstay(&self, tick: u32, limits: &Limits) -> Option<Overstay> {
+        let over =
+            |since: u32, limit: std::time::Duration| u64::from(tick.saturating_sub(since)) > limit.as_secs();
+        if self.stalled.get() != 0 && over(self.stalled.get(), limits.write_stall) {
+            return Some(Overstay::Stalled);
+        }
+        match self.phase.get() {
+            Phase::Idle if over(self.since.get(), limits.idle) => Some(Overstay::Idle),
+            Phase::Head if over(self.since.get(), limits.head) => Some(Overstay::Head),
+            Phase::Idle | Phase::Head | Phase::Serving => None,
+        }
+    }
+
+    /// Lets the connection's task run again, to see that the worker is draining.
+    pub(crate) fn wake(&self) {
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
+        }
+    }
+
+    pub(crate) fn watch(&self, cx: &Context<'_>) {
+        let mut waker = self.waker.borrow_mut();
+        if !waker.as_ref().is_some_and(|w| w.will_wake(cx.waker())) {
+            *waker = Some(cx.waker().clone());
+        }
+    }
+
+    /// Ends the connection's task; what it was serving is dropped, and so recorded.
+    pub(crate) fn cut(&self, why: Option<Overstay>) {
+        self.overstayed.set(why);
+        if let Some(abort) = &*self.abort.borrow() {
+            abort.abort();
+        }
+    }
+}
+
+/// Where the worker's clock is read.
+pub(crate) trait Tick {
+    /// Seconds since the worker started, at least 1.
+    fn tick(&self) -> u32;
+    /// The answer to a head that hyper refused before our service saw it, and a record of it.
+    fn refuse_head(&self, connection: &Connection, status: &[u8]) -> Bytes;
+}
+
+/// A client's socket that keeps [`Connection`] up to date.
+pub(crate) struct Watched<W> {
+    io: TcpStream,
+    connection: Rc<Connection>,
+    worker: Rc<W>,
+    /// Our own answer in place of hyper's bare one.
+    instead: Option<Bytes>,
+}
+
+impl<W: Tick> Watched<W> {
+    pub(crate) fn new(io: TcpStream, connection: Rc<Connection>, worker: Rc<W>) -> Self {
+        Self { io, connection, worker, instead: None }
+    }
+
+    /// Notes whether a write went through.
+    fn wrote<T>(&self, result: Poll<T>) -> Poll<T> {
+        if result.is_ready() {
+            self.connection.stalled.set(0);
+        } else if self.connection.stalled.get() == 0 {
+            self.connection.stalled.set(self.worker.tick());
+        }
+        result
+    }
+
+    /// Whether these bytes are hyper's own answer to a head that it could not parse.
+    fn is_bare_error(&self, head: &[u8]) -> bool {
+        !self.connection.answered.get() && head.starts_with(b"HTTP/1.1 4")
+    }
+
+    fn replace(&mut self, head: &[u8]) {
+        self.connection.malformed.set(true);
+        self.instead = Some(self.worker.refuse_head(&self.connection, head.get(9..12).unwrap_or(b"400")));
+    }
+
+    /// Sends what stands in place of hyper's answer.
+    fn poll_instead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Some(bytes) = &mut self.instead {
+            if bytes.is_empty() {
+                self.instead = None;
+                break;
+            }
+            let n = ready!(Pin::new(&mut self.io).poll_write(cx, bytes))?;
+            if n == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            let _ = bytes.split_to(n);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<W: Tick> AsyncRead for Watched<W> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let result = Pin::new(&mut self.io).poll_read(cx, buf);
+        if self.connection.phase.get() == Phase::Idle && buf.filled().len() > before {
+            self.connection.enter(Phase::Head, self.worker.tick());
+            self.connection.answered.set(false);
+        }
+        result
+    }
+}
+
+impl<W: Tick> AsyncWrite for Watched<W> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        if self.is_bare_error(buf) {
+            self.replace(buf);
+            return Poll::Ready(Ok(buf.len()));
+        }
+        let result = Pin::new(&mut self.io).poll_write(cx, buf);
+        self.wrote(result)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if let Some(head) = bufs.first().filter(|head| self.is_bare_error(head)) {
+            let head = head.to_vec();
+            self.replace(&head);
+            return Poll::Ready(Ok(bufs.iter().map(|b| b.len()).sum()));
+        }
+        let result = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
+        self.wrote(result)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_instead(cx))?;
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_instead(cx))?;
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}

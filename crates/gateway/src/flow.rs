@@ -1,0 +1,392 @@
+//! A request on its way through the upstream and back: what is polled, gathered and metered.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use gatehouse_domain::exchange::{Ended, Kind};
+use gatehouse_providers::anthropic::{BodyMeter, Outcome, StreamMeter};
+use http::{Request, Response};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
+
+use crate::connection::Tick as _;
+use crate::ledger::Ticket;
+use crate::open::Open;
+use crate::settings::{Abandoned, Provider};
+use crate::upstream::{Upload, Upstream};
+use crate::worker::{Active, Cut, Worker};
+
+/// Most bytes that are handed on as one piece.
+const PIECE: usize = 64 * 1024;
+/// Most bytes of an unfinished event that are kept back; more than that is handed on as it comes.
+const MAX_PARTIAL: usize = 1024 * 1024;
+
+type Head = Pin<Box<dyn Future<Output = Result<Response<Incoming>, TrySendError<Request<Upload>>>>>>;
+
+/// A request on its way.
+pub(crate) struct Flow {
+    pub(crate) worker: Rc<Worker>,
+    pub(crate) open: Open,
+    active: Rc<Active>,
+    upstream: Box<Upstream>,
+    head: Option<Head>,
+    body: Option<Incoming>,
+    meter: Meter,
+    first_byte: Duration,
+    idle: Duration,
+    /// Bytes of an event whose end has not arrived.
+    partial: BytesMut,
+    /// An event larger than [`MAX_PARTIAL`] is being handed on in parts: nothing may be put between them.
+    in_parts: bool,
+}
+
+/// What looks at a reply's bytes.
+enum Meter {
+    /// Nothing to count: `count_tokens`.
+    None,
+    /// A stream of events.
+    Stream(Box<StreamMeter>),
+    /// One JSON document: a message, or an error.
+    Body(Box<BodyMeter>),
+}
+
+/// Why there is no head of a reply.
+pub(crate) enum NoHead {
+    /// The connection was already dead when we took it; the request comes back unsent.
+    Unsent(Request<Upload>),
+    /// It broke after the request was, or may have been, sent.
+    Broken(hyper::Error),
+    /// It took too long.
+    Timeout,
+    /// We are to stop.
+    Cut(Cut),
+}
+
+/// One step of a reply.
+pub(crate) enum Step {
+    /// Bytes to hand on; more may follow.
+    Bytes(Bytes),
+    /// The last bytes: the reply is complete.
+    Last(Bytes),
+    /// The upstream broke off after these bytes.
+    Broken(Bytes, &'static str),
+}
+
+impl Flow {
+    /// Sends a request on a connection.
+    pub(crate) fn send(
+        worker: &Rc<Worker>,
+        open: Open,
+        active: Rc<Active>,
+        provider: &Provider,
+        mut upstream: Box<Upstream>,
+        request: Request<Upload>,
+    ) -> Self {
+        let head = Box::pin(upstream.sender.try_send_request(request));
+        active.touch(worker.tick());
+        Self {
+            worker: Rc::clone(worker),
+            open,
+            active,
+            upstream,
+            head: Some(head),
+            body: None,
+            meter: Meter::None,
+            first_byte: provider.first_byte,
+            idle: provider.stream_idle,
+            partial: BytesMut::new(),
+            in_parts: false,
+        }
+    }
+
+    /// Waits for the reply's head. Must not be called again once it has answered.
+    pub(crate) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Response<()>, NoHead>> {
+        if let Some(cut) = self.active.poll_cut(cx) {
+            return Poll::Ready(Err(NoHead::Cut(cut)));
+        }
+        self.upstream.drive(cx);
+        let head = self.head.as_mut().expect("polled only until the head has arrived");
+        let Poll::Ready(answer) = head.as_mut().poll(cx) else {
+            if self.active.silent(self.worker.tick()) > self.first_byte {
+                return Poll::Ready(Err(NoHead::Timeout));
+            }
+            return Poll::Pending;
+        };
+        self.head = None;
+        match answer {
+            Ok(response) => {
+                self.active.touch(self.worker.tick());
+                let (parts, body) = response.into_parts();
+                self.body = Some(body);
+                Poll::Ready(Ok(Response::from_parts(parts, ())))
+            }
+            Err(mut failed) => Poll::Ready(Err(match failed.take_message() {
+                Some(request) => NoHead::Unsent(request),
+                None => NoHead::Broken(failed.into_error()),
+            })),
+        }
+    }
+
+    /// Chooses the meter by what the head says.
+    pub(crate) fn expect(&mut self, response: &Response<()>) {
+        let is_stream = response
+            .headers()
+            .get(http::header::CONTENT_TYPE)
+            .is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
+        self.meter = if response.status().is_success() && is_stream {
+            Meter::Stream(Box::default())
+        } else if !response.status().is_success() || self.open.record().kind == Kind::Messages {
+            Meter::Body(Box::default())
+        } else {
+            Meter::None
+        };
+    }
+
+    /// Whether the reply is a stream of events.
+    pub(crate) fn is_stream(&self) -> bool {
+        matches!(self.meter, Meter::Stream(_))
+    }
+
+    /// The reply's length, where the upstream announced it.
+    pub(crate) fn length(&self) -> Option<u64> {
+        self.body.as_ref().and_then(|body| body.size_hint().exact())
+    }
+
+    /// Whether a `ping` of our own may and should be put in now.
+    pub(crate) fn wants_ping(&self, after: Duration) -> bool {
+        self.is_stream()
+            && self.partial.is_empty()
+            && !self.in_parts
+            && self.active.silent(self.worker.tick()) >= after
+    }
+
+    pub(crate) fn poll_cut(&self, cx: &Context<'_>) -> Option<Cut> {
+        self.active.poll_cut(cx)
+    }
+
+    /// All that is ready of the reply, as one piece of whole events.
+    pub(crate) fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+        let mut out = Gathered::default();
+        loop {
+            self.upstream.drive(cx);
+            let Some(body) = &mut self.body else { return Poll::Ready(Step::Last(out.take())) };
+            match Pin::new(body).poll_frame(cx) {
+                Poll::Ready(Some(Ok(frame))) => {
+                    let Ok(data) = frame.into_data() else { continue };
+                    if self.take(data, &mut out) {
+                        return Poll::Ready(Step::Last(out.take()));
+                    }
+                    if out.len() >= PIECE {
+                        return Poll::Ready(Step::Bytes(out.take()));
+                    }
+                }
+                Poll::Ready(None) => return Poll::Ready(self.end_of_body(out)),
+                Poll::Ready(Some(Err(_))) => return Poll::Ready(Step::Broken(out.take(), "upstream_cut")),
+                Poll::Pending if out.len() > 0 => return Poll::Ready(Step::Bytes(out.take())),
+                Poll::Pending if self.active.silent(self.worker.tick()) > self.idle => {
+                    return Poll::Ready(Step::Broken(Bytes::new(), "upstream_silent"));
+                }
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    /// Meters a piece and gathers what of it may go out; says whether the reply is complete.
+    fn take(&mut self, mut data: Bytes, out: &mut Gathered) -> bool {
+        self.active.touch(self.worker.tick());
+        self.open.record().bytes_out += data.len() as u64;
+        let announced_end = self.body.as_ref().is_some_and(Incoming::is_end_stream);
+        match &mut self.meter {
+            Meter::None => {}
+            Meter::Body(meter) => meter.feed(&data),
+            Meter::Stream(meter) => {
+                let fed = meter.feed(&data);
+                let rest = data.split_off(fed.complete_to);
+                if !data.is_empty() {
+                    self.in_parts = false;
+                    if !self.partial.is_empty() {
+                        out.push(self.partial.split().freeze());
+                    }
+                    out.push(data);
+                }
+                self.partial.extend_from_slice(&rest);
+                if self.partial.len() > MAX_PARTIAL {
+                    self.in_parts = true;
+                    out.push(self.partial.split().freeze());
+                }
+                return fed.ended;
+            }
+        }
+        out.push(data);
+        announced_end
+    }
+
+    fn end_of_body(&mut self, mut out: Gathered) -> Step {
+        self.body = None;
+        match &self.meter {
+            // What is left of an event is not handed on: half an event is none.
+            Meter::Stream(_) => Step::Broken(out.take(), "upstream_cut"),
+            Meter::Body(_) | Meter::None => Step::Last(out.take()),
+        }
+    }
+
+    /// Settles usage and closes the exchange.
+    pub(crate) fn settle(&mut self, ended: Ended) -> Ticket {
+        if self.open.is_closed() {
+            return Ticket(0);
+        }
+        let outcome = match std::mem::replace(&mut self.meter, Meter::None) {
+            Meter::None => None,
+            Meter::Stream(meter) => Some(meter.outcome()),
+            Meter::Body(meter) => Some(meter.outcome()),
+        };
+        let ended = match outcome {
+            Some(outcome) => self.note_outcome(outcome, ended),
+            None => {
+                if self.open.record().kind != Kind::Messages {
+                    self.open.nothing_consumed();
+                }
+                ended
+            }
+        };
+        self.open.close(ended)
+    }
+
+    fn note_outcome(&mut self, outcome: Outcome, ended: Ended) -> Ended {
+        let refused_upstream = ended == Ended::UpstreamError;
+        if refused_upstream {
+            self.open.nothing_consumed();
+        } else if outcome.usage_seen {
+            self.open.metered(outcome.usage, outcome.estimated || ended != Ended::Completed);
+        }
+        let record = self.open.record();
+        record.served_model = outcome.model;
+        if record.reason.is_none() {
+            record.reason = outcome.error;
+        }
+        match ended {
+            // A reply that is no message: a page of some box in between, say.
+            Ended::Completed if record.kind == Kind::Messages && outcome.garbage => {
+                record.reason = Some("not_a_message".to_owned());
+                Ended::UpstreamFailed
+            }
+            Ended::Completed if record.reason.is_some() => Ended::UpstreamFailed,
+            other => other,
+        }
+    }
+
+    /// Reads the reply to its end, for its usage only.
+    async fn read_on(mut self: Box<Self>, limit: Duration) {
+        let rest = std::future::poll_fn(|cx| {
+            loop {
+                if self.active.poll_cut(cx).is_some() {
+                    return Poll::Ready(());
+                }
+                if self.head.is_some() {
+                    match ready!(self.poll_head(cx)) {
+                        Ok(response) => self.expect(&response),
+                        Err(_) => return Poll::Ready(()),
+                    }
+                }
+                match ready!(self.poll_step(cx)) {
+                    Step::Bytes(_) => {}
+                    Step::Last(_) | Step::Broken(..) => return Poll::Ready(()),
+                }
+            }
+        });
+        // Over the limit it counts as cancelled: what was seen so far is settled as an estimate.
+        let _ = tokio::time::timeout(limit, rest).await;
+        self.settle(Ended::ClientGone);
+    }
+}
+
+/// A flow that someone waits for; when nobody does any more, it is cancelled or read on, by rule.
+pub(crate) struct Held(Option<Box<Flow>>);
+
+impl Held {
+    pub(crate) fn new(flow: Flow) -> Self {
+        Self(Some(Box::new(flow)))
+    }
+
+    pub(crate) fn flow(&mut self) -> &mut Flow {
+        self.0.as_mut().expect("given up only by value")
+    }
+
+    pub(crate) fn into_flow(mut self) -> Box<Flow> {
+        self.0.take().expect("given up only once")
+    }
+
+    /// Gives the connection back for the next request, if the reply has been read to its end.
+    pub(crate) fn finish(&mut self) {
+        let Some(mut flow) = self.0.take() else { return };
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        flow.upstream.drive(&mut cx);
+        let at_end = match &mut flow.body {
+            None => true,
+            Some(body) => {
+                body.is_end_stream() || matches!(Pin::new(body).poll_frame(&mut cx), Poll::Ready(None))
+            }
+        };
+        flow.body = None;
+        if at_end {
+            let worker = flow.worker;
+            worker.pool.put(flow.upstream);
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let Some(mut flow) = self.0.take() else { return };
+        if flow.open.is_closed() {
+            return;
+        }
+        flow.open.connection_gone();
+        let settings = flow.worker.shared.settings.load();
+        let rule =
+            if flow.open.record().stream { settings.client_gone.stream } else { settings.client_gone.plain };
+        let limit = settings.client_gone.drain;
+        drop(settings);
+        let stopping = flow.worker.shared.stopping.load(std::sync::atomic::Ordering::Relaxed);
+        if rule == Abandoned::Drain && !stopping {
+            tokio::task::spawn_local(flow.read_on(limit));
+        } else {
+            flow.settle(Ended::ClientGone);
+        }
+    }
+}
+
+/// Pieces gathered into one; a single piece is handed on as it is.
+#[derive(Default)]
+struct Gathered {
+    first: Bytes,
+    all: BytesMut,
+}
+
+impl Gathered {
+    fn len(&self) -> usize {
+        self.first.len() + self.all.len()
+    }
+
+    fn push(&mut self, data: Bytes) {
+        if self.len() == 0 {
+            self.first = data;
+            return;
+        }
+        if self.all.is_empty() {
+            self.all.reserve(self.first.len() + data.len());
+            self.all.extend_from_slice(&self.first);
+            self.first = Bytes::new();
+        }
+        self.all.extend_from_slice(&data);
+    }
+
+    fn take(&mut self) -> Bytes {
+        if self.all.is_empty() { std::mem::take(&mut self.first) } else { self.all.split().freeze() }
+    }
+}

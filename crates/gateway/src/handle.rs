@@ -1,0 +1,433 @@
+//! One request, on one screen: its stages, each taking what the one before returned.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use gatehouse_domain::exchange::{Ended, Kind};
+use gatehouse_domain::key::{BadKey, KeyKind, VirtualKey};
+use gatehouse_domain::policy::{Denied, KeyGrant};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Version, header};
+use hyper::body::Incoming;
+
+use crate::connection::{Connection, Phase, Tick as _};
+use crate::flow::{Flow, Held, NoHead};
+use crate::inspect::{self, Received};
+use crate::models;
+use crate::open::Open;
+use crate::refusal::Refusal;
+use crate::relay::Relay;
+use crate::reply::{Content, ReplyBody, whole};
+use crate::settings::Provider;
+use crate::upstream::{Upload, Upstream};
+use crate::worker::{Active, Worker};
+
+/// Serves one request. Never fails: whatever happens is a reply and a record.
+pub(crate) async fn serve(
+    worker: Rc<Worker>,
+    connection: Rc<Connection>,
+    request: Request<Incoming>,
+) -> Response<ReplyBody> {
+    connection.enter(Phase::Serving, worker.tick());
+    if let Some(answer) = probe(&worker, &request) {
+        return whole(answer, &worker, &connection);
+    }
+    match exchange(&worker, &connection, request).await {
+        Ok(reply) => reply,
+        Err(refused) => refused.answer(&worker, &connection).await,
+    }
+}
+
+async fn exchange(
+    worker: &Rc<Worker>,
+    connection: &Rc<Connection>,
+    request: Request<Incoming>,
+) -> Result<Response<ReplyBody>, Box<Refused>> {
+    let accepted = accept(worker, connection, request)?;
+    let identified = identify(worker, accepted)?;
+    if identified.kind == Kind::Models {
+        return list_models(worker, connection, identified).await;
+    }
+    let received = receive(worker, identified).await?;
+    let granted = authorize(received)?;
+    let routed = route(worker, granted)?;
+    let translated = translate(routed);
+    let answered = forward(worker, translated).await?;
+    Ok(relay(worker, connection, answered))
+}
+
+/// Answers what is no exchange: health and warm-up probes, which need no credential and leave no record.
+fn probe(worker: &Worker, request: &Request<Incoming>) -> Option<Response<Bytes>> {
+    let path = request.uri().path();
+    if !matches!(path, "/healthz" | "/readyz" | "/api/hello")
+        || !matches!(*request.method(), Method::GET | Method::HEAD)
+    {
+        return None;
+    }
+    let ready = worker.shared.ready.load(Ordering::Relaxed);
+    let (status, text) = match path {
+        "/readyz" if !ready => (http::StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
+        "/readyz" => (http::StatusCode::OK, "ready\n"),
+        _ => (http::StatusCode::OK, "ok\n"),
+    };
+    let body = if request.method() == Method::HEAD { "" } else { text };
+    let mut response = Response::new(Bytes::from_static(body.as_bytes()));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    Some(response)
+}
+
+/// A request that is not served.
+pub(crate) struct Refused {
+    open: Open,
+    why: Refusal,
+    ended: Ended,
+    /// What has not been read of its body.
+    rest: Option<Incoming>,
+}
+
+impl Refused {
+    fn new(open: Open, why: Refusal, rest: Option<Incoming>) -> Box<Self> {
+        Box::new(Self { open, why, ended: Ended::Refused, rest })
+    }
+
+    fn failed(open: Open, why: Refusal, ended: Ended) -> Box<Self> {
+        Box::new(Self { open, why, ended, rest: None })
+    }
+
+    /// Records the refusal, then answers.
+    async fn answer(mut self, worker: &Rc<Worker>, connection: &Rc<Connection>) -> Response<ReplyBody> {
+        if let Some(rest) = self.rest.take() {
+            inspect::read_away(rest).await;
+        }
+        let response = self.why.response(self.open.request_id());
+        self.open.refused(&self.why);
+        let ticket = self.open.close(self.ended);
+        if worker.shared.ledger.ready().is_ok() {
+            std::future::poll_fn(|cx| worker.poll_durable(ticket, cx)).await;
+        }
+        whole(response, worker, connection)
+    }
+}
+
+/// A request whose head is in order.
+struct Accepted {
+    open: Open,
+    kind: Kind,
+    head: Parts,
+    body: Incoming,
+}
+
+fn accept(
+    worker: &Rc<Worker>,
+    connection: &Rc<Connection>,
+    request: Request<Incoming>,
+) -> Result<Accepted, Box<Refused>> {
+    let (head, body) = request.into_parts();
+    let (kind, allowed) = match head.uri.path() {
+        "/v1/messages" => (Kind::Messages, "POST"),
+        "/v1/messages/count_tokens" => (Kind::CountTokens, "POST"),
+        path if path == "/v1/models" || path.starts_with("/v1/models/") => (Kind::Models, "GET"),
+        _ => (Kind::Other, ""),
+    };
+    let mut open = Open::new(worker, connection, kind);
+    open.note_head(&head.headers);
+    match fault_of(worker, &head, kind, allowed) {
+        None => Ok(Accepted { open, kind, head, body }),
+        Some(why) => Err(Refused::new(open, why, readable(&head.headers, body))),
+    }
+}
+
+/// What is wrong with a head, if anything.
+fn fault_of(worker: &Worker, head: &Parts, kind: Kind, allowed: &'static str) -> Option<Refusal> {
+    let settings = worker.shared.settings.load();
+    let limits = &settings.limits;
+    let hosts = head.headers.get_all(header::HOST).iter().count();
+    if hosts > 1 || (hosts == 0 && head.version == Version::HTTP_11) {
+        return Some(Refusal::BadHost);
+    }
+    let size: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    if size + head.uri.path().len() + head.uri.query().map_or(0, str::len) > limits.max_head {
+        return Some(Refusal::HeadTooLarge);
+    }
+    if kind == Kind::Other {
+        return Some(Refusal::UnknownPath);
+    }
+    if head.method.as_str() != allowed {
+        return Some(Refusal::BadMethod(allowed));
+    }
+    if worker.shared.in_flight.load(Ordering::Relaxed) > limits.max_in_flight {
+        return Some(Refusal::Overloaded("requests under way"));
+    }
+    worker.shared.ledger.ready().err().map(|_| Refusal::LedgerFull)
+}
+
+/// The body, unless its sender waits for a go-ahead that it will not get.
+fn readable(headers: &HeaderMap, body: Incoming) -> Option<Incoming> {
+    (!headers.contains_key(header::EXPECT)).then_some(body)
+}
+
+/// A request whose sender is known.
+struct Identified {
+    open: Open,
+    kind: Kind,
+    head: Parts,
+    body: Incoming,
+    grant: Arc<KeyGrant>,
+    active: Rc<Active>,
+}
+
+fn identify(worker: &Rc<Worker>, accepted: Accepted) -> Result<Identified, Box<Refused>> {
+    let Accepted { mut open, kind, head, body } = accepted;
+    match recognize(worker, &head.headers) {
+        Ok(grant) => {
+            open.note_grant(&grant);
+            let active = Rc::clone(open.active().expect("just noted"));
+            Ok(Identified { open, kind, head, body, grant, active })
+        }
+        Err(why) => Err(Refused::new(open, why, readable(&head.headers, body))),
+    }
+}
+
+/// Finds out whose key a request carries. Where both headers hold keys of ours, the bearer counts.
+fn recognize(worker: &Worker, headers: &HeaderMap) -> Result<Arc<KeyGrant>, Refusal> {
+    let mut seen = false;
+    let mut mistyped = false;
+    for text in credentials(headers) {
+        seen = true;
+        match VirtualKey::parse(KeyKind::Virtual, text) {
+            Ok(key) => {
+                let policy = worker.shared.policy.load();
+                return policy
+                    .identify(&key, &worker.shared.pepper, Worker::now())
+                    .map_err(|why| Refusal::BadCredential(code_of(why)));
+            }
+            Err(BadKey::Mistyped) => mistyped = true,
+            Err(BadKey::Foreign) => {}
+        }
+    }
+    Err(match (seen, mistyped) {
+        (false, _) => Refusal::NoCredential,
+        (true, true) => Refusal::BadCredential("key_mistyped"),
+        (true, false) => Refusal::BadCredential("key_foreign"),
+    })
+}
+
+/// The credentials a request carries, in the order in which they count.
+fn credentials(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    let bearer = headers.get_all(header::AUTHORIZATION).iter().filter_map(|value| {
+        let (scheme, rest) = value.as_bytes().split_at_checked(7)?;
+        scheme.eq_ignore_ascii_case(b"bearer ").then(|| rest.trim_ascii())
+    });
+    bearer.chain(headers.get_all("x-api-key").iter().map(|value| value.as_bytes().trim_ascii()))
+}
+
+fn code_of(why: Denied) -> &'static str {
+    match why {
+        Denied::Unknown => "key_unknown",
+        Denied::Expired => "key_expired",
+        Denied::Disabled => "key_disabled",
+        Denied::Revoked => "key_revoked",
+        Denied::HolderDisabled => "holder_disabled",
+    }
+}
+
+async fn list_models(
+    worker: &Rc<Worker>,
+    connection: &Rc<Connection>,
+    identified: Identified,
+) -> Result<Response<ReplyBody>, Box<Refused>> {
+    let Identified { mut open, head, grant, .. } = identified;
+    let settings = worker.shared.settings.load_full();
+    let mut response = match models::answer(&settings.prices, &grant.models, &head.uri, Worker::now()) {
+        Ok(response) => response,
+        Err(why) => return Err(Refused::new(open, why, None)),
+    };
+    if let Ok(id) = HeaderValue::from_str(open.request_id()) {
+        response.headers_mut().insert("request-id", id);
+    }
+    open.record().status = response.status().as_u16();
+    open.record().bytes_out = response.body().len() as u64;
+    let ticket = open.close(Ended::Completed);
+    std::future::poll_fn(|cx| worker.poll_durable(ticket, cx)).await;
+    Ok(whole(response, worker, connection))
+}
+
+/// A request whose body has arrived and is sound.
+struct Complete {
+    open: Open,
+    head: Parts,
+    grant: Arc<KeyGrant>,
+    active: Rc<Active>,
+    body: Received,
+}
+
+async fn receive(worker: &Rc<Worker>, identified: Identified) -> Result<Complete, Box<Refused>> {
+    let Identified { mut open, kind: _, head, body, grant, active } = identified;
+    match inspect::receive(worker, &head.headers, &active, body).await {
+        Ok(body) => {
+            let record = open.record();
+            record.bytes_in = body.bytes;
+            record.stream = body.facts.stream;
+            Ok(Complete { open, head, grant, active, body })
+        }
+        Err((why, rest)) => {
+            let rest = rest.and_then(|rest| readable(&head.headers, rest));
+            Err(Refused::new(open, why, rest))
+        }
+    }
+}
+
+/// A request that its sender may make.
+struct Granted {
+    open: Open,
+    head: Parts,
+    active: Rc<Active>,
+    body: Received,
+}
+
+fn authorize(complete: Complete) -> Result<Granted, Box<Refused>> {
+    let Complete { mut open, head, grant, active, mut body } = complete;
+    let Some(model) = body.facts.model.take() else {
+        return Err(Refused::new(open, Refusal::ModelMissing, None));
+    };
+    let allowed = grant.models.allows(&model);
+    open.record().model = Some(model.chars().take(gatehouse_domain::model::MAX_MODEL_NAME).collect());
+    if !allowed {
+        return Err(Refused::new(open, Refusal::ModelNotAllowed(model), None));
+    }
+    Ok(Granted { open, head, active, body })
+}
+
+/// A request that has somewhere to go.
+struct Routed {
+    granted: Granted,
+    provider: Arc<Provider>,
+}
+
+fn route(worker: &Rc<Worker>, mut granted: Granted) -> Result<Routed, Box<Refused>> {
+    let settings = worker.shared.settings.load();
+    let Some(provider) = settings.providers.first() else {
+        return Err(Refused::new(granted.open, Refusal::NoProvider, None));
+    };
+    granted.open.record().provider = Some(provider.name.to_string());
+    Ok(Routed { granted, provider: Arc::clone(provider) })
+}
+
+/// A request as the provider takes it.
+struct Translated {
+    open: Open,
+    active: Rc<Active>,
+    provider: Arc<Provider>,
+    request: Request<Upload>,
+}
+
+/// Gives the request the provider's head. The body stays as it came.
+fn translate(routed: Routed) -> Translated {
+    let Routed { granted: Granted { open, head, active, body }, provider } = routed;
+    let mut headers = gatehouse_providers::anthropic::request_headers(&head.headers);
+    headers.insert(header::HOST, provider.authority.clone());
+    headers.insert(provider.credential_name.clone(), provider.credential.clone());
+    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.bytes));
+    let mut request = Request::new(Upload::new(body.pieces, body.bytes, body.reservation));
+    *request.method_mut() = head.method;
+    *request.uri_mut() = provider.target(head.uri.path(), head.uri.query());
+    *request.headers_mut() = headers;
+    Translated { open, active, provider, request }
+}
+
+/// A request that has been answered, so far by a head.
+struct Answered {
+    held: Held,
+    head: Response<()>,
+}
+
+async fn forward(worker: &Rc<Worker>, translated: Translated) -> Result<Answered, Box<Refused>> {
+    let Translated { mut open, active, provider, mut request } = translated;
+    let intent = open.intent().expect("only an identified request gets here");
+    if worker.shared.ledger.open(&intent).is_err() {
+        open.nothing_consumed();
+        return Err(Refused::new(open, Refusal::LedgerFull, None));
+    }
+    let mut pooled = worker.pool.take(&provider);
+    loop {
+        let reused = pooled.is_some();
+        let upstream: Box<Upstream> = match pooled.take() {
+            Some(upstream) => upstream,
+            None => match worker.pool.connect(&provider).await {
+                Ok(upstream) => upstream,
+                Err(why) => {
+                    open.nothing_consumed();
+                    return Err(Refused::failed(open, why, Ended::UpstreamFailed));
+                }
+            },
+        };
+        let mut held = Held::new(Flow::send(worker, open, Rc::clone(&active), &provider, upstream, request));
+        let why = match std::future::poll_fn(|cx| held.flow().poll_head(cx)).await {
+            Ok(head) => return Ok(Answered { held, head }),
+            // The provider had closed the connection that we kept: nothing was sent, so it is safe to try another.
+            Err(NoHead::Unsent(again)) if reused => {
+                (open, request) = (held.into_flow().open, again);
+                continue;
+            }
+            Err(NoHead::Unsent(_)) => (Refusal::Unreachable, Ended::UpstreamFailed),
+            Err(NoHead::Broken(error)) => {
+                tracing::warn!(provider = %provider.name, %error, "the provider broke off before its reply began");
+                (Refusal::UpstreamBroken, Ended::UpstreamFailed)
+            }
+            Err(NoHead::Timeout) => (Refusal::UpstreamTimeout, Ended::UpstreamFailed),
+            Err(NoHead::Cut(cut)) => (cut.refusal(), cut.ended()),
+        };
+        return Err(Refused::failed(held.into_flow().open, why.0, why.1));
+    }
+}
+
+/// Hands the reply on.
+fn relay(worker: &Rc<Worker>, connection: &Rc<Connection>, answered: Answered) -> Response<ReplyBody> {
+    let Answered { mut held, head } = answered;
+    let flow = held.flow();
+    flow.expect(&head);
+    let mut headers = gatehouse_providers::anthropic::reply_headers(head.headers());
+    headers.remove(header::CONTENT_LENGTH);
+    note_request_id(&mut headers, &mut flow.open);
+    if let Ok(id) = HeaderValue::from_str(&flow.open.record().id.to_string()) {
+        headers.insert("x-gatehouse-exchange", id);
+    }
+    let overhead = flow.open.record().overhead_us;
+    if let Ok(ms) = HeaderValue::from_str(&format!("{}.{:03}", overhead / 1000, overhead % 1000)) {
+        headers.insert("x-gatehouse-overhead-ms", ms);
+    }
+    flow.open.record().status = head.status().as_u16();
+    let whole = if head.status().is_success() { Ended::Completed } else { Ended::UpstreamError };
+    if head.status() == http::StatusCode::UNAUTHORIZED {
+        // The provider refuses our credential, not the client's: trying again for minutes would not help.
+        headers.insert("x-should-retry", HeaderValue::from_static("false"));
+        tracing::error!("the provider refused our credential; set a working one");
+    }
+    let mut response = Response::new(ReplyBody::new(
+        Content::Relayed(Box::new(Relay::new(worker, held, whole))),
+        worker,
+        connection,
+    ));
+    *response.status_mut() = head.status();
+    *response.headers_mut() = headers;
+    response
+}
+
+/// Keeps the upstream's `request-id` if there is one, else gives ours, and notes what the client sees.
+fn note_request_id(headers: &mut HeaderMap, open: &mut Open) {
+    let given =
+        headers.get("request-id").and_then(|v| v.to_str().ok()).filter(|v| v.len() <= 128).map(str::to_owned);
+    if given.is_none()
+        && let Ok(ours) = HeaderValue::from_str(open.request_id())
+    {
+        headers.insert("request-id", ours);
+    }
+    let seen = given.unwrap_or_else(|| open.request_id().to_owned());
+    open.record().request_id = seen;
+}

@@ -1,0 +1,245 @@
+//! An exchange under way. Its record is written when it is closed or, whatever happens, when it is dropped (P4).
+
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use gatehouse_domain::exchange::{Cost, Ended, Exchange, Intent, Kind, PriceBasis, estimate_tokens};
+use gatehouse_domain::policy::KeyGrant;
+use gatehouse_domain::usage::Usage;
+use http::HeaderMap;
+
+use crate::connection::{Connection, Overstay, Tick as _};
+use crate::ledger::Ticket;
+use crate::refusal::Refusal;
+use crate::worker::{Active, Shared, Worker};
+
+const MAX_NOTE: usize = 64;
+
+/// An exchange under way.
+pub(crate) struct Open {
+    record: Option<Box<Exchange>>,
+    began: Instant,
+    shared: Arc<Shared>,
+    watch: Option<Watch>,
+    /// Set while the upstream may be working for us: then an end nobody saw is estimated.
+    sent: bool,
+    request_id: String,
+}
+
+/// Its place among the worker's exchanges under way.
+struct Watch {
+    worker: Rc<Worker>,
+    connection: Rc<Connection>,
+    active: Option<(usize, Rc<Active>)>,
+}
+
+impl Open {
+    /// Opens an exchange of a client's connection.
+    pub(crate) fn new(worker: &Rc<Worker>, connection: &Rc<Connection>, kind: Kind) -> Self {
+        let mut open = Self::unwatched(&worker.shared, connection.peer, kind);
+        open.watch =
+            Some(Watch { worker: Rc::clone(worker), connection: Rc::clone(connection), active: None });
+        open
+    }
+
+    /// Opens an exchange that nobody waits for.
+    pub(crate) fn unwatched(shared: &Arc<Shared>, peer: IpAddr, kind: Kind) -> Self {
+        let now = Worker::now();
+        let id = Worker::exchange_id(now);
+        shared.in_flight.fetch_add(1, Ordering::Relaxed);
+        let record = Exchange {
+            id,
+            request_id: String::new(),
+            kind,
+            principal: None,
+            provider: None,
+            model: None,
+            served_model: None,
+            stream: false,
+            status: 0,
+            ended: Ended::ClientGone,
+            reason: None,
+            usage: Usage::default(),
+            estimated: false,
+            cost: Cost::default(),
+            started_at: now,
+            first_byte_ms: None,
+            duration_ms: 0,
+            overhead_us: 0,
+            bytes_in: 0,
+            bytes_out: 0,
+            peer: Some(peer),
+            session: None,
+            client: None,
+        };
+        let request_id = format!("req_{}", &id.to_string()[4..]);
+        Self {
+            record: Some(Box::new(record)),
+            began: Instant::now(),
+            shared: Arc::clone(shared),
+            watch: None,
+            sent: false,
+            request_id,
+        }
+    }
+
+    /// The record, until the exchange is closed.
+    pub(crate) fn record(&mut self) -> &mut Exchange {
+        self.record.as_mut().expect("an exchange is closed once, by the last that holds it")
+    }
+
+    /// Our own request id, for answers that have none from the upstream.
+    pub(crate) fn request_id(&self) -> &str {
+        &self.request_id
+    }
+
+    /// Notes what the head tells.
+    pub(crate) fn note_head(&mut self, headers: &HeaderMap) {
+        let session = note(headers, "x-claude-code-session-id");
+        let client = note(headers, "user-agent");
+        let record = self.record();
+        record.session = session;
+        record.client = client.map(|agent| agent.split(' ').next().unwrap_or_default().to_owned());
+    }
+
+    /// Notes whose exchange it is, and lets the sweep watch the key.
+    pub(crate) fn note_grant(&mut self, grant: &KeyGrant) {
+        self.record().principal = Some(grant.principal());
+        if let Some(watch) = &mut self.watch {
+            let active = Active::new(grant.public, grant.id, watch.worker.tick());
+            let slot = watch.worker.active.borrow_mut().insert(Rc::clone(&active));
+            watch.active = Some((slot, active));
+        }
+    }
+
+    /// What the sweep sees of it; only exchanges with a key are seen.
+    pub(crate) fn active(&self) -> Option<&Rc<Active>> {
+        self.watch.as_ref()?.active.as_ref().map(|(_, active)| active)
+    }
+
+    /// Detaches the exchange from its connection: the client is gone, and the rest is read for its usage only.
+    pub(crate) fn connection_gone(&mut self) {
+        if let Some(watch) = &self.watch {
+            let reason = match watch.connection.overstayed.get() {
+                Some(Overstay::Stalled) => "client_stalled",
+                Some(Overstay::Head | Overstay::Idle) | None => "client_left",
+            };
+            let record = self.record();
+            record.ended = Ended::ClientGone;
+            record.reason = Some(reason.to_owned());
+        }
+    }
+
+    /// Notes a refusal; the caller closes with the fitting end.
+    pub(crate) fn refused(&mut self, refusal: &Refusal) {
+        let request_id = self.request_id.clone();
+        let record = self.record();
+        record.status = refusal.status().as_u16();
+        record.reason = Some(refusal.code().to_owned());
+        if record.request_id.is_empty() {
+            record.request_id = request_id;
+        }
+    }
+
+    /// What is written down before the upstream is asked.
+    pub(crate) fn intent(&mut self) -> Option<Intent> {
+        self.sent = true;
+        let elapsed = self.began.elapsed();
+        let record = self.record();
+        record.overhead_us = u32::try_from(elapsed.as_micros()).unwrap_or(u32::MAX);
+        Some(Intent {
+            id: record.id,
+            kind: record.kind,
+            principal: record.principal?,
+            provider: record.provider.clone().unwrap_or_default(),
+            model: record.model.clone().unwrap_or_default(),
+            stream: record.stream,
+            started_at: record.started_at,
+            bytes_in: record.bytes_in,
+            estimated_input: estimate_tokens(record.bytes_in),
+            peer: record.peer,
+        })
+    }
+
+    /// The upstream did not get the request, or said clearly that it did no work: nothing was consumed.
+    pub(crate) fn nothing_consumed(&mut self) {
+        self.sent = false;
+    }
+
+    /// Notes what was consumed.
+    pub(crate) fn metered(&mut self, usage: Usage, estimated: bool) {
+        self.sent = false;
+        let record = self.record();
+        record.usage = usage;
+        record.estimated = estimated;
+    }
+
+    /// Milliseconds since the head arrived.
+    pub(crate) fn elapsed_ms(&self) -> u32 {
+        u32::try_from(self.began.elapsed().as_millis()).unwrap_or(u32::MAX)
+    }
+
+    /// Closes the exchange: prices it and hands its record to the ledger.
+    pub(crate) fn close(&mut self, ended: Ended) -> Ticket {
+        self.record().ended = ended;
+        self.settle().unwrap_or(Ticket(0))
+    }
+
+    /// Whether the exchange has been closed.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.record.is_none()
+    }
+
+    fn settle(&mut self) -> Option<Ticket> {
+        let mut record = self.record.take()?;
+        record.duration_ms = self.elapsed_ms();
+        if record.request_id.is_empty() {
+            record.request_id.clone_from(&self.request_id);
+        }
+        if self.sent && record.kind == Kind::Messages {
+            record.usage.tokens.input = estimate_tokens(record.bytes_in);
+            record.estimated = true;
+        }
+        self.price(&mut record);
+        self.shared.meters.count(&record);
+        let ticket = self.shared.ledger.close(&record);
+        self.shared.in_flight.fetch_sub(1, Ordering::Relaxed);
+        if let Some(watch) = self.watch.take()
+            && let Some((slot, _)) = watch.active
+        {
+            watch.worker.active.borrow_mut().remove(slot);
+        }
+        Some(ticket)
+    }
+
+    fn price(&self, record: &mut Exchange) {
+        if record.kind != Kind::Messages || record.usage == Usage::default() {
+            return;
+        }
+        let settings = self.shared.settings.load();
+        let Some(model) = record.served_model.as_deref().or(record.model.as_deref()) else { return };
+        record.cost = settings.prices.price(model, &record.usage, record.started_at).cost;
+        if record.cost.basis == PriceBasis::Default {
+            self.shared.meters.unknown_price(model);
+        }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        if self.record.is_some() {
+            self.connection_gone();
+            self.settle();
+        }
+    }
+}
+
+/// A header's value as a note for the record: printable, short.
+fn note(headers: &HeaderMap, name: &str) -> Option<String> {
+    let value = headers.get(name)?.to_str().ok()?;
+    let text: String = value.chars().filter(|c| !c.is_control()).take(MAX_NOTE).collect();
+    (!text.is_empty()).then_some(text)
+}

@@ -1,0 +1,206 @@
+//! The one table of refusals: status, error type, `x-should-retry`, `retry-after` and sentence for each reason.
+//!
+//! How the real client reacts decides the choices: a 401 without `x-should-retry: false` is retried for minutes, a 400
+//! is repeated with less and less in it, 529 is tried three times, `retry-after` above 60 ends the attempt. Nowhere
+//! else in this crate is a status code named.
+
+use bytes::Bytes;
+use gatehouse_providers::anthropic::error_body;
+use gatehouse_providers::json::RequestError;
+use http::{HeaderValue, Response, StatusCode, header};
+
+/// Why a request is not served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// The head is not HTTP as RFC 9112 has it, or smuggles.
+    MalformedHead,
+    /// The head is larger than the limit.
+    HeadTooLarge,
+    /// `Host` is missing or given twice.
+    BadHost,
+    /// No credential was sent.
+    NoCredential,
+    /// The credential is not accepted; deliberately not said why.
+    BadCredential(&'static str),
+    /// The key may not use this model.
+    ModelNotAllowed(String),
+    /// We have no such path.
+    UnknownPath,
+    /// The path exists, the method does not.
+    BadMethod(&'static str),
+    /// No model of this name.
+    UnknownModel(String),
+    /// The body is larger than the limit.
+    BodyTooLarge(u64),
+    /// The body is compressed.
+    EncodedBody,
+    /// The body did not arrive in time.
+    BodyTooSlow,
+    /// The client broke off while sending the body.
+    BodyCut,
+    /// The body is not the JSON that the path takes.
+    BadBody(RequestError),
+    /// `model` is missing.
+    ModelMissing,
+    /// As much as may be is under way already.
+    Overloaded(&'static str),
+    /// The ledger cannot take new exchanges.
+    LedgerFull,
+    /// No provider is configured.
+    NoProvider,
+    /// The provider could not be reached.
+    Unreachable,
+    /// The provider did not answer in time.
+    UpstreamTimeout,
+    /// The provider's answer is not HTTP, or it hung up without one.
+    UpstreamBroken,
+    /// The key or its holder was revoked while the request was under way.
+    Revoked,
+    /// This node is stopping.
+    Stopping,
+}
+
+/// One row of the table.
+struct Row {
+    code: &'static str,
+    status: StatusCode,
+    kind: &'static str,
+    should_retry: Option<bool>,
+    retry_after: Option<u16>,
+}
+
+const fn row(code: &'static str, status: u16, kind: &'static str) -> Row {
+    let Ok(status) = StatusCode::from_u16(status) else { unreachable!() };
+    Row { code, status, kind, should_retry: Some(false), retry_after: None }
+}
+
+const fn later(code: &'static str, status: u16, kind: &'static str, seconds: u16) -> Row {
+    let mut row = row(code, status, kind);
+    row.should_retry = None;
+    row.retry_after = Some(seconds);
+    row
+}
+
+const INVALID: &str = "invalid_request_error";
+
+impl Refusal {
+    fn row(&self) -> Row {
+        match self {
+            Self::MalformedHead => row("malformed_request", 400, INVALID),
+            Self::HeadTooLarge => row("head_too_large", 431, INVALID),
+            Self::BadHost => row("bad_host", 400, INVALID),
+            Self::NoCredential => row("no_credential", 401, "authentication_error"),
+            Self::BadCredential(why) => row(why, 401, "authentication_error"),
+            Self::ModelNotAllowed(_) => row("model_not_allowed", 403, "permission_error"),
+            Self::UnknownPath => row("unknown_path", 404, "not_found_error"),
+            Self::BadMethod(_) => row("bad_method", 405, INVALID),
+            Self::UnknownModel(_) => row("unknown_model", 404, "not_found_error"),
+            Self::BodyTooLarge(_) => row("body_too_large", 413, "request_too_large"),
+            Self::EncodedBody => row("encoded_body", 415, INVALID),
+            Self::BodyTooSlow => row("body_too_slow", 408, "timeout_error"),
+            Self::BodyCut => row("body_cut", 400, INVALID),
+            Self::BadBody(_) => row("bad_body", 400, INVALID),
+            Self::ModelMissing => row("model_missing", 400, INVALID),
+            Self::Overloaded(_) => later("overloaded", 529, "overloaded_error", 2),
+            Self::LedgerFull => later("ledger_full", 529, "overloaded_error", 5),
+            Self::NoProvider => row("no_provider", 503, "api_error"),
+            Self::Unreachable => later("upstream_unreachable", 502, "api_error", 2),
+            Self::UpstreamTimeout => later("upstream_timeout", 504, "timeout_error", 2),
+            Self::UpstreamBroken => later("upstream_broken", 502, "api_error", 1),
+            Self::Revoked => row("revoked", 401, "authentication_error"),
+            Self::Stopping => later("stopping", 529, "overloaded_error", 1),
+        }
+    }
+
+    /// The stable code of this reason, for records and metrics.
+    pub(crate) fn code(&self) -> &'static str {
+        self.row().code
+    }
+
+    /// The status the client sees.
+    pub(crate) fn status(&self) -> StatusCode {
+        self.row().status
+    }
+
+    /// The sentence a person reads. Says what was wrong and what to do; never anything internal.
+    fn sentence(&self) -> String {
+        match self {
+            Self::MalformedHead => "The request's head is not valid HTTP/1.1.".into(),
+            Self::HeadTooLarge => "The request's headers are too large for this gateway.".into(),
+            Self::BadHost => "The request must carry exactly one Host header.".into(),
+            Self::NoCredential => {
+                "No credential was sent. Set ANTHROPIC_AUTH_TOKEN to your Gatehouse key (it begins \
+                with gh_)."
+                    .into()
+            }
+            Self::BadCredential(_) => {
+                "Gatehouse does not accept this key: it is mistyped, expired, disabled or revoked. \
+                Ask your administrator for a new one."
+                    .into()
+            }
+            Self::ModelNotAllowed(model) => format!(
+                "Your key may not use the model `{model}`. Choose another model, or ask your administrator to allow it."
+            ),
+            Self::UnknownPath => "Gatehouse does not serve this path.".into(),
+            Self::BadMethod(allowed) => format!("This path takes {allowed}."),
+            Self::UnknownModel(model) => format!("There is no model `{model}` here."),
+            Self::BodyTooLarge(limit) => {
+                format!("The request's body is larger than {} MiB.", limit.div_ceil(1024 * 1024))
+            }
+            Self::EncodedBody => "Compressed request bodies are not accepted; send the body as it is.".into(),
+            Self::BodyTooSlow => "The request's body did not arrive in time.".into(),
+            Self::BodyCut => "The request's body ended before its announced length.".into(),
+            Self::BadBody(why) => format!("The request's body cannot be used: {why}."),
+            Self::ModelMissing => "model: Field required.".into(),
+            Self::Overloaded(what) => format!("Gatehouse is at its limit of {what}. Try again shortly."),
+            Self::LedgerFull => "Gatehouse cannot record new requests at the moment, so it takes none. \
+                Administrators have been told."
+                .into(),
+            Self::NoProvider => {
+                "No model provider is configured on this gateway. Ask your administrator.".into()
+            }
+            Self::Unreachable => "The model provider could not be reached. Try again shortly.".into(),
+            Self::UpstreamTimeout => "The model provider did not answer in time. Try again shortly.".into(),
+            Self::UpstreamBroken => "The model provider's answer broke off. Try again.".into(),
+            Self::Revoked => "Your key was revoked while this request was under way.".into(),
+            Self::Stopping => "This gateway is restarting. Try again.".into(),
+        }
+    }
+
+    /// The error in Anthropic's envelope.
+    pub(crate) fn body(&self, request_id: &str) -> Bytes {
+        error_body(self.row().kind, &self.sentence(), request_id)
+    }
+
+    /// The whole answer, but for its body's type.
+    pub(crate) fn response(&self, request_id: &str) -> Response<Bytes> {
+        let row = self.row();
+        let mut response = Response::new(self.body(request_id));
+        *response.status_mut() = row.status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if let Ok(id) = HeaderValue::from_str(request_id) {
+            headers.insert("request-id", id);
+        }
+        if let Some(retry) = row.should_retry {
+            headers.insert("x-should-retry", HeaderValue::from_static(if retry { "true" } else { "false" }));
+        }
+        if let Some(seconds) = row.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Self::BadMethod(allowed) = self {
+            headers.insert(header::ALLOW, HeaderValue::from_static(allowed));
+        }
+        response
+    }
+
+    /// The error as a stream's last event, for a reply that has begun.
+    pub(crate) fn event(&self, request_id: &str) -> Bytes {
+        let body = self.body(request_id);
+        let mut event = Vec::with_capacity(body.len() + 24);
+        event.extend_from_slice(b"event: error\ndata: ");
+        event.extend_from_slice(&body);
+        event.extend_from_slice(b"\n\n");
+        event.into()
+    }
+}

@@ -1,0 +1,106 @@
+//! The bodies of our replies.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::Response;
+use http_body::{Body, Frame, SizeHint};
+
+use crate::connection::{Connection, Phase, Tick as _};
+use crate::relay::Relay;
+use crate::worker::Worker;
+
+/// The connection to the client is to be cut: the reply cannot be completed.
+#[derive(Debug, thiserror::Error)]
+#[error("the reply was cut")]
+pub(crate) struct CutOff;
+
+/// A reply's body. When it is dropped, the connection rests again.
+pub(crate) struct ReplyBody {
+    content: Content,
+    worker: Rc<Worker>,
+    connection: Rc<Connection>,
+}
+
+/// What a reply consists of.
+pub(crate) enum Content {
+    /// Bytes of our own, all at once.
+    Whole(Option<Bytes>),
+    /// What the upstream sends.
+    Relayed(Box<Relay>),
+}
+
+impl ReplyBody {
+    pub(crate) fn new(content: Content, worker: &Rc<Worker>, connection: &Rc<Connection>) -> Self {
+        Self { content, worker: Rc::clone(worker), connection: Rc::clone(connection) }
+    }
+}
+
+impl Drop for ReplyBody {
+    fn drop(&mut self) {
+        self.connection.enter(Phase::Idle, self.worker.tick());
+    }
+}
+
+impl Body for ReplyBody {
+    type Data = Bytes;
+    type Error = CutOff;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, CutOff>>> {
+        match &mut self.content {
+            Content::Whole(bytes) => {
+                Poll::Ready(bytes.take().filter(|b| !b.is_empty()).map(|b| Ok(Frame::data(b))))
+            }
+            Content::Relayed(relay) => {
+                relay.poll_bytes(cx).map(|next| next.map(|bytes| bytes.map(Frame::data)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.content {
+            Content::Whole(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
+            Content::Relayed(relay) => relay.is_done(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.content {
+            Content::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
+            Content::Relayed(relay) => relay.length().map_or_else(SizeHint::default, SizeHint::with_exact),
+        }
+    }
+}
+
+/// A reply with this content.
+pub(crate) fn whole(
+    response: Response<Bytes>,
+    worker: &Rc<Worker>,
+    connection: &Rc<Connection>,
+) -> Response<ReplyBody> {
+    response.map(|bytes| ReplyBody::new(Content::Whole(Some(bytes)), worker, connection))
+}
+
+/// A whole reply as bytes on the wire that also ends the connection, for where hyper does not let us answer.
+pub(crate) fn raw(response: &Response<Bytes>) -> Bytes {
+    let status = response.status();
+    let mut out = Vec::with_capacity(512);
+    let reason = status.canonical_reason().unwrap_or("Error");
+    out.extend_from_slice(format!("HTTP/1.1 {} {reason}\r\n", status.as_u16()).as_bytes());
+    for (name, value) in response.headers() {
+        out.extend_from_slice(name.as_str().as_bytes());
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(value.as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+    out.extend_from_slice(
+        format!("content-length: {}\r\nconnection: close\r\n\r\n", response.body().len()).as_bytes(),
+    );
+    out.extend_from_slice(response.body());
+    out.into()
+}

@@ -1,0 +1,277 @@
+//! Listening, workers, draining.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use gatehouse_domain::key::Pepper;
+use gatehouse_domain::policy::Snapshot;
+use hyper::server::conn::http1::Builder;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+
+use crate::connection::{Connection, Tick as _, Watched};
+use crate::handle;
+use crate::inspect::Budget;
+use crate::ledger::Ledger;
+use crate::observe::Meters;
+use crate::settings::Settings;
+use crate::worker::{Shared, Worker};
+
+/// What the data path is given.
+pub struct Parts {
+    /// Limits, providers, prices; swapped whole on reload.
+    pub settings: Arc<ArcSwap<Settings>>,
+    /// Keys and what they may; swapped whole when anything changes.
+    pub policy: Arc<ArcSwap<Snapshot>>,
+    /// What keys are hashed with.
+    pub pepper: Pepper,
+    /// Where exchanges are recorded.
+    pub ledger: Arc<dyn Ledger>,
+    /// Whether `/readyz` says so.
+    pub ready: Arc<AtomicBool>,
+}
+
+/// The running data path.
+pub struct Gateway {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+    stop: Arc<Notify>,
+    ended: Arc<AtomicBool>,
+}
+
+/// Addresses and how many connections each has.
+type Addresses = Arc<Mutex<HashMap<IpAddr, usize>>>;
+
+/// Starts serving on a listener with so many worker threads (at least one).
+pub fn start(listener: TcpListener, workers: usize, parts: Parts) -> io::Result<Gateway> {
+    listener.set_nonblocking(true)?;
+    let shared = Arc::new(Shared {
+        settings: parts.settings,
+        policy: parts.policy,
+        pepper: parts.pepper,
+        ledger: parts.ledger,
+        ready: parts.ready,
+        budget: Arc::new(Budget::default()),
+        in_flight: AtomicUsize::new(0),
+        connections: AtomicUsize::new(0),
+        meters: Meters::new(),
+        draining: AtomicBool::new(false),
+        stopping: AtomicBool::new(false),
+        drain: Notify::new(),
+    });
+    let (stop, ended) = (Arc::new(Notify::new()), Arc::new(AtomicBool::new(false)));
+    let addresses = Addresses::default();
+    let threads = (0..workers.max(1))
+        .map(|n| {
+            let listener = listener.try_clone()?;
+            let (shared, addresses) = (Arc::clone(&shared), Arc::clone(&addresses));
+            let (stop, ended) = (Arc::clone(&stop), Arc::clone(&ended));
+            std::thread::Builder::new()
+                .name(format!("gateway-{n}"))
+                .spawn(move || run(listener, shared, addresses, &stop, &ended))
+        })
+        .collect::<io::Result<Vec<_>>>()?;
+    Ok(Gateway { shared, threads, stop, ended })
+}
+
+impl Gateway {
+    /// Requests under way.
+    pub fn in_flight(&self) -> usize {
+        self.shared.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Open client connections.
+    pub fn connections(&self) -> usize {
+        self.shared.connections.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of request bodies held.
+    pub fn held_bytes(&self) -> u64 {
+        self.shared.budget.held()
+    }
+
+    /// Stops accepting and lets what is under way finish, up to the limit; then cuts the rest. Every exchange has its
+    /// record with the ledger when this returns. `now` resolves when waiting is to end early.
+    pub async fn drain(self, limit: Duration, now: impl Future<Output = ()>) {
+        self.shared.draining.store(true, Ordering::Relaxed);
+        self.shared.drain.notify_waiters();
+        let began = Instant::now();
+        let mut now = pin!(now);
+        while self.in_flight() > 0 && began.elapsed() < limit {
+            tokio::select! {
+                () = tokio::time::sleep(Duration::from_millis(20)) => {}
+                () = &mut now => break,
+            }
+        }
+        self.shared.stopping.store(true, Ordering::Relaxed);
+        // What was cut ends at the workers' next sweep.
+        let cut = Instant::now();
+        while self.in_flight() > 0 && cut.elapsed() < Duration::from_secs(3) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        self.ended.store(true, Ordering::Release);
+        let threads = self.threads;
+        let joined = tokio::task::spawn_blocking(move || {
+            for thread in threads {
+                if thread.join().is_err() {
+                    tracing::error!("a gateway worker had panicked");
+                }
+            }
+        });
+        while !joined.is_finished() {
+            self.stop.notify_waiters();
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+/// One worker thread's life.
+fn run(listener: TcpListener, shared: Arc<Shared>, addresses: Addresses, stop: &Notify, ended: &AtomicBool) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build_local(tokio::runtime::LocalOptions::default());
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return tracing::error!(%error, "a gateway worker could not start its runtime"),
+    };
+    runtime.block_on(async move {
+        let worker = Worker::new(shared);
+        let tasks = [
+            tokio::task::spawn_local(Rc::clone(&worker).sweep()),
+            tokio::task::spawn_local(Rc::clone(&worker).announce_commits()),
+        ];
+        let accepting = tokio::task::spawn_local(accept(listener, Rc::clone(&worker), addresses));
+        while !ended.load(Ordering::Acquire) {
+            stop.notified().await;
+        }
+        for task in tasks.into_iter().chain([accepting]) {
+            task.abort();
+        }
+        for (_, connection) in worker.connections.borrow().iter() {
+            connection.cut(None);
+        }
+        tokio::task::yield_now().await;
+    });
+}
+
+async fn accept(listener: TcpListener, worker: Rc<Worker>, addresses: Addresses) {
+    let listener = match tokio::net::TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => return tracing::error!(%error, "a gateway worker could not listen"),
+    };
+    let drain = &worker.shared.drain;
+    while !worker.shared.draining.load(Ordering::Relaxed) {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = drain.notified() => break,
+        };
+        match accepted {
+            Ok((socket, peer)) => admit(socket, peer, &worker, &addresses),
+            Err(error) => {
+                // Out of file descriptors, mostly: wait for some to be given back.
+                tracing::warn!(%error, "accepting a connection failed");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+/// Takes a connection in, or closes it at once when there are too many.
+fn admit(socket: TcpStream, peer: SocketAddr, worker: &Rc<Worker>, addresses: &Addresses) {
+    let Some(seat) = Seat::take(worker, peer.ip(), addresses) else { return };
+    if socket.set_nodelay(true).is_err() {
+        return;
+    }
+    let connection = Connection::new(peer.ip(), worker.tick());
+    let slot = worker.connections.borrow_mut().insert(Rc::clone(&connection));
+    let task =
+        tokio::task::spawn_local(converse(socket, Rc::clone(worker), Rc::clone(&connection), seat, slot));
+    *connection.abort.borrow_mut() = Some(task.abort_handle());
+}
+
+/// A connection's place within the limits; given back when dropped.
+struct Seat {
+    worker: Rc<Worker>,
+    address: IpAddr,
+    addresses: Addresses,
+    slot: Option<usize>,
+}
+
+impl Seat {
+    fn take(worker: &Rc<Worker>, address: IpAddr, addresses: &Addresses) -> Option<Self> {
+        let settings = worker.shared.settings.load();
+        let all = worker.shared.connections.fetch_add(1, Ordering::Relaxed);
+        let mut counts = addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_address = counts.entry(address).or_default();
+        *of_address += 1;
+        let fits = all < settings.limits.max_connections
+            && *of_address <= settings.limits.max_connections_per_address;
+        drop(counts);
+        let seat = Self { worker: Rc::clone(worker), address, addresses: Arc::clone(addresses), slot: None };
+        fits.then_some(seat)
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.worker.shared.connections.fetch_sub(1, Ordering::Relaxed);
+        let mut counts = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.address);
+            }
+        }
+        drop(counts);
+        if let Some(slot) = self.slot {
+            self.worker.connections.borrow_mut().remove(slot);
+        }
+    }
+}
+
+/// Serves a connection's requests until it ends.
+async fn converse(
+    socket: TcpStream,
+    worker: Rc<Worker>,
+    connection: Rc<Connection>,
+    mut seat: Seat,
+    slot: usize,
+) {
+    seat.slot = Some(slot);
+    let service = service_fn(|request| {
+        let (worker, connection) = (Rc::clone(&worker), Rc::clone(&connection));
+        async move { Ok::<_, Infallible>(handle::serve(worker, connection, request).await) }
+    });
+    let io = TokioIo::new(Watched::new(socket, Rc::clone(&connection), Rc::clone(&worker)));
+    let limit = worker.shared.settings.load().limits.max_head;
+    let serving = Builder::new()
+        .max_headers(100)
+        .max_header_size(limit * 2)
+        .pipeline_flush(false)
+        .half_close(false)
+        .serve_connection(io, service);
+    let mut serving = pin!(serving);
+    let mut graceful = false;
+    // Its errors are the client's: hung up, talked nonsense (which has been answered), or overstayed.
+    let _ = std::future::poll_fn(|cx| {
+        connection.watch(cx);
+        if !graceful && worker.shared.draining.load(Ordering::Relaxed) {
+            graceful = true;
+            serving.as_mut().graceful_shutdown();
+        }
+        serving.as_mut().poll(cx)
+    })
+    .await;
+}

@@ -1,0 +1,237 @@
+//! What the data path is told: limits, providers, prices. Immutable; a reload swaps the whole.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gatehouse_domain::price::PriceTable;
+use gatehouse_providers::anthropic::CredentialKind;
+use http::uri::{Authority, PathAndQuery};
+use http::{HeaderName, HeaderValue};
+use rustls::ClientConfig;
+
+/// Everything the data path is configured with.
+#[derive(Clone)]
+pub struct Settings {
+    /// Bounds on what clients may use.
+    pub limits: Limits,
+    /// What happens to an upstream reply whose client has left.
+    pub client_gone: ClientGone,
+    /// Where requests go. The first is used; an empty list refuses every request that needs a model.
+    pub providers: Vec<Arc<Provider>>,
+    /// What things cost.
+    pub prices: Arc<PriceTable>,
+}
+
+/// Bounds on what clients may use (promise P9). Behavior at each bound is a refusal from the table in
+/// [`crate::refusal`], or, where no reply is possible, the end of the connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Largest request body in bytes; above it 413 (the provider's own limit is 32 MB).
+    pub max_body: u64,
+    /// Bytes of request bodies held at once by all connections; above it 529.
+    pub body_budget: u64,
+    /// Largest request head in bytes; above it 431.
+    pub max_head: usize,
+    /// Open connections in all; above it a new one is closed at once.
+    pub max_connections: usize,
+    /// Open connections of one client address; above it a new one is closed at once.
+    pub max_connections_per_address: usize,
+    /// Requests under way at once; above it 529.
+    pub max_in_flight: usize,
+    /// Time for a request's head, from its first byte.
+    pub head: Duration,
+    /// Time without progress while a request's body is read; then 408.
+    pub body_idle: Duration,
+    /// Time a connection may rest between requests.
+    pub idle: Duration,
+    /// Time a client may leave a reply unread; then its connection is cut.
+    pub write_stall: Duration,
+    /// Silence on a stream after which a `ping` event of our own is sent.
+    pub ping: Duration,
+}
+
+/// What happens to an upstream reply whose client has left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientGone {
+    /// Streams: cancelling ends the provider's work and its bill; usage is then an estimate from what was seen.
+    pub stream: Abandoned,
+    /// Plain replies: nothing is known of their usage before they are complete, so they are worth waiting for.
+    pub plain: Abandoned,
+    /// How long an abandoned reply is read on.
+    pub drain: Duration,
+}
+
+/// What to do with an abandoned upstream reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Abandoned {
+    /// Close the upstream connection.
+    Cancel,
+    /// Read it to its end, for its usage.
+    Drain,
+}
+
+/// A model provider as the data path reaches it.
+pub struct Provider {
+    /// Its name in configuration, records and metrics.
+    pub name: Arc<str>,
+    /// Host and port to connect to.
+    pub host: String,
+    /// Port to connect to.
+    pub port: u16,
+    /// What goes into `Host`.
+    pub authority: HeaderValue,
+    /// Path before `/v1/...`; empty or `/something`.
+    pub prefix: String,
+    /// TLS configuration for `https`; `None` for `http`.
+    pub tls: Option<Arc<ClientConfig>>,
+    /// Name of the credential's header.
+    pub credential_name: HeaderName,
+    /// Value of the credential's header, marked sensitive.
+    pub credential: HeaderValue,
+    /// Time for the connection, TLS included.
+    pub connect: Duration,
+    /// Time from sending a request to the reply's head.
+    pub first_byte: Duration,
+    /// Silence within a reply after which it counts as broken off.
+    pub stream_idle: Duration,
+    /// Time an unused connection is kept.
+    pub pool_idle: Duration,
+    /// Connections at once on each worker; above it 529.
+    pub max_connections: usize,
+}
+
+/// A provider's configuration, in words.
+pub struct ProviderSpec<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// `http://host[:port][/prefix]` or `https://…`.
+    pub base_url: &'a str,
+    /// How the credential is sent.
+    pub auth: CredentialKind,
+    /// The credential.
+    pub api_key: &'a str,
+    /// TLS configuration, for `https`.
+    pub tls: Option<Arc<ClientConfig>>,
+    /// See [`Provider::connect`].
+    pub connect: Duration,
+    /// See [`Provider::first_byte`].
+    pub first_byte: Duration,
+    /// See [`Provider::stream_idle`].
+    pub stream_idle: Duration,
+    /// See [`Provider::pool_idle`].
+    pub pool_idle: Duration,
+    /// See [`Provider::max_connections`].
+    pub max_connections: usize,
+}
+
+/// Why a provider cannot be used as configured.
+#[derive(Debug, thiserror::Error)]
+pub enum BadProvider {
+    /// The address is not one.
+    #[error("base_url `{given}` is not an address such as https://api.anthropic.com: {why}")]
+    BaseUrl {
+        /// What was given.
+        given: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The credential cannot be a header's value.
+    #[error("the credential of provider `{0}` has characters that cannot be sent in a header")]
+    Credential(String),
+}
+
+impl Provider {
+    /// Checks and prepares a provider. Opens no connection.
+    pub fn new(spec: &ProviderSpec<'_>) -> Result<Self, BadProvider> {
+        let bad = |why: &str| BadProvider::BaseUrl { given: spec.base_url.to_owned(), why: why.to_owned() };
+        let uri: http::Uri = spec.base_url.parse().map_err(|_| bad("it does not parse"))?;
+        let https = match uri.scheme_str() {
+            Some("https") => true,
+            Some("http") => false,
+            _ => return Err(bad("it must begin with http:// or https://")),
+        };
+        let authority = uri.authority().ok_or_else(|| bad("it names no host"))?;
+        if authority.as_str().contains('@') {
+            return Err(bad("it must not hold a user name or password"));
+        }
+        if uri.query().is_some() {
+            return Err(bad("it must not have a query"));
+        }
+        let tls = match (https, &spec.tls) {
+            (true, Some(tls)) => Some(Arc::clone(tls)),
+            (true, None) => return Err(bad("https needs a TLS configuration")),
+            (false, _) => None,
+        };
+        let (credential_name, credential) = credential(spec)?;
+        Ok(Self {
+            name: spec.name.into(),
+            host: authority.host().trim_matches(['[', ']']).to_owned(),
+            port: authority.port_u16().unwrap_or(if https { 443 } else { 80 }),
+            authority: host_header(authority),
+            prefix: uri.path().trim_end_matches('/').to_owned(),
+            tls,
+            credential_name,
+            credential,
+            connect: spec.connect,
+            first_byte: spec.first_byte,
+            stream_idle: spec.stream_idle,
+            pool_idle: spec.pool_idle,
+            max_connections: spec.max_connections,
+        })
+    }
+
+    /// The request target for one of the API's paths, with the client's query.
+    pub(crate) fn target(&self, path: &str, query: Option<&str>) -> http::Uri {
+        let mut text = String::with_capacity(self.prefix.len() + path.len() + 1 + query.map_or(0, str::len));
+        text.push_str(&self.prefix);
+        text.push_str(path);
+        if let Some(query) = query {
+            text.push('?');
+            text.push_str(query);
+        }
+        let target =
+            PathAndQuery::try_from(text).expect("joined from two parts that were parsed as paths before");
+        http::Uri::from(target)
+    }
+}
+
+fn credential(spec: &ProviderSpec<'_>) -> Result<(HeaderName, HeaderValue), BadProvider> {
+    gatehouse_providers::anthropic::credential_header(spec.auth, spec.api_key)
+        .map_err(|_| BadProvider::Credential(spec.name.to_owned()))
+}
+
+fn host_header(authority: &Authority) -> HeaderValue {
+    HeaderValue::from_str(authority.as_str()).expect("an authority has only visible ASCII characters")
+}
+
+/// A TLS client configuration: the system's trusted certificates and, if given, more in PEM form.
+///
+/// # Errors
+/// A sentence that says which certificates could not be read.
+pub fn client_tls(extra_ca: Option<&[u8]>) -> Result<Arc<ClientConfig>, String> {
+    use rustls::pki_types::CertificateDer;
+    use rustls::pki_types::pem::PemObject as _;
+
+    let mut roots = rustls::RootCertStore::empty();
+    let system = rustls_native_certs::load_native_certs();
+    roots.add_parsable_certificates(system.certs);
+    if let Some(pem) = extra_ca {
+        for cert in CertificateDer::pem_slice_iter(pem) {
+            let cert = cert.map_err(|e| format!("the CA file does not parse: {e}"))?;
+            roots
+                .add(cert)
+                .map_err(|e| format!("the CA file holds a certificate that cannot be used: {e}"))?;
+        }
+    }
+    if roots.is_empty() {
+        return Err("no trusted certificates were found on this system; set `ca_file`".to_owned());
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|e| e.to_string())?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}

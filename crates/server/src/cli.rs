@@ -1,0 +1,92 @@
+//! The command line: what can be asked for, and the way from a command to its exit code.
+
+mod args;
+mod client;
+mod credential;
+mod output;
+mod table;
+mod people;
+mod key;
+mod spending;
+mod audit;
+mod config;
+mod operate;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::environment::Environment;
+
+pub(crate) use args::{Args, Command, DemoArgs, Global, ServeArgs};
+pub(crate) use credential::{ADMIN_TOKEN_FILE, LISTEN_FILE, data_dir};
+pub(crate) use output::Out;
+
+/// Why a command did not succeed. Each kind has an exit code of its own, which scripts may rely on.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// The server said no, or something went wrong on the way. Exit code 1.
+    #[error("{0}")]
+    Failed(String),
+    /// The command or the configuration is not as it must be. Exit code 2.
+    #[error("{0}")]
+    Usage(String),
+    /// The server cannot be reached. Exit code 3.
+    #[error("{0}")]
+    Unreachable(String),
+}
+
+impl Failure {
+    /// The exit code.
+    pub(crate) const fn code(&self) -> u8 {
+        match self {
+            Self::Failed(_) => 1,
+            Self::Usage(_) => 2,
+            Self::Unreachable(_) => 3,
+        }
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::Failed(format!("cannot write the output: {error}"))
+    }
+}
+
+/// Reads the command line and runs the command.
+pub(crate) fn main() -> ExitCode {
+    let environment = Environment::from_process();
+    // Wrong usage ends in here with exit code 2; `--help` and `--version` with 0.
+    let args = Args::parse();
+    let mut out = Out::new(args.global.json);
+    let result = run(args, &environment, &mut out);
+    match result {
+        Ok(code) => ExitCode::from(code),
+        // Whoever read our output has seen enough.
+        Err(_) if out.is_closed() => ExitCode::SUCCESS,
+        Err(failure) => {
+            output::complain(&format!("gatehouse: {failure}"));
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+fn run(args: Args, environment: &Environment, out: &mut Out) -> Result<u8, Failure> {
+    let global = &args.global;
+    match args.command {
+        Command::Serve(serve) => crate::wire::serve(&serve, global, environment, out),
+        Command::Demo(demo) => crate::demo::run(&demo, global, environment, out),
+        Command::Config(command) => config::run(command, global, environment, out),
+        Command::Audit(command) => audit::run(command, global, environment, out),
+        Command::User(command) => people::user(command, &client::connect(global, environment)?, out),
+        Command::Team(command) => people::team(command, &client::connect(global, environment)?, out),
+        Command::Project(command) => people::project(command, &client::connect(global, environment)?, out),
+        Command::Key(command) => key::run(command, &client::connect(global, environment)?, out),
+        Command::Usage(command) => spending::usage(&command, &client::connect(global, environment)?, out),
+        Command::Exchanges(command) => spending::exchanges(&command, &client::connect(global, environment)?, out),
+        Command::Price(command) => spending::price(&command, environment, out),
+        Command::Provider(command) => operate::provider(command, &client::connect(global, environment)?, out),
+        Command::Admin(command) => operate::admin(command, &client::connect(global, environment)?, out),
+        Command::Status => operate::status(&client::connect(global, environment)?, out),
+    }
+}

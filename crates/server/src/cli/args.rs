@@ -1,0 +1,369 @@
+//! The words of the command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+/// The house around AI coding assistants: gateway, keys, ledger and audit log in one program.
+#[derive(Parser)]
+#[command(name = "gatehouse", version, max_term_width = 100)]
+#[command(after_help = "Exit codes: 0 done, 1 refused or failed, 2 wrong usage or configuration, 3 server not reachable.\n\
+                        Start with `gatehouse demo`, which needs no provider and no key.")]
+pub(crate) struct Args {
+    /// What every command takes.
+    #[command(flatten)]
+    pub(crate) global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes.
+#[derive(clap::Args, Clone)]
+pub(crate) struct Global {
+    /// Address of the management API [default: the server of the data directory]
+    #[arg(long, global = true, env = "GATEHOUSE_SERVER", value_name = "URL")]
+    pub(crate) server: Option<String>,
+    /// Administrator's token [default: admin.token in the data directory]; better given as GATEHOUSE_TOKEN
+    #[arg(long, global = true, env = "GATEHOUSE_TOKEN", value_name = "TOKEN", hide_env_values = true)]
+    pub(crate) token: Option<String>,
+    /// Data directory [default: gatehouse in $XDG_DATA_HOME, else ~/.local/share/gatehouse]
+    #[arg(long, global = true, env = "GATEHOUSE_DATA_DIR", value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// Print JSON for programs instead of tables for people
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+/// What to do.
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Run the server
+    Serve(ServeArgs),
+    /// Run the server with a built-in scripted model and a sample organization; needs no provider and no key
+    Demo(DemoArgs),
+    /// Check, show or reload the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// People
+    #[command(subcommand)]
+    User(UserCommand),
+    /// Teams
+    #[command(subcommand)]
+    Team(TeamCommand),
+    /// Projects
+    #[command(subcommand)]
+    Project(ProjectCommand),
+    /// Virtual keys: what clients use instead of a provider's key
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// What was consumed and what it cost
+    Usage(UsageArgs),
+    /// Single exchanges, one JSON line each, newest first
+    Exchanges(ExchangesArgs),
+    /// The audit log
+    #[command(subcommand)]
+    Audit(AuditCommand),
+    /// Model providers
+    #[command(subcommand)]
+    Provider(ProviderCommand),
+    /// Administrators' credentials
+    #[command(subcommand)]
+    Admin(AdminCommand),
+    /// Prices
+    #[command(subcommand)]
+    Price(PriceCommand),
+    /// How the server is doing
+    Status,
+}
+
+/// Arguments of `serve`.
+#[derive(clap::Args, Clone, Default)]
+pub(crate) struct ServeArgs {
+    /// Configuration file (TOML); without one the defaults hold
+    #[arg(long, value_name = "FILE", env = "GATEHOUSE_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// One setting, over file and environment: --set gateway.workers=2
+    #[arg(long = "set", value_name = "SECTION.KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+}
+
+/// Arguments of `demo`. Without `--data-dir` it uses a fresh directory and removes it at the end.
+#[derive(clap::Args)]
+pub(crate) struct DemoArgs {
+    /// One setting, over the demo's own: --set listen.gateway=127.0.0.1:9000
+    #[arg(long = "set", value_name = "SECTION.KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+}
+
+/// `config …`
+#[derive(Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Check a configuration without starting anything; reports every mistake at once
+    Check(ServeArgs),
+    /// Show the effective settings: of a file with --config, else of the running server
+    Show(ServeArgs),
+    /// Tell the running server to read its configuration again
+    Reload,
+}
+
+/// `user …`
+#[derive(Subcommand)]
+pub(crate) enum UserCommand {
+    /// Add a person
+    Add {
+        /// E-mail address
+        email: String,
+        /// Team to join; may be given several times
+        #[arg(long = "team", value_name = "TEAM")]
+        teams: Vec<String>,
+        /// Name for people to read
+        #[arg(long)]
+        name: Option<String>,
+    },
+    /// List people
+    List {
+        /// Only those whose address or name contains this
+        #[arg(long, value_name = "TEXT")]
+        find: Option<String>,
+    },
+    /// Show a person
+    Get {
+        /// E-mail address or id
+        user: String,
+    },
+    /// Let a disabled person's keys work again
+    Enable {
+        /// E-mail address or id
+        user: String,
+    },
+    /// Refuse all keys of a person from now on
+    Disable {
+        /// E-mail address or id
+        user: String,
+    },
+    /// Replace a person's teams
+    Teams {
+        /// E-mail address or id
+        user: String,
+        /// All teams from now on; none to leave all
+        teams: Vec<String>,
+    },
+}
+
+/// `team …`
+#[derive(Subcommand)]
+pub(crate) enum TeamCommand {
+    /// Add a team
+    Add {
+        /// Its name
+        name: String,
+    },
+    /// List teams
+    List,
+}
+
+/// `project …`
+#[derive(Subcommand)]
+pub(crate) enum ProjectCommand {
+    /// Add a project
+    Add {
+        /// Its name
+        name: String,
+    },
+    /// List projects
+    List,
+}
+
+/// `key …`
+#[derive(Subcommand)]
+pub(crate) enum KeyCommand {
+    /// Make a key; its text is shown once
+    Create(KeyCreate),
+    /// List keys
+    List {
+        /// Only this person's
+        #[arg(long, value_name = "EMAIL")]
+        user: Option<String>,
+    },
+    /// Make a successor; the old key goes on for a while
+    Rotate {
+        /// The key's id
+        id: String,
+        /// How long the old key goes on: 24h, 7d, 0s
+        #[arg(long, default_value = "24h", value_name = "TIME")]
+        overlap: String,
+    },
+    /// Let a key end
+    Expire {
+        /// The key's id
+        id: String,
+        /// When: 2026-12-31, 2026-12-31T12:00:00Z, or from now: 12h
+        #[arg(long, default_value = "0s", value_name = "TIME")]
+        at: String,
+    },
+    /// Refuse a key until it is enabled again
+    Disable {
+        /// The key's id
+        id: String,
+    },
+    /// Let a disabled key work again
+    Enable {
+        /// The key's id
+        id: String,
+    },
+    /// Refuse a key for good
+    Revoke {
+        /// The key's id
+        id: String,
+    },
+}
+
+/// Arguments of `key create`.
+#[derive(clap::Args)]
+pub(crate) struct KeyCreate {
+    /// Its holder's e-mail address
+    #[arg(long, value_name = "EMAIL")]
+    pub(crate) user: String,
+    /// The team it charges
+    #[arg(long)]
+    pub(crate) team: Option<String>,
+    /// The project it charges
+    #[arg(long)]
+    pub(crate) project: Option<String>,
+    /// The models it may use, separated by commas; `*` at the end stands for anything
+    #[arg(long, value_delimiter = ',', value_name = "MODELS")]
+    pub(crate) models: Vec<String>,
+    /// When it ends: 30d, 12h, 2026-12-31
+    #[arg(long, value_name = "TIME")]
+    pub(crate) expires: Option<String>,
+    /// Name for people to read
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+}
+
+/// Arguments of `usage`.
+#[derive(clap::Args)]
+pub(crate) struct UsageArgs {
+    /// One row for each: user, team, model, key, project, provider, day, hour
+    #[arg(long, default_value = "user")]
+    pub(crate) by: String,
+    /// From when: 7d, 24h, 2026-11-01
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// Until when
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<String>,
+}
+
+/// Arguments of `exchanges`.
+#[derive(clap::Args)]
+pub(crate) struct ExchangesArgs {
+    /// From when: 7d, 24h, 2026-11-01
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// Until when
+    #[arg(long, value_name = "TIME")]
+    pub(crate) until: Option<String>,
+    /// Only this person's
+    #[arg(long, value_name = "EMAIL")]
+    pub(crate) user: Option<String>,
+    /// Only with this model
+    #[arg(long)]
+    pub(crate) model: Option<String>,
+    /// Only those that ended so: completed, refused, upstream_error, …
+    #[arg(long)]
+    pub(crate) ended: Option<String>,
+    /// At most so many [default: all]
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<u64>,
+    /// A table for people instead of JSON lines
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) table: bool,
+}
+
+/// `audit …`
+#[derive(Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Check an export offline; exit code 1 if it was tampered with, 2 if it cannot be read
+    Verify {
+        /// The export
+        file: PathBuf,
+        /// The public key it must be signed with (hex) [default: the one in the file]
+        #[arg(long, value_name = "PUBKEY")]
+        key: Option<String>,
+    },
+    /// Write the whole log to a file
+    Export {
+        /// Where to
+        file: PathBuf,
+    },
+    /// List the newest entries
+    List {
+        /// At most so many
+        #[arg(long, default_value_t = 50, value_name = "N")]
+        limit: u64,
+        /// Only this action, such as key.create
+        #[arg(long)]
+        action: Option<String>,
+    },
+}
+
+/// `provider …`
+#[derive(Subcommand)]
+pub(crate) enum ProviderCommand {
+    /// List providers
+    List,
+    /// Seal a provider's key, read from standard input, for `api_key = "sealed:"`
+    SetKey {
+        /// The provider's name
+        name: String,
+    },
+}
+
+/// `admin …`
+#[derive(Subcommand)]
+pub(crate) enum AdminCommand {
+    /// Administrators' tokens
+    #[command(subcommand)]
+    Token(TokenCommand),
+}
+
+/// `admin token …`
+#[derive(Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Make a token; its text is shown once
+    Create {
+        /// Whose or what for
+        #[arg(long)]
+        name: String,
+        /// owner, admin, auditor or viewer
+        #[arg(long, default_value = "viewer")]
+        role: String,
+        /// When it ends: 30d, 2026-12-31
+        #[arg(long, value_name = "TIME")]
+        expires: Option<String>,
+    },
+    /// List tokens
+    List,
+    /// Refuse a token for good
+    Revoke {
+        /// The token's id
+        id: String,
+    },
+}
+
+/// `price …`
+#[derive(Subcommand)]
+pub(crate) enum PriceCommand {
+    /// The price table in use
+    List(ServeArgs),
+    /// What a model costs, and why
+    Explain {
+        /// The model's name
+        model: String,
+        /// The configuration to look at
+        #[command(flatten)]
+        serve: ServeArgs,
+    },
+}

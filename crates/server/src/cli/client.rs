@@ -1,0 +1,212 @@
+//! The management API as the command line sees it.
+
+use std::io::Read;
+use std::time::Duration;
+
+use serde_json::Value;
+use ureq::http::{Method, Request, Response};
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::{Agent, Body};
+use zeroize::Zeroizing;
+
+use super::table::printable;
+use super::{Failure, Global, credential};
+use crate::environment::Environment;
+
+/// Largest answer that is held in memory. Lists are read page by page and stay far below.
+const MAX_ANSWER: u64 = 64 << 20;
+/// For everything but exports.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A connection to the management API of one server.
+pub(crate) struct Client {
+    agent: Agent,
+    server: String,
+    token: Zeroizing<String>,
+}
+
+/// Finds server and token; connects with the first request.
+pub(crate) fn connect(global: &Global, environment: &Environment) -> Result<Client, Failure> {
+    let server = credential::server(global, environment)?;
+    if !server.starts_with("http://") && !server.starts_with("https://") {
+        return Err(Failure::Usage(format!("`{server}` is not an address that begins with http:// or https://")));
+    }
+    let token = credential::token(global, environment)?;
+    Ok(Client { agent: agent(&server), server, token })
+}
+
+fn agent(server: &str) -> Agent {
+    let mut config = Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .timeout_connect(Some(Duration::from_secs(5)))
+        .timeout_recv_response(Some(PATIENCE))
+        .user_agent(concat!("gatehouse/", env!("CARGO_PKG_VERSION")));
+    if server.starts_with("https://") {
+        let roots = rustls_native_certs::load_native_certs().certs;
+        let roots: Vec<_> = roots.iter().map(|der| Certificate::from_der(der).to_owned()).collect();
+        let tls = TlsConfig::builder()
+            .root_certs(RootCerts::new_with_certs(&roots))
+            .unversioned_rustls_crypto_provider(std::sync::Arc::new(rustls::crypto::ring::default_provider()))
+            .build();
+        config = config.tls_config(tls);
+    } else {
+        // Plain HTTP is for this machine and trusted networks; a proxy would only see the token.
+        config = config.proxy(None);
+    }
+    Agent::new_with_config(config.build())
+}
+
+impl Client {
+    /// The server's address.
+    pub(crate) fn server(&self) -> &str {
+        &self.server
+    }
+
+    /// Asks for something.
+    pub(crate) fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Value, Failure> {
+        self.send(&Method::GET, &with_query(path, query), None)
+    }
+
+    /// Asks to do something.
+    pub(crate) fn post(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        self.send(&Method::POST, path, Some(body))
+    }
+
+    /// Asks to replace something.
+    pub(crate) fn put(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        self.send(&Method::PUT, path, Some(body))
+    }
+
+    /// Asks for a list, page by page, and hands on each item. Stops after `limit` items.
+    pub(crate) fn each(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+        limit: Option<u64>,
+        mut item: impl FnMut(Value) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let (mut left, mut after) = (limit.unwrap_or(u64::MAX), None::<String>);
+        while left > 0 {
+            let page = left.min(1000).to_string();
+            let mut query = query.to_vec();
+            query.push(("limit", &page));
+            if let Some(after) = &after {
+                query.push(("after", after));
+            }
+            let mut answer = self.get(path, &query)?;
+            let Some(Value::Array(items)) = answer.get_mut("items").map(Value::take) else {
+                return Err(Failure::Failed(format!("`{path}` did not answer with a list")));
+            };
+            for value in items {
+                item(value)?;
+                left = left.saturating_sub(1);
+            }
+            after = answer.get("next").and_then(Value::as_str).map(str::to_owned);
+            if after.is_none() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// All items of a list.
+    pub(crate) fn list(&self, path: &str, query: &[(&str, &str)], limit: Option<u64>) -> Result<Vec<Value>, Failure> {
+        let mut out = Vec::new();
+        self.each(path, query, limit, |item| {
+            out.push(item);
+            Ok(())
+        })?;
+        Ok(out)
+    }
+
+    /// Asks for something that is passed on as it arrives.
+    pub(crate) fn stream(&self, path: &str) -> Result<impl Read + 'static, Failure> {
+        let response = self.call(&Method::GET, path, None)?;
+        if !response.status().is_success() {
+            return Err(refusal(response));
+        }
+        Ok(response.into_body().into_reader())
+    }
+
+    fn send(&self, method: &Method, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
+        let response = self.call(method, path, body)?;
+        if !response.status().is_success() {
+            return Err(refusal(response));
+        }
+        let text = read(response)?;
+        if text.is_empty() {
+            return Ok(Value::Null);
+        }
+        serde_json::from_slice(&text)
+            .map_err(|error| Failure::Failed(format!("the server's answer to `{path}` is not JSON: {error}")))
+    }
+
+    fn call(&self, method: &Method, path: &str, body: Option<&Value>) -> Result<Response<Body>, Failure> {
+        let authorization = Zeroizing::new(format!("Bearer {}", *self.token));
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.server))
+            .header("authorization", authorization.as_str())
+            .header("accept", "application/json");
+        let sent = match body {
+            None => self.agent.run(request.body(()).map_err(|error| Failure::Usage(error.to_string()))?),
+            Some(value) => {
+                let request = request.header("content-type", "application/json").body(value.to_string());
+                self.agent.run(request.map_err(|error| Failure::Usage(error.to_string()))?)
+            }
+        };
+        sent.map_err(|error| Failure::Unreachable(format!("cannot reach the server at {}: {error}", self.server)))
+    }
+}
+
+fn read(response: Response<Body>) -> Result<Vec<u8>, Failure> {
+    let mut body = response.into_body();
+    let text = body.with_config().limit(MAX_ANSWER).read_to_vec();
+    text.map_err(|error| Failure::Failed(format!("the server's answer broke off: {error}")))
+}
+
+/// What the server says about a refusal: `{"error": {"code", "message", "field"?, "request_id"}}`.
+fn refusal(response: Response<Body>) -> Failure {
+    let status = response.status();
+    let body = read(response).unwrap_or_default();
+    let value: Value = serde_json::from_slice(&body).unwrap_or_default();
+    match value.pointer("/error/message").and_then(Value::as_str) {
+        Some(message) => Failure::Failed(printable(message)),
+        None => Failure::Failed(format!("the server answered {status}; is this the management address?")),
+    }
+}
+
+fn with_query(path: &str, query: &[(&str, &str)]) -> String {
+    let mut out = path.to_owned();
+    for (i, (name, value)) in query.iter().enumerate() {
+        out.push(if i == 0 { '?' } else { '&' });
+        out.push_str(name);
+        out.push('=');
+        out.push_str(&escaped(value));
+    }
+    out
+}
+
+/// A text as one part of a path or query (RFC 3986: everything but unreserved characters is percent-encoded).
+pub(crate) fn escaped(text: &str) -> String {
+    text.bytes().fold(String::with_capacity(text.len()), |mut out, byte| {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+        out
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_cannot_leave_their_part_of_the_address() {
+        assert_eq!(escaped("a@b.c/../x?y=1&z#%"), "a%40b.c%2F..%2Fx%3Fy%3D1%26z%23%25");
+        assert_eq!(with_query("/x", &[("a", "1 2"), ("b", "é")]), "/x?a=1%202&b=%C3%A9");
+    }
+}

@@ -1,0 +1,81 @@
+//! What a command prints.
+
+use std::io::{self, BufWriter, IsTerminal as _, Stdout, Write};
+
+use serde_json::Value;
+
+use super::table::Table;
+
+/// Standard output. Remembers whether the reader on the other side has gone.
+pub(crate) struct Out {
+    json: bool,
+    closed: bool,
+    to: BufWriter<Stdout>,
+}
+
+impl Out {
+    /// Prints JSON if `json`, else for people.
+    pub(crate) fn new(json: bool) -> Self {
+        Self { json, closed: false, to: BufWriter::new(io::stdout()) }
+    }
+
+    /// Whether JSON is wanted.
+    pub(crate) const fn wants_json(&self) -> bool {
+        self.json
+    }
+
+    /// Whether the reader has gone.
+    pub(crate) const fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// Prints a line and hands it on at once.
+    pub(crate) fn line(&mut self, text: impl AsRef<str>) -> io::Result<()> {
+        let done = writeln!(self.to, "{}", text.as_ref()).and_then(|()| self.to.flush());
+        self.watch(done)
+    }
+
+    /// Prints a JSON value, indented.
+    pub(crate) fn json(&mut self, value: &Value) -> io::Result<()> {
+        self.line(format!("{value:#}"))
+    }
+
+    /// Prints a JSON value on one line, without flushing: there may be many.
+    pub(crate) fn json_line(&mut self, value: &Value) -> io::Result<()> {
+        let done = writeln!(self.to, "{value}");
+        self.watch(done)
+    }
+
+    /// Prints a table, or a sentence if it is empty.
+    pub(crate) fn table(&mut self, table: &Table, if_empty: &str) -> io::Result<()> {
+        if table.is_empty() {
+            return self.line(if_empty);
+        }
+        let done = write!(self.to, "{table}").and_then(|()| self.to.flush());
+        self.watch(done)
+    }
+
+    /// Hands on what was printed.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        let done = self.to.flush();
+        self.watch(done)
+    }
+
+    fn watch(&mut self, done: io::Result<()>) -> io::Result<()> {
+        if done.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
+            self.closed = true;
+        }
+        done
+    }
+}
+
+/// Tells people something beside the output proper, on standard error.
+pub(crate) fn complain(text: &str) {
+    // If standard error is gone too, there is nobody left to tell.
+    drop(writeln!(io::stderr(), "{text}"));
+}
+
+/// Whether standard error is a terminal.
+pub(crate) fn is_watched() -> bool {
+    io::stderr().is_terminal()
+}

@@ -1,0 +1,151 @@
+//! The configuration: defaults that the binary carries, a TOML file over them, variables over that, flags over all.
+//!
+//! [`load`] reports every mistake at once. What each setting does is told in `config.default.toml`, which is also where
+//! the defaults come from.
+
+mod mistake;
+mod tree;
+mod variable;
+mod read;
+mod section;
+mod provider;
+mod pricing;
+mod show;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+pub(crate) use mistake::{Mistake, Mistakes};
+pub(crate) use pricing::{Contract, Pricing, Rates};
+pub(crate) use provider::{Auth, Provider, SecretSource};
+pub(crate) use section::{
+    Abandoned, Audit, Counters, Drain, Gateway, Journal, Listen, Log, LogFormat, MasterKeySource, Store,
+};
+pub(crate) use show::{Change, Shown, changes};
+pub(crate) use tree::Origin;
+
+use read::{Reader, Section};
+use tree::Node;
+
+/// The defaults and the manual.
+pub(crate) const DEFAULTS: &str = include_str!("../../../config.default.toml");
+
+/// Every setting, checked.
+pub(crate) struct Config {
+    /// Addresses to listen on.
+    pub(crate) listen: Listen,
+    /// The database.
+    pub(crate) store: Store,
+    /// Where nodes count together; in this release each counts for itself.
+    pub(crate) counters: Counters,
+    /// Bounds of the data path.
+    pub(crate) gateway: Gateway,
+    /// Sizes of the journal.
+    pub(crate) journal: Journal,
+    /// How the node stops.
+    pub(crate) drain: Drain,
+    /// What is logged and how.
+    pub(crate) log: Log,
+    /// When the audit log is signed.
+    pub(crate) audit: Audit,
+    /// Where the master key comes from.
+    pub(crate) master_key: MasterKeySource,
+    /// What things cost.
+    pub(crate) pricing: Pricing,
+    /// Providers, in order of preference.
+    pub(crate) providers: Vec<Provider>,
+    /// Every effective setting as text, secrets left out.
+    pub(crate) shown: Vec<Shown>,
+}
+
+/// Where a configuration comes from.
+#[derive(Clone, Default)]
+pub(crate) struct Sources {
+    /// The file, if one was named.
+    pub(crate) file: Option<PathBuf>,
+    /// The environment.
+    pub(crate) variables: BTreeMap<String, String>,
+    /// `SECTION.KEY=VALUE` texts from the command line.
+    pub(crate) flags: Vec<String>,
+}
+
+/// Reads and checks a configuration.
+pub(crate) fn load(sources: &Sources) -> Result<Config, Mistakes> {
+    let mut mistakes = Vec::new();
+    let file = sources.file.as_deref().and_then(|path| read_file(path, &mut mistakes));
+    let tree = merge(file, sources, &mut mistakes);
+    understand(&tree, mistakes)
+}
+
+fn read_file(path: &Path, mistakes: &mut Vec<Mistake>) -> Option<Node> {
+    let name = path.display().to_string();
+    let found = std::fs::read(path).map_err(|error| error.to_string());
+    match found.and_then(|bytes| String::from_utf8(bytes).map_err(|_| "it is not UTF-8 text".to_owned())) {
+        Ok(text) => Some(tree::parse(&name, &text, mistakes)),
+        Err(error) => {
+            let origin = Origin::File(name.into(), 1);
+            mistakes.push(Mistake::new(origin, "", format!("cannot read the configuration: {error}")));
+            None
+        }
+    }
+}
+
+fn merge(file: Option<Node>, sources: &Sources, mistakes: &mut Vec<Mistake>) -> Node {
+    let mut tree = defaults();
+    if let Some(file) = file {
+        tree.overlay(file);
+    }
+    variable::overlay_variables(&mut tree, &sources.variables, mistakes);
+    variable::overlay_flags(&mut tree, &sources.flags, mistakes);
+    provider::add_default(&mut tree, &sources.variables);
+    tree
+}
+
+fn defaults() -> Node {
+    let mut mistakes = Vec::new();
+    let mut tree = tree::parse("config.default.toml", DEFAULTS, &mut mistakes);
+    tree.mark_default();
+    tree
+}
+
+fn understand(tree: &Node, mistakes: Vec<Mistake>) -> Result<Config, Mistakes> {
+    let reader = Reader::new(mistakes);
+    let config = reader.section("", tree, None, |top| read_all(top, tree));
+    let mut mistakes = reader.into_mistakes();
+    mistakes.sort_by_key(Mistake::line);
+    match config {
+        Some(config) if mistakes.is_empty() => Ok(config),
+        _ => Err(Mistakes(mistakes)),
+    }
+}
+
+fn read_all(top: &Section<'_, '_>, tree: &Node) -> Option<Config> {
+    let listen = top.section("listen", section::listen);
+    let store = top.section("store", section::store);
+    let counters = top.section("counters", section::counters);
+    let gateway = top.section("gateway", section::gateway);
+    let journal = top.section("journal", section::journal);
+    let drain = top.section("drain", section::drain);
+    let log = top.section("log", section::log);
+    let audit = top.section("audit", section::audit);
+    let master_key = top.section("secrets", section::secrets);
+    let pricing = top.section("pricing", pricing::pricing);
+    let providers = provider::providers(top);
+    Some(Config {
+        listen: listen??,
+        store: store??,
+        counters: counters??,
+        gateway: gateway?,
+        journal: journal?,
+        drain: drain?,
+        log: log??,
+        audit: audit?,
+        master_key: master_key??,
+        pricing: pricing?,
+        providers,
+        shown: show::settings(tree),
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,207 @@
+//! `[[provider]]` and `[provider_defaults]`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::mistake::Mistake;
+use super::read::{Section, brief};
+use super::section::count;
+use super::tree::{Node, Origin, Value};
+
+/// A provider.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Provider {
+    /// Its name; unique.
+    pub(crate) name: String,
+    /// Where it is, without a `/` at the end.
+    pub(crate) base_url: String,
+    /// Where its key comes from.
+    pub(crate) api_key: SecretSource,
+    /// How its key is sent.
+    pub(crate) auth: Auth,
+    /// Certificates to trust besides the system's.
+    pub(crate) ca_file: Option<PathBuf>,
+    /// To reach it.
+    pub(crate) connect: Duration,
+    /// To its reply's first byte.
+    pub(crate) first_byte: Duration,
+    /// Silence within a stream.
+    pub(crate) stream_idle: Duration,
+    /// How long an unused connection is kept.
+    pub(crate) pool_idle: Duration,
+    /// Open connections per worker.
+    pub(crate) max_connections: usize,
+}
+
+/// How a provider's key is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Auth {
+    /// In `x-api-key`.
+    ApiKey,
+    /// In `Authorization: Bearer`.
+    Bearer,
+}
+
+/// Where a secret comes from. Never the secret itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum SecretSource {
+    /// A variable.
+    Env(String),
+    /// A file.
+    File(PathBuf),
+    /// The standard output of a command, run by `/bin/sh -c`.
+    Exec(String),
+    /// The store, where it is kept sealed under this name.
+    Sealed(String),
+}
+
+/// Makes the provider that an `ANTHROPIC_API_KEY` stands for, unless providers are configured.
+pub(crate) fn add_default(tree: &mut Node, variables: &BTreeMap<String, String>) {
+    let Value::Section(top) = &mut tree.value else { return };
+    if top.contains_key("provider") || variables.get("ANTHROPIC_API_KEY").is_none_or(String::is_empty) {
+        return;
+    }
+    let origin = Origin::Variable("ANTHROPIC_API_KEY".to_owned());
+    let text = |text: &str| Node { origin: origin.clone(), value: Value::Text(text.to_owned()) };
+    let members = BTreeMap::from([
+        ("name".to_owned(), text("anthropic")),
+        ("api_key".to_owned(), text("env:ANTHROPIC_API_KEY")),
+    ]);
+    let item = Node { origin: origin.clone(), value: Value::Section(members) };
+    top.insert("provider".to_owned(), Node { origin, value: Value::List(vec![item]) });
+}
+
+/// Reads all `[[provider]]` sections over `[provider_defaults]`.
+pub(crate) fn providers(top: &Section<'_, '_>) -> Vec<Provider> {
+    let defaults = top.node("provider_defaults");
+    if let Some(node) = defaults {
+        top.reader().section("provider_defaults", node, None, common);
+    }
+    let fallback = defaults.and_then(|node| match &node.value {
+        Value::Section(members) => Some(members),
+        Value::Text(_) | Value::Number(_) | Value::Boolean(_) | Value::List(_) | Value::Other(_) => None,
+    });
+    let Some(list) = top.node("provider") else { return Vec::new() };
+    let Value::List(items) = &list.value else {
+        top.mistake("provider", format!("expected [[provider]] sections, found {}", list.value.type_name()));
+        return Vec::new();
+    };
+    let mut out: Vec<Provider> = Vec::new();
+    for (index, item) in items.iter().enumerate() {
+        let path = format!("provider[{}]", name_of(item).map_or_else(|| index.to_string(), |name| brief(name)));
+        let read = top.reader().section(&path, item, fallback, provider);
+        let Some(provider) = read else { continue };
+        if out.iter().any(|other| other.name == provider.name) {
+            let what = format!("there is already a provider named `{}`", provider.name);
+            top.reader().note(Mistake::new(item.origin.clone(), format!("{path}.name"), what));
+        }
+        out.push(provider);
+    }
+    out
+}
+
+fn name_of(item: &Node) -> Option<&str> {
+    let Value::Section(members) = &item.value else { return None };
+    match &members.get("name")?.value {
+        Value::Text(name) => Some(name),
+        Value::Number(_) | Value::Boolean(_) | Value::List(_) | Value::Section(_) | Value::Other(_) => None,
+    }
+}
+
+struct Common {
+    auth: Auth,
+    connect: Duration,
+    first_byte: Duration,
+    stream_idle: Duration,
+    pool_idle: Duration,
+    max_connections: usize,
+}
+
+fn common(s: &Section<'_, '_>) -> Common {
+    Common {
+        auth: s.choice("auth", &[("x-api-key", Auth::ApiKey), ("bearer", Auth::Bearer)]),
+        connect: s.seconds("connect_seconds", 1..=300),
+        first_byte: s.seconds("first_byte_seconds", 1..=7200),
+        stream_idle: s.seconds("stream_idle_seconds", 1..=7200),
+        pool_idle: s.seconds("pool_idle_seconds", 0..=3600),
+        max_connections: count(s, "max_connections", 1..=1_000_000),
+    }
+}
+
+fn provider(s: &Section<'_, '_>) -> Option<Provider> {
+    let name = s.parsed("name", valid_name);
+    if let Some(kind) = s.text("kind") {
+        check_kind(s, kind);
+    }
+    let base_url = match s.text("base_url") {
+        None => Some("https://api.anthropic.com".to_owned()),
+        Some(_) => s.parsed("base_url", valid_base_url),
+    };
+    let common = common(s);
+    let ca_file = s.text("ca_file").map(PathBuf::from);
+    let api_key = s.parsed("api_key", |text| source(text, name.as_deref().unwrap_or_default()));
+    Some(Provider {
+        name: name?,
+        base_url: base_url?,
+        api_key: api_key?,
+        auth: common.auth,
+        ca_file,
+        connect: common.connect,
+        first_byte: common.first_byte,
+        stream_idle: common.stream_idle,
+        pool_idle: common.pool_idle,
+        max_connections: common.max_connections,
+    })
+}
+
+fn valid_name(text: &str) -> Result<String, String> {
+    let good = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if text.len() <= 64 && text.chars().all(good) {
+        return Ok(text.to_owned());
+    }
+    Err(format!("expected at most 64 letters, digits, `-` and `_`, found `{}`", brief(text)))
+}
+
+fn check_kind(s: &Section<'_, '_>, kind: &str) {
+    match kind {
+        "anthropic" => {}
+        "bedrock" | "vertex" | "foundry" => {
+            s.mistake("kind", format!("`{kind}` is not part of this release; expected \"anthropic\""));
+        }
+        other => s.mistake("kind", format!("expected \"anthropic\", found `{}`", brief(other))),
+    }
+}
+
+/// An address: `http` or `https`, a host, perhaps a port and a path.
+fn valid_base_url(text: &str) -> Result<String, String> {
+    let bad = |why: &str| format!("expected an address such as \"https://api.anthropic.com\": {why}");
+    let uri: http::Uri = text.parse().map_err(|error| bad(&format!("{error}")))?;
+    if !matches!(uri.scheme_str(), Some("http" | "https")) {
+        return Err(bad("it must begin with http:// or https://"));
+    }
+    match uri.authority() {
+        None => return Err(bad("it names no host")),
+        Some(authority) if authority.as_str().contains('@') => return Err(bad("it must not hold a user or password")),
+        Some(_) => {}
+    }
+    if text.contains(['?', '#']) {
+        return Err(bad("it must not have a query or a fragment"));
+    }
+    Ok(text.trim_end_matches('/').to_owned())
+}
+
+/// Reads where a secret comes from. A text of another form may be the secret itself and is never repeated.
+fn source(text: &str, name: &str) -> Result<SecretSource, String> {
+    match text.split_once(':') {
+        Some(("env", variable)) if !variable.is_empty() => Ok(SecretSource::Env(variable.to_owned())),
+        Some(("file", path)) if !path.is_empty() => Ok(SecretSource::File(path.into())),
+        Some(("exec", command)) if !command.is_empty() => Ok(SecretSource::Exec(command.to_owned())),
+        Some(("sealed", "")) => Ok(SecretSource::Sealed(name.to_owned())),
+        Some(("sealed", other)) => Ok(SecretSource::Sealed(other.to_owned())),
+        _ => Err("a key does not belong into the configuration: put it into a variable (\"env:VARIABLE\"), a file \
+                  (\"file:PATH\"), behind a command (\"exec:COMMAND\"), or seal it with `gatehouse provider set-key` \
+                  and write \"sealed:\""
+            .to_owned()),
+    }
+}

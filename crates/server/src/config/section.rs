@@ -1,0 +1,256 @@
+//! The sections of the configuration, except providers and prices.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::read::{Section, brief};
+
+/// Addresses to listen on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Listen {
+    /// For model requests.
+    pub(crate) gateway: SocketAddr,
+    /// For the management API.
+    pub(crate) admin: SocketAddr,
+}
+
+/// Reads `[listen]`.
+pub(crate) fn listen(s: &Section<'_, '_>) -> Option<Listen> {
+    let proxy = s.text("proxy").unwrap_or("off");
+    if proxy != "off" {
+        s.mistake("proxy", "the forward proxy is not part of this release; leave it \"off\"");
+    }
+    let (gateway, admin) = (s.parsed("gateway", address)?, s.parsed("admin", address)?);
+    if gateway == admin && gateway.port() != 0 {
+        s.mistake("admin", format!("`{admin}` is already the gateway's address; the two never share a listener"));
+    }
+    Some(Listen { gateway, admin })
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let given = text.strip_prefix("localhost:").map_or_else(|| text.to_owned(), |port| format!("127.0.0.1:{port}"));
+    given.parse().map_err(|_| {
+        format!("expected an address and a port such as \"127.0.0.1:8080\" or \"[::]:8080\", found `{}`", brief(text))
+    })
+}
+
+/// The database.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Store {
+    /// `sqlite`, or an address that begins with `postgres://` and may hold a password: never show it.
+    pub(crate) url: String,
+}
+
+/// Reads `[store]`.
+pub(crate) fn store(s: &Section<'_, '_>) -> Option<Store> {
+    let expected = "expected \"sqlite\" or an address such as \"postgres://user:password@host:5432/name\"";
+    s.parsed("url", |text| match text.split_once("://") {
+        None if text == "sqlite" => Ok(Store { url: text.to_owned() }),
+        Some(("postgres" | "postgresql", rest)) if !rest.is_empty() => Ok(Store { url: text.to_owned() }),
+        // What was given is not repeated: it may hold a password.
+        _ => Err(expected),
+    })
+}
+
+/// Where nodes count together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Counters {
+    /// Each node for itself.
+    Memory,
+}
+
+/// Reads `[counters]`.
+pub(crate) fn counters(s: &Section<'_, '_>) -> Option<Counters> {
+    s.parsed("url", |text| {
+        if text == "memory" {
+            Ok(Counters::Memory)
+        } else if text.starts_with("redis://") || text.starts_with("rediss://") || text.starts_with("valkey://") {
+            Err("shared counters are not part of this release; expected \"memory\"")
+        } else {
+            Err("expected \"memory\"")
+        }
+    })
+}
+
+/// What happens upstream when the client leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Abandoned {
+    /// The reply is cut off.
+    Cancel,
+    /// The reply is read to its end.
+    Drain,
+}
+
+/// Bounds of the data path. Sizes in bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Gateway {
+    /// Threads; at least 1.
+    pub(crate) workers: usize,
+    /// Largest request body.
+    pub(crate) max_body: u64,
+    /// All request bodies together.
+    pub(crate) body_budget: u64,
+    /// Largest request head.
+    pub(crate) max_head: usize,
+    /// Open connections.
+    pub(crate) max_connections: usize,
+    /// Open connections of one address.
+    pub(crate) max_connections_per_address: usize,
+    /// Requests under way.
+    pub(crate) max_in_flight: usize,
+    /// For a request's head.
+    pub(crate) head: Duration,
+    /// Between two pieces of a body.
+    pub(crate) body_idle: Duration,
+    /// Between two requests.
+    pub(crate) idle: Duration,
+    /// A client that does not read.
+    pub(crate) write_stall: Duration,
+    /// Silence before a `ping`.
+    pub(crate) ping: Duration,
+    /// Streams whose client left.
+    pub(crate) gone_stream: Abandoned,
+    /// Plain replies whose client left.
+    pub(crate) gone_plain: Abandoned,
+    /// How long an abandoned reply is read.
+    pub(crate) gone_drain: Duration,
+}
+
+const KIB: u64 = 1024;
+const MIB: u64 = 1024 * KIB;
+const HOUR: u64 = 3600;
+
+/// Reads `[gateway]`.
+pub(crate) fn gateway(s: &Section<'_, '_>) -> Gateway {
+    let gone = [("cancel", Abandoned::Cancel), ("drain", Abandoned::Drain)];
+    let size = |key, range, unit| s.whole(key, range).saturating_mul(unit);
+    let (max_body, body_budget) = (size("max_body_mib", 1..=1024, MIB), size("body_budget_mib", 1..=1_048_576, MIB));
+    if body_budget < max_body {
+        s.mistake("body_budget_mib", "it is smaller than gateway.max_body_mib, so the largest body could never be served");
+    }
+    Gateway {
+        workers: match count(s, "workers", 0..=1024) {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            n => n,
+        },
+        max_body,
+        body_budget,
+        max_head: usize::try_from(size("max_head_kib", 8..=1024, KIB)).unwrap_or(usize::MAX),
+        max_connections: count(s, "max_connections", 1..=10_000_000),
+        max_connections_per_address: count(s, "max_connections_per_address", 1..=10_000_000),
+        max_in_flight: count(s, "max_in_flight", 1..=10_000_000),
+        head: s.seconds("head_seconds", 1..=HOUR),
+        body_idle: s.seconds("body_idle_seconds", 1..=HOUR),
+        idle: s.seconds("idle_seconds", 1..=24 * HOUR),
+        write_stall: s.seconds("write_stall_seconds", 1..=HOUR),
+        ping: s.seconds("ping_seconds", 1..=HOUR),
+        gone_stream: s.choice("client_gone_stream", &gone),
+        gone_plain: s.choice("client_gone_plain", &gone),
+        gone_drain: s.seconds("client_gone_drain_seconds", 0..=HOUR),
+    }
+}
+
+pub(super) fn count(s: &Section<'_, '_>, key: &'static str, range: std::ops::RangeInclusive<u64>) -> usize {
+    usize::try_from(s.whole(key, range)).unwrap_or(usize::MAX)
+}
+
+/// Sizes of the journal in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Journal {
+    /// All files together.
+    pub(crate) max: u64,
+    /// One file.
+    pub(crate) segment: u64,
+}
+
+/// Reads `[journal]`.
+pub(crate) fn journal(s: &Section<'_, '_>) -> Journal {
+    let (max, segment) = (s.whole("max_mib", 4..=1_048_576), s.whole("segment_mib", 1..=1024));
+    if max < segment.saturating_mul(4) {
+        s.mistake("max_mib", "it must hold at least four files of journal.segment_mib");
+    }
+    Journal { max: max * MIB, segment: segment * MIB }
+}
+
+/// How the node stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Drain {
+    /// How long open streams may go on.
+    pub(crate) patience: Duration,
+}
+
+/// Reads `[drain]`.
+pub(crate) fn drain(s: &Section<'_, '_>) -> Drain {
+    Drain { patience: s.seconds("seconds", 0..=24 * HOUR) }
+}
+
+/// The form of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    /// Human on a terminal, else JSON.
+    Auto,
+    /// For people.
+    Human,
+    /// For programs.
+    Json,
+}
+
+/// What is logged and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Log {
+    /// The form of lines.
+    pub(crate) format: LogFormat,
+    /// What is logged, in the syntax of `EnvFilter`; it parses.
+    pub(crate) filter: String,
+}
+
+/// Reads `[log]`.
+pub(crate) fn log(s: &Section<'_, '_>) -> Option<Log> {
+    let formats = [("auto", LogFormat::Auto), ("human", LogFormat::Human), ("json", LogFormat::Json)];
+    let format = s.choice("format", &formats);
+    let filter = s.parsed("filter", |text| match tracing_subscriber::EnvFilter::try_new(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(format!("expected a filter such as \"info\" or \"warn,gatehouse=debug\": {error}")),
+    })?;
+    Some(Log { format, filter })
+}
+
+/// When the audit log is signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Audit {
+    /// After so many new entries.
+    pub(crate) entries: u64,
+    /// After so long.
+    pub(crate) interval: Duration,
+}
+
+/// Reads `[audit]`.
+pub(crate) fn audit(s: &Section<'_, '_>) -> Audit {
+    Audit {
+        entries: s.whole("checkpoint_entries", 1..=1_000_000),
+        interval: s.seconds("checkpoint_seconds", 1..=24 * HOUR),
+    }
+}
+
+/// Where the master key comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum MasterKeySource {
+    /// A file, relative to the data directory; made at first start if it is not there.
+    File(PathBuf),
+    /// A variable.
+    Env(String),
+    /// The standard output of a command, run by `/bin/sh -c`.
+    Exec(String),
+}
+
+/// Reads `[secrets]`.
+pub(crate) fn secrets(s: &Section<'_, '_>) -> Option<MasterKeySource> {
+    s.parsed("master_key", |text| match text.split_once(':') {
+        Some(("file", path)) if !path.is_empty() => Ok(MasterKeySource::File(path.into())),
+        Some(("env", name)) if !name.is_empty() => Ok(MasterKeySource::Env(name.to_owned())),
+        Some(("exec", command)) if !command.is_empty() => Ok(MasterKeySource::Exec(command.to_owned())),
+        // What was given is not repeated: it may be the key.
+        _ => Err("expected \"file:PATH\", \"env:VARIABLE\" or \"exec:COMMAND\"; the key itself is not accepted here"),
+    })
+}

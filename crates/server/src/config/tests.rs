@@ -1,0 +1,207 @@
+//! What the configuration reader promises.
+
+use super::*;
+
+const CANARY: &str = "sk-ant-canary-5f3a";
+
+fn load_text(text: &str, variables: &[(&str, &str)], flags: &[&str]) -> Result<Config, Vec<String>> {
+    let mut mistakes = Vec::new();
+    let file = tree::parse("my.toml", text, &mut mistakes);
+    let sources = Sources {
+        file: None,
+        variables: variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+        flags: flags.iter().map(|f| (*f).to_owned()).collect(),
+    };
+    let tree = merge(Some(file), &sources, &mut mistakes);
+    understand(&tree, mistakes).map_err(|m| m.0.iter().map(ToString::to_string).collect())
+}
+
+fn mistakes(text: &str, variables: &[(&str, &str)]) -> Vec<String> {
+    load_text(text, variables, &[]).err().expect("it has mistakes")
+}
+
+/// The commented examples of `config.default.toml`, with the comment signs taken off.
+fn with_examples() -> String {
+    let mut example = false;
+    DEFAULTS
+        .lines()
+        .map(|line| {
+            example = line.starts_with("# [[") || (example && line.starts_with("# "));
+            if example { line[2..].to_owned() } else { line.to_owned() }
+        })
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+#[test]
+fn the_defaults_are_a_good_configuration() {
+    let config = load_text("", &[], &[]).unwrap();
+    assert_eq!(config.listen.gateway.to_string(), "127.0.0.1:8080");
+    assert_eq!(config.listen.admin.to_string(), "127.0.0.1:8081");
+    assert_eq!(config.gateway.max_body, 32 << 20);
+    assert_eq!(config.gateway.ping.as_secs(), 15);
+    assert_eq!(config.pricing.default.cache_write_5m, 6_250_000);
+    assert!(config.providers.is_empty());
+}
+
+#[test]
+fn every_setting_of_the_manual_is_known_examples_included() {
+    let text = with_examples();
+    assert!(text.contains("\n[[provider]]") && text.contains("\n[[pricing.contract]]"));
+    let config = load_text(&text, &[], &[]).unwrap();
+    assert_eq!(config.providers.len(), 1);
+    assert_eq!(config.pricing.contracts.len(), 1);
+}
+
+/// The other way round: nothing is read that the manual does not name.
+#[test]
+fn every_setting_the_reader_asks_for_is_in_the_manual() {
+    let mut found = Vec::new();
+    let tree = tree::parse("manual", &with_examples(), &mut found);
+    let reader = Reader::new(found);
+    assert!(reader.section("", &tree, None, |top| read_all(top, &tree)).is_some());
+    assert_eq!(reader.absent(), Vec::<String>::new());
+    let bare = tree::parse("bare", "[[provider]]\nname = \"a\"\n", &mut Vec::new());
+    let reader = Reader::default();
+    reader.section("", &bare, None, |top| read_all(top, &bare));
+    assert!(reader.absent().iter().any(|key| key == "provider[a].api_key"), "absence is noticed");
+}
+
+#[test]
+fn five_mistakes_are_reported_at_once_with_their_lines() {
+    let text = "[listen]\ngatewya = \"127.0.0.1:1\"\n\n[gateway]\nworkers = \"two\"\nmax_body_mib = 0\n\n[lgo]\nfilter = \"info\"\n\n[[provider]]\nname = \"main\"\nkind = \"bedrock\"\napi_key = \"env:K\"\n";
+    let found = mistakes(text, &[("GATEHOUSE__DRAIN__SECONDS", "soon")]);
+    assert_eq!(
+        found,
+        [
+            "my.toml:2: listen.gatewya: unknown setting (did you mean `gateway`?)",
+            "my.toml:5: gateway.workers: expected a whole number from 0 to 1024, found a text",
+            "my.toml:6: gateway.max_body_mib: expected a whole number from 1 to 1024, found `0`",
+            "my.toml:8: lgo: unknown section (did you mean `log`?)",
+            "my.toml:13: provider[main].kind: `bedrock` is not part of this release; expected \"anthropic\"",
+            "GATEHOUSE__DRAIN__SECONDS: drain.seconds: expected a whole number from 0 to 86400, found `soon`",
+        ]
+    );
+}
+
+#[test]
+fn each_kind_of_mistake_names_its_place() {
+    for (text, expected) in [
+        ("[listen]\nproxy = \"127.0.0.1:3128\"", "my.toml:2: listen.proxy: the forward proxy is not part of this release"),
+        ("[listen]\nadmin = \"127.0.0.1:8080\"", "my.toml:2: listen.admin: `127.0.0.1:8080` is already the gateway's"),
+        ("[listen]\ngateway = \"nowhere\"", "my.toml:2: listen.gateway: expected an address and a port"),
+        ("[counters]\nurl = \"redis://h\"", "my.toml:2: counters.url: shared counters are not part of this release"),
+        ("[store]\nurl = \"mysql://h\"", "my.toml:2: store.url: expected \"sqlite\" or"),
+        ("[log]\nfilter = \"a=b=c\"", "my.toml:2: log.filter: expected a filter such as"),
+        ("[log]\nformat = \"jsno\"", "found `jsno` (did you mean `json`?)"),
+        ("gateway = 3", "my.toml:1: gateway: expected a section ([gateway]), found a number"),
+        ("[gateway]\nworkers = 1\nworkers = 2", "my.toml:3: not TOML: duplicate key"),
+        ("[gateway\nworkers = 1", "my.toml:1: not TOML: "),
+        ("[pricing]\ndiscount_percent = 101", "my.toml:2: pricing.discount_percent: expected a number from 0 to 100"),
+        ("[pricing]\ndefault_input_usd = 0", "must not be zero"),
+        ("[[pricing.contract]]\nmodel = \"a*b\"\ndiscount_percent = 1", "pricing.contract[0].model: `a*b` is not a model pattern"),
+        ("[[pricing.contract]]\nmodel = \"a\"", "says neither a discount nor prices"),
+        ("[[pricing.contract]]\nmodel = \"a\"\ninput_usd = 1", "need both input_usd and output_usd"),
+        ("[provider]\nname = \"x\"", "provider: expected [[provider]] sections, found a section"),
+        ("[[provider]]\napi_key = \"env:K\"", "my.toml:1: provider[0].name: it is required"),
+        ("[[provider]]\nname = \"a\"", "my.toml:1: provider[a].api_key: it is required"),
+        ("[[provider]]\nname = \"a\"\napi_key = \"env:K\"\n[[provider]]\nname = \"a\"\napi_key = \"env:K\"", "there is already a provider named `a`"),
+        ("[[provider]]\nname = \"a\"\napi_key = \"env:K\"\nbase_url = \"ftp://h\"", "it must begin with http:// or https://"),
+        ("[journal]\nmax_mib = 16", "my.toml:2: journal.max_mib: it must hold at least four files"),
+        ("[gateway]\nbody_budget_mib = 8", "smaller than gateway.max_body_mib"),
+    ] {
+        let found = mistakes(text, &[]);
+        assert!(found.iter().any(|m| m.contains(expected)), "{text:?} gave {found:?}");
+    }
+}
+
+#[test]
+fn secrets_in_the_wrong_place_are_refused_and_never_repeated() {
+    let texts = [
+        format!("[[provider]]\nname = \"a\"\napi_key = \"{CANARY}\""),
+        format!("[[provider]]\nname = \"a\"\napi_key = [\"{CANARY}\"]"),
+        format!("[[provider]]\nname = \"a\"\napi_key = {CANARY}"),
+        format!("[secrets]\nmaster_key = \"{CANARY}\""),
+        format!("[store]\nurl = \"mysql://u:{CANARY}@h\""),
+    ];
+    for text in &texts {
+        let found = mistakes(text, &[]).join("\n");
+        assert!(!found.contains(CANARY), "{found}");
+    }
+    let found = mistakes("", &[("GATEHOUSE__PROVIDER__MAIN__API_KEY", CANARY)]).join("\n");
+    assert!(found.contains("GATEHOUSE__PROVIDER__MAIN__API_KEY: provider[main].api_key: a key does not belong"));
+    assert!(!found.contains(CANARY), "{found}");
+    let config = load_text("", &[("GATEHOUSE__STORE__URL", &format!("postgres://u:{CANARY}@h/d"))], &[]).unwrap();
+    assert!(config.shown.iter().all(|shown| !shown.value.contains(CANARY)));
+}
+
+#[test]
+fn variables_win_over_the_file_and_flags_over_both() {
+    let text = "[gateway]\nworkers = 1\nmax_in_flight = 7\nidle_seconds = 9\n";
+    let variables = [("GATEHOUSE__GATEWAY__WORKERS", "2"), ("GATEHOUSE__GATEWAY__MAX_IN_FLIGHT", "8"), ("GATEHOUSE_LOG", "debug")];
+    let config = load_text(text, &variables, &["gateway.workers=3", "log.filter=warn"]).unwrap();
+    assert_eq!((config.gateway.workers, config.gateway.max_in_flight, config.gateway.idle.as_secs()), (3, 8, 9));
+    assert_eq!(config.log.filter, "warn");
+    let origin = |key: &str| config.shown.iter().find(|s| s.key == key).map(|s| s.origin.clone()).unwrap();
+    assert_eq!(origin("gateway.workers"), "--set gateway.workers");
+    assert_eq!(origin("gateway.max_in_flight"), "GATEHOUSE__GATEWAY__MAX_IN_FLIGHT");
+    assert_eq!(origin("gateway.idle_seconds"), "my.toml:4");
+    assert_eq!(origin("gateway.ping_seconds"), "built-in defaults");
+}
+
+#[test]
+fn providers_go_by_name_in_variables() {
+    let text = "[[provider]]\nname = \"eu-main\"\napi_key = \"env:A\"\n";
+    let variables = [
+        ("GATEHOUSE__PROVIDER__EU_MAIN__API_KEY", "file:/run/key"),
+        ("GATEHOUSE__PROVIDER__OTHER__API_KEY", "sealed:"),
+        ("GATEHOUSE__PROVIDER__OTHER__BASE_URL", "http://127.0.0.1:9000/x/"),
+    ];
+    let config = load_text(text, &variables, &[]).unwrap();
+    let [main, other] = &config.providers[..] else { panic!("two providers") };
+    assert!(main.name == "eu-main" && main.api_key == SecretSource::File("/run/key".into()));
+    assert!(other.name == "other" && other.api_key == SecretSource::Sealed("other".to_owned()));
+    assert_eq!(other.base_url, "http://127.0.0.1:9000/x");
+    assert_eq!(main.first_byte.as_secs(), 600);
+}
+
+#[test]
+fn provider_defaults_reach_every_provider() {
+    let text = "[provider_defaults]\nauth = \"bearer\"\n[[provider]]\nname = \"a\"\napi_key = \"env:A\"\n[[provider]]\nname = \"b\"\napi_key = \"env:A\"\nauth = \"x-api-key\"\n";
+    let config = load_text(text, &[], &[]).unwrap();
+    assert_eq!(config.providers.iter().map(|p| p.auth).collect::<Vec<_>>(), [Auth::Bearer, Auth::ApiKey]);
+}
+
+#[test]
+fn an_api_key_in_the_environment_is_a_provider_only_without_configured_ones() {
+    let variables = [("ANTHROPIC_API_KEY", CANARY)];
+    let config = load_text("", &variables, &[]).unwrap();
+    assert_eq!(config.providers[0].name, "anthropic");
+    assert_eq!(config.providers[0].api_key, SecretSource::Env("ANTHROPIC_API_KEY".to_owned()));
+    let config = load_text("[[provider]]\nname = \"b\"\napi_key = \"env:B\"\n", &variables, &[]).unwrap();
+    assert_eq!(config.providers.len(), 1);
+    assert_eq!(config.providers[0].name, "b");
+}
+
+#[test]
+fn odd_variables_are_mistakes_not_silence() {
+    for (name, expected) in [
+        ("GATEHOUSE__WORKERS", "expected a name such as GATEHOUSE__SECTION__KEY"),
+        ("GATEHOUSE__GATEWAY__WROKERS", "gateway.wrokers: unknown setting (did you mean `workers`?)"),
+        ("GATEHOUSE__GATEWAY__WORKERS__X", "it is in no section"),
+        ("GATEHOUSE__GATEWAY____X", "expected a name such as"),
+    ] {
+        let found = mistakes("", &[(name, "1")]);
+        assert!(found.iter().any(|m| m.contains(expected)), "{name} gave {found:?}");
+    }
+}
+
+#[test]
+fn changes_say_what_needs_a_restart() {
+    let old = load_text("[gateway]\nworkers = 1\n", &[], &[]).unwrap();
+    let new = load_text("[gateway]\nworkers = 2\n[log]\nfilter = \"debug\"\n[pricing]\ndiscount_percent = 5\n", &[], &[]).unwrap();
+    let found = changes(&old.shown, &new.shown);
+    let brief: Vec<(&str, bool)> = found.iter().map(|c| (c.key.as_str(), c.reloadable)).collect();
+    assert_eq!(brief, [("gateway.workers", false), ("log.filter", true), ("pricing.discount_percent", true)]);
+    assert!(changes(&old.shown, &old.shown).is_empty());
+}

@@ -1,0 +1,22 @@
+//! Waiting for a thing itself, with a limit.
+
+use std::time::{Duration, Instant};
+
+/// Longest time that anything in a test is waited for.
+pub const LIMIT: Duration = Duration::from_secs(30);
+
+/// Waits until `look` finds something.
+///
+/// # Panics
+/// After [`LIMIT`], naming what was waited for.
+#[expect(clippy::disallowed_methods, reason = "the one place that polls, for what offers nothing to wait on")]
+pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(began.elapsed() < LIMIT, "waited {LIMIT:?} in vain for {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
