@@ -2,6 +2,11 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+
+use crate::Window;
+use crate::http::now_ns;
 
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Usage {
@@ -71,12 +76,11 @@ pub fn tree(root: u32) -> Vec<u32> {
 }
 
 pub fn usage(pids: &[u32], memory: bool) -> Usage {
-    // SAFETY: sysconf has no preconditions.
-    let (hz, page) = unsafe { (libc::sysconf(libc::_SC_CLK_TCK), libc::sysconf(libc::_SC_PAGESIZE)) };
+    let (hz, page) = (rustix::param::clock_ticks_per_second(), rustix::param::page_size());
     let mut u = Usage::default();
     for &pid in pids {
         if let Some((_, ticks)) = stat(pid) {
-            u.cpu_us += cpu_us(pid, ticks, hz as u64);
+            u.cpu_us += cpu_us(pid, ticks, hz);
             if memory {
                 u.rss_kib += rss_kib(pid, page as u64 / 1024);
             }
@@ -84,4 +88,34 @@ pub fn usage(pids: &[u32], memory: bool) -> Usage {
         }
     }
     u
+}
+
+/// What a process tree used while it was measured.
+pub struct Watched {
+    pub cpu_us: u64,
+    pub wall_ns: u64,
+    pub peak_kib: u64,
+    pub processes: u32,
+}
+
+/// Watches a process tree through the window, or until `over`.
+#[expect(clippy::disallowed_methods, reason = "a thread of its own that measures for a given time")]
+pub fn watch(root: u32, window: &Window, over: &AtomicBool) -> Watched {
+    std::thread::sleep(Duration::from_nanos(window.from.saturating_sub(now_ns())));
+    let pids = tree(root);
+    let first = usage(&pids, false);
+    let began = now_ns();
+    let mut peak_kib = 0;
+    loop {
+        let pause = window.to.saturating_sub(now_ns()).min(250_000_000);
+        std::thread::sleep(Duration::from_nanos(pause));
+        let done = now_ns() >= window.to || over.load(Relaxed);
+        let now = usage(&pids, false);
+        let wall_ns = now_ns() - began;
+        peak_kib = peak_kib.max(usage(&pids, true).rss_kib);
+        if done {
+            let cpu_us = now.cpu_us.saturating_sub(first.cpu_us);
+            return Watched { cpu_us, wall_ns, peak_kib, processes: first.procs };
+        }
+    }
 }

@@ -20,21 +20,23 @@
 //! Each delta's text is "#<index>@<CLOCK_MONOTONIC ns>; ...": a client on the
 //! same machine can tell the transit time of every single event.
 
+mod answer;
+mod request;
+
 use std::convert::Infallible;
+use std::error::Error;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::BodyExt;
-use hyper::body::{Body, Frame, Incoming};
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode, header};
 use hyper_util::rt::TokioIo;
-use tokio::time::{Instant, Sleep};
+
+use answer::{Answer, error, json, messages};
+use request::read_body;
 
 struct Config {
     events: u32,
@@ -60,345 +62,6 @@ struct Stats {
 struct App {
     cfg: Config,
     stats: Stats,
-}
-
-fn monotonic_ns() -> u64 {
-    let mut ts = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: ts is a valid, writable timespec.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut ts) };
-    ts.tv_sec as u64 * 1_000_000_000 + ts.tv_nsec as u64
-}
-
-// ---------------------------------------------------------------- request scan
-
-const ID_LEN: usize = 16;
-const CARRY: usize = 192;
-
-/// What is read off the request body while it streams through, without parsing it.
-#[derive(Clone)]
-struct Seen {
-    stream: bool,
-    model: Option<String>,
-    id: [u8; ID_LEN],
-    events: Option<u32>,
-    delay_ms: Option<u64>,
-    latency_ms: Option<u64>,
-    text_bytes: Option<usize>,
-    error: Option<u16>,
-    cut_after: Option<u32>,
-    directive: bool,
-    bytes: u64,
-}
-
-impl Seen {
-    fn new() -> Self {
-        Seen {
-            stream: false,
-            model: None,
-            id: *b"0000000000000000",
-            events: None,
-            delay_ms: None,
-            latency_ms: None,
-            text_bytes: None,
-            error: None,
-            cut_after: None,
-            directive: false,
-            bytes: 0,
-        }
-    }
-
-    fn scan(&mut self, hay: &[u8]) {
-        if !self.stream {
-            for at in memchr::memmem::find_iter(hay, b"\"stream\"") {
-                let rest = value_after(&hay[at + 8..]);
-                if rest.starts_with(b"true") {
-                    self.stream = true;
-                    break;
-                }
-            }
-        }
-        if self.model.is_none()
-            && let Some(at) = memchr::memmem::find(hay, b"\"model\"")
-        {
-            let rest = value_after(&hay[at + 7..]);
-            if let Some(rest) = rest.strip_prefix(b"\"")
-                && let Some(end) = memchr::memchr(b'"', rest)
-                && let Ok(s) = std::str::from_utf8(&rest[..end])
-            {
-                self.model = Some(s.to_owned());
-            }
-        }
-        if !self.directive
-            && let Some(at) = memchr::memmem::find(hay, b"[[req:")
-        {
-            let rest = &hay[at + 6..];
-            if let Some(end) = memchr::memmem::find(&rest[..rest.len().min(CARRY)], b"]]") {
-                self.directive(&rest[..end]);
-            }
-        }
-    }
-
-    fn directive(&mut self, text: &[u8]) {
-        let Ok(text) = std::str::from_utf8(text) else {
-            return;
-        };
-        let mut words = text.split_ascii_whitespace();
-        let Some(id) = words.next() else { return };
-        if id.len() != ID_LEN || !id.bytes().all(|b| b.is_ascii_alphanumeric()) {
-            return;
-        }
-        self.id.copy_from_slice(id.as_bytes());
-        self.directive = true;
-        for word in words {
-            let Some((key, value)) = word.split_once('=') else {
-                continue;
-            };
-            match key {
-                "n" => self.events = value.parse().ok(),
-                "d" => self.delay_ms = value.parse().ok(),
-                "l" => self.latency_ms = value.parse().ok(),
-                "b" => self.text_bytes = value.parse().ok().filter(|n| *n > 0),
-                "e" => self.error = value.parse().ok().filter(|n| *n >= 400),
-                "x" => self.cut_after = value.parse().ok().filter(|n| *n > 0),
-                _ => {}
-            }
-        }
-    }
-
-    fn id(&self) -> &str {
-        std::str::from_utf8(&self.id).unwrap_or("0000000000000000")
-    }
-}
-
-fn value_after(mut rest: &[u8]) -> &[u8] {
-    rest = rest.trim_ascii_start();
-    rest.strip_prefix(b":").map(<[u8]>::trim_ascii_start).unwrap_or(b"")
-}
-
-async fn read_body(mut body: Incoming) -> Result<Seen, hyper::Error> {
-    let mut seen = Seen::new();
-    // The end of what came before, so that a key cut by a chunk border is still found.
-    let mut edge: Vec<u8> = Vec::with_capacity(2 * CARRY);
-    while let Some(frame) = body.frame().await {
-        let Ok(data) = frame?.into_data() else {
-            continue;
-        };
-        if seen.bytes > 0 {
-            edge.extend_from_slice(&data[..data.len().min(CARRY)]);
-            seen.scan(&edge);
-        }
-        seen.bytes += data.len() as u64;
-        seen.scan(&data);
-        let keep = data.len().min(CARRY);
-        if keep == CARRY {
-            edge.clear();
-        }
-        edge.extend_from_slice(&data[data.len() - keep..]);
-        let extra = edge.len().saturating_sub(CARRY);
-        edge.drain(..extra);
-    }
-    Ok(seen)
-}
-
-// -------------------------------------------------------------------- answers
-
-enum Answer {
-    Whole(Option<Bytes>),
-    Stream(Box<Sse>),
-}
-
-struct Sse {
-    app: Arc<App>,
-    id: String,
-    model: String,
-    events: u32,
-    delay: Duration,
-    cut_after: Option<u32>,
-    next: u32,
-    started: bool,
-    ended: bool,
-    t0: Instant,
-    sleep: Option<Pin<Box<Sleep>>>,
-}
-
-impl Drop for Sse {
-    fn drop(&mut self) {
-        self.app.stats.streams_active.fetch_sub(1, Relaxed);
-        if self.ended {
-            self.app.stats.streams_done.fetch_add(1, Relaxed);
-        } else {
-            self.app.stats.streams_aborted.fetch_add(1, Relaxed);
-        }
-    }
-}
-
-#[derive(Debug)]
-struct Cut;
-impl std::fmt::Display for Cut {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("cut on request")
-    }
-}
-impl std::error::Error for Cut {}
-
-const INPUT_TOKENS: u32 = 25;
-const CACHE_WRITE: u32 = 1200;
-const CACHE_READ: u32 = 18000;
-
-impl Sse {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
-        if !self.started {
-            self.started = true;
-            self.t0 = Instant::now();
-            let text = format!(
-                "event: message_start\ndata: {{\"type\":\"message_start\",\"message\":{{\"id\":\"msg_{}\",\"type\":\"message\",\"role\":\"assistant\",\"model\":\"{}\",\"content\":[],\"stop_reason\":null,\"stop_sequence\":null,\"usage\":{{\"input_tokens\":{INPUT_TOKENS},\"cache_creation_input_tokens\":{CACHE_WRITE},\"cache_read_input_tokens\":{CACHE_READ},\"output_tokens\":1,\"service_tier\":\"standard\"}}}}}}\n\nevent: content_block_start\ndata: {{\"type\":\"content_block_start\",\"index\":0,\"content_block\":{{\"type\":\"text\",\"text\":\"\"}}}}\n\nevent: ping\ndata: {{\"type\":\"ping\"}}\n\n",
-                self.id, self.model
-            );
-            return Poll::Ready(Some(Ok(Frame::data(Bytes::from(text)))));
-        }
-        if self.ended {
-            return Poll::Ready(None);
-        }
-        if self.next < self.events {
-            if self.cut_after.is_some_and(|n| self.next >= n) {
-                return Poll::Ready(Some(Err(Cut)));
-            }
-            if !self.delay.is_zero() {
-                let due = self.t0 + self.delay * (self.next + 1);
-                let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
-                if sleep.deadline() != due {
-                    sleep.as_mut().reset(due);
-                }
-                std::task::ready!(sleep.as_mut().poll(cx));
-            }
-            let text = format!(
-                "event: content_block_delta\ndata: {{\"type\":\"content_block_delta\",\"index\":0,\"delta\":{{\"type\":\"text_delta\",\"text\":\"#{}@{}; some words\"}}}}\n\n",
-                self.next,
-                monotonic_ns()
-            );
-            self.next += 1;
-            return Poll::Ready(Some(Ok(Frame::data(Bytes::from(text)))));
-        }
-        self.ended = true;
-        let text = format!(
-            "event: content_block_stop\ndata: {{\"type\":\"content_block_stop\",\"index\":0}}\n\nevent: message_delta\ndata: {{\"type\":\"message_delta\",\"delta\":{{\"stop_reason\":\"end_turn\",\"stop_sequence\":null}},\"usage\":{{\"output_tokens\":{}}}}}\n\nevent: message_stop\ndata: {{\"type\":\"message_stop\"}}\n\n",
-            self.events
-        );
-        Poll::Ready(Some(Ok(Frame::data(Bytes::from(text)))))
-    }
-}
-
-use std::future::Future;
-
-impl Body for Answer {
-    type Data = Bytes;
-    type Error = Cut;
-
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
-        match self.get_mut() {
-            Answer::Whole(b) => Poll::Ready(b.take().map(|b| Ok(Frame::data(b)))),
-            Answer::Stream(s) => s.poll(cx),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        matches!(self, Answer::Whole(None))
-    }
-
-    fn size_hint(&self) -> hyper::body::SizeHint {
-        match self {
-            Answer::Whole(b) => hyper::body::SizeHint::with_exact(b.as_ref().map_or(0, |b| b.len() as u64)),
-            Answer::Stream(_) => hyper::body::SizeHint::default(),
-        }
-    }
-}
-
-fn json(status: StatusCode, id: &str, text: String) -> Response<Answer> {
-    Response::builder()
-        .status(status)
-        .header(header::CONTENT_TYPE, "application/json")
-        .header("request-id", format!("req_{id}"))
-        .body(Answer::Whole(Some(Bytes::from(text))))
-        .expect("valid response")
-}
-
-fn error(status: u16, id: &str) -> Response<Answer> {
-    let kind = match status {
-        400 => "invalid_request_error",
-        401 => "authentication_error",
-        403 => "permission_error",
-        404 => "not_found_error",
-        413 => "request_too_large",
-        429 => "rate_limit_error",
-        529 => "overloaded_error",
-        _ => "api_error",
-    };
-    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut r = json(
-        status,
-        id,
-        format!(
-            "{{\"type\":\"error\",\"error\":{{\"type\":\"{kind}\",\"message\":\"mock {kind}\"}},\"request_id\":\"req_{id}\"}}"
-        ),
-    );
-    if status == StatusCode::TOO_MANY_REQUESTS {
-        r.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
-    }
-    r
-}
-
-const FILLER: &str = "The function reads the file, checks each line and reports what it found. ";
-
-async fn messages(app: Arc<App>, seen: Seen) -> Response<Answer> {
-    let cfg = &app.cfg;
-    let latency = seen.latency_ms.unwrap_or(cfg.latency_ms);
-    if latency > 0 {
-        tokio::time::sleep(Duration::from_millis(latency)).await;
-    }
-    let id = seen.id().to_owned();
-    if let Some(status) = seen.error {
-        return error(status, &id);
-    }
-    let model = seen.model.clone().unwrap_or_else(|| "claude-mock".to_owned());
-    if !seen.stream {
-        let want = seen.text_bytes.unwrap_or(cfg.text_bytes);
-        let mut text = String::with_capacity(want + FILLER.len());
-        while text.len() < want {
-            text.push_str(FILLER);
-        }
-        text.truncate(want);
-        return json(
-            StatusCode::OK,
-            &id,
-            format!(
-                "{{\"id\":\"msg_{id}\",\"type\":\"message\",\"role\":\"assistant\",\"model\":\"{model}\",\"content\":[{{\"type\":\"text\",\"text\":\"{text}\"}}],\"stop_reason\":\"end_turn\",\"stop_sequence\":null,\"usage\":{{\"input_tokens\":{INPUT_TOKENS},\"cache_creation_input_tokens\":{CACHE_WRITE},\"cache_read_input_tokens\":{CACHE_READ},\"output_tokens\":{},\"service_tier\":\"standard\"}}}}",
-                text.len() / 4
-            ),
-        );
-    }
-    let stats = &app.stats;
-    stats.streams.fetch_add(1, Relaxed);
-    let active = stats.streams_active.fetch_add(1, Relaxed) + 1;
-    stats.streams_active_max.fetch_max(active, Relaxed);
-    let sse = Sse {
-        id: id.clone(),
-        model,
-        events: seen.events.unwrap_or(cfg.events),
-        delay: Duration::from_millis(seen.delay_ms.unwrap_or(cfg.delay_ms)),
-        cut_after: seen.cut_after,
-        next: 0,
-        started: false,
-        ended: false,
-        t0: Instant::now(),
-        sleep: None,
-        app,
-    };
-    Response::builder()
-        .header(header::CONTENT_TYPE, "text/event-stream; charset=utf-8")
-        .header(header::CACHE_CONTROL, "no-cache")
-        .header("request-id", format!("req_{id}"))
-        .body(Answer::Stream(Box::new(sse)))
-        .expect("valid response")
 }
 
 fn key_ok(cfg: &Config, req: &Request<Incoming>) -> bool {
@@ -512,31 +175,21 @@ fn bind(addr: SocketAddr) -> std::io::Result<std::net::TcpListener> {
     Ok(s.into())
 }
 
-fn flag<T: std::str::FromStr>(name: &str, default: T) -> T {
-    std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default)
-}
-
 const HELP: &str = "mock-upstream: a fast stand-in for the Anthropic Messages API
-  --listen ADDR       (MOCK_LISTEN)       127.0.0.1:18080
-  --threads N         (MOCK_THREADS)      1
-  --events N          (MOCK_EVENTS)       50      delta events of a stream
-  --delay-ms N        (MOCK_DELAY_MS)     0       between two delta events
-  --latency-ms N      (MOCK_LATENCY_MS)   0       before the response head
-  --text-bytes N      (MOCK_TEXT_BYTES)   700     text of a JSON answer
-  --require-key KEY   (MOCK_REQUIRE_KEY)  none    answer 401 unless x-api-key or Bearer is KEY
+  --listen ADDR       127.0.0.1:18080
+  --threads N         1
+  --events N          50      delta events of a stream
+  --delay-ms N        0       between two delta events
+  --latency-ms N      0       before the response head
+  --text-bytes N      700     text of a JSON answer
+  --require-key KEY   none    answer 401 unless x-api-key or Bearer is KEY
 A request can override these, see the head of src/main.rs.";
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> Result<(), Box<dyn Error>> {
     use lexopt::prelude::*;
-    let mut listen: SocketAddr = flag("MOCK_LISTEN", "127.0.0.1:18080".parse()?);
-    let mut threads: usize = flag("MOCK_THREADS", 1);
-    let mut cfg = Config {
-        events: flag("MOCK_EVENTS", 50),
-        delay_ms: flag("MOCK_DELAY_MS", 0),
-        latency_ms: flag("MOCK_LATENCY_MS", 0),
-        text_bytes: flag("MOCK_TEXT_BYTES", 700),
-        require_key: std::env::var("MOCK_REQUIRE_KEY").ok(),
-    };
+    let mut listen: SocketAddr = "127.0.0.1:18080".parse()?;
+    let mut threads: usize = 1;
+    let mut cfg = Config { events: 50, delay_ms: 0, latency_ms: 0, text_bytes: 700, require_key: None };
     let mut args = lexopt::Parser::from_env();
     while let Some(arg) = args.next()? {
         match arg {
@@ -557,42 +210,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let app = Arc::new(App { cfg, stats: Stats::default() });
     let mut workers = Vec::new();
     for _ in 0..threads.max(1) {
-        let app = app.clone();
-        let socket = bind(listen)?;
-        workers.push(std::thread::spawn(move || {
-            let rt = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
-            let local = tokio::task::LocalSet::new();
-            if let Err(e) = local.block_on(&rt, accept_loop(app, socket)) {
-                eprintln!("mock-upstream: {e}");
-                std::process::exit(1);
-            }
-        }));
+        let (app, socket) = (Arc::clone(&app), bind(listen)?);
+        workers.push(std::thread::spawn(move || work(app, socket)));
     }
     eprintln!("mock-upstream: listening on {listen}, {threads} thread(s)");
-    for w in workers {
-        let _ = w.join();
+    for worker in workers {
+        worker.join().map_err(|_| "a worker panicked")??;
     }
     Ok(())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn reads_what_a_request_asks_for() {
-        let mut s = Seen::new();
-        s.scan(br#"{"model": "claude-x","messages":[{"content":"[[req:00000000000000ab n=7 d=20 e=0 x=3]]"}],"stream" : true}"#);
-        assert!(s.stream && s.directive);
-        assert_eq!(s.model.as_deref(), Some("claude-x"));
-        assert_eq!((s.id(), s.events, s.delay_ms), ("00000000000000ab", Some(7), Some(20)));
-        assert_eq!((s.error, s.cut_after), (None, Some(3)));
-    }
-
-    #[test]
-    fn escaped_text_is_no_key() {
-        let mut s = Seen::new();
-        s.scan(br#"{"messages":[{"content":"{\"stream\": true}"}],"stream":false}"#);
-        assert!(!s.stream);
-    }
+/// One thread: a runtime of its own.
+fn work(app: Arc<App>, socket: std::net::TcpListener) -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    tokio::task::LocalSet::new().block_on(&runtime, accept_loop(app, socket))
 }

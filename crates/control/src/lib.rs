@@ -1,1 +1,27 @@
-//! The management plane: acts, their HTTP face and the OpenAPI document.
+//! The management plane.
+//!
+//! `<noun>.rs` holds what can be done with a noun; `api/<noun>.rs` is its thin HTTP face under `/api/v1`. Every act
+//! that changes something is audited in the transaction that changes it, and every handler names the permission it
+//! needs in its signature ([`api::Admin`]).
+
+pub mod app;
+pub mod act;
+pub mod period;
+pub mod attempts;
+pub mod bootstrap;
+pub mod secret;
+pub mod status;
+pub mod user;
+pub mod team;
+pub mod project;
+pub mod key;
+pub mod admin_token;
+pub mod usage;
+pub mod exchange;
+pub mod audit;
+pub mod config;
+pub mod provider;
+pub mod api;
+
+pub use api::{openapi, router};
+pub use app::App;

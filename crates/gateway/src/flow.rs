@@ -58,7 +58,7 @@ enum Meter {
 /// Why there is no head of a reply.
 pub(crate) enum NoHead {
     /// The connection was already dead when we took it; the request comes back unsent.
-    Unsent(Request<Upload>),
+    Unsent(Box<Request<Upload>>),
     /// It broke after the request was, or may have been, sent.
     Broken(hyper::Error),
     /// It took too long.
@@ -126,7 +126,7 @@ impl Flow {
                 Poll::Ready(Ok(Response::from_parts(parts, ())))
             }
             Err(mut failed) => Poll::Ready(Err(match failed.take_message() {
-                Some(request) => NoHead::Unsent(request),
+                Some(request) => NoHead::Unsent(Box::new(request)),
                 None => NoHead::Broken(failed.into_error()),
             })),
         }
@@ -245,14 +245,13 @@ impl Flow {
             Meter::Stream(meter) => Some(meter.outcome()),
             Meter::Body(meter) => Some(meter.outcome()),
         };
-        let ended = match outcome {
-            Some(outcome) => self.note_outcome(outcome, ended),
-            None => {
-                if self.open.record().kind != Kind::Messages {
-                    self.open.nothing_consumed();
-                }
-                ended
+        let ended = if let Some(outcome) = outcome {
+            self.note_outcome(outcome, ended)
+        } else {
+            if self.open.record().kind != Kind::Messages {
+                self.open.nothing_consumed();
             }
+            ended
         };
         self.open.close(ended)
     }
@@ -269,15 +268,14 @@ impl Flow {
         if record.reason.is_none() {
             record.reason = outcome.error;
         }
-        match ended {
-            // A reply that is no message: a page of some box in between, say.
-            Ended::Completed if record.kind == Kind::Messages && outcome.garbage => {
-                record.reason = Some("not_a_message".to_owned());
-                Ended::UpstreamFailed
-            }
-            Ended::Completed if record.reason.is_some() => Ended::UpstreamFailed,
-            other => other,
+        if ended != Ended::Completed {
+            return ended;
         }
+        if record.kind == Kind::Messages && outcome.garbage {
+            // A page of some box in between, say.
+            record.reason = Some("not_a_message".to_owned());
+        }
+        if record.reason.is_some() { Ended::UpstreamFailed } else { ended }
     }
 
     /// Reads the reply to its end, for its usage only.

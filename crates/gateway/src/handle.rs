@@ -6,14 +6,14 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use gatehouse_domain::exchange::{Ended, Kind};
-use gatehouse_domain::key::{BadKey, KeyKind, VirtualKey};
-use gatehouse_domain::policy::{Denied, KeyGrant};
+use gatehouse_domain::policy::KeyGrant;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Version, header};
 use hyper::body::Incoming;
 
 use crate::connection::{Connection, Phase, Tick as _};
 use crate::flow::{Flow, Held, NoHead};
+use crate::identify::recognize;
 use crate::inspect::{self, Received};
 use crate::models;
 use crate::open::Open;
@@ -193,49 +193,6 @@ fn identify(worker: &Rc<Worker>, accepted: Accepted) -> Result<Identified, Box<R
     }
 }
 
-/// Finds out whose key a request carries. Where both headers hold keys of ours, the bearer counts.
-fn recognize(worker: &Worker, headers: &HeaderMap) -> Result<Arc<KeyGrant>, Refusal> {
-    let mut seen = false;
-    let mut mistyped = false;
-    for text in credentials(headers) {
-        seen = true;
-        match VirtualKey::parse(KeyKind::Virtual, text) {
-            Ok(key) => {
-                let policy = worker.shared.policy.load();
-                return policy
-                    .identify(&key, &worker.shared.pepper, Worker::now())
-                    .map_err(|why| Refusal::BadCredential(code_of(why)));
-            }
-            Err(BadKey::Mistyped) => mistyped = true,
-            Err(BadKey::Foreign) => {}
-        }
-    }
-    Err(match (seen, mistyped) {
-        (false, _) => Refusal::NoCredential,
-        (true, true) => Refusal::BadCredential("key_mistyped"),
-        (true, false) => Refusal::BadCredential("key_foreign"),
-    })
-}
-
-/// The credentials a request carries, in the order in which they count.
-fn credentials(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
-    let bearer = headers.get_all(header::AUTHORIZATION).iter().filter_map(|value| {
-        let (scheme, rest) = value.as_bytes().split_at_checked(7)?;
-        scheme.eq_ignore_ascii_case(b"bearer ").then(|| rest.trim_ascii())
-    });
-    bearer.chain(headers.get_all("x-api-key").iter().map(|value| value.as_bytes().trim_ascii()))
-}
-
-fn code_of(why: Denied) -> &'static str {
-    match why {
-        Denied::Unknown => "key_unknown",
-        Denied::Expired => "key_expired",
-        Denied::Disabled => "key_disabled",
-        Denied::Revoked => "key_revoked",
-        Denied::HolderDisabled => "holder_disabled",
-    }
-}
-
 async fn list_models(
     worker: &Rc<Worker>,
     connection: &Rc<Connection>,
@@ -372,7 +329,7 @@ async fn forward(worker: &Rc<Worker>, translated: Translated) -> Result<Answered
             Ok(head) => return Ok(Answered { held, head }),
             // The provider had closed the connection that we kept: nothing was sent, so it is safe to try another.
             Err(NoHead::Unsent(again)) if reused => {
-                (open, request) = (held.into_flow().open, again);
+                (open, request) = (held.into_flow().open, *again);
                 continue;
             }
             Err(NoHead::Unsent(_)) => (Refusal::Unreachable, Ended::UpstreamFailed),

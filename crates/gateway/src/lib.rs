@@ -12,6 +12,7 @@ mod connection;
 mod worker;
 mod handle;
 mod open;
+mod identify;
 mod inspect;
 mod models;
 mod upstream;

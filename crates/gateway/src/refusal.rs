@@ -204,3 +204,81 @@ impl Refusal {
         event.into()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all() -> Vec<Refusal> {
+        vec![
+            Refusal::MalformedHead,
+            Refusal::HeadTooLarge,
+            Refusal::BadHost,
+            Refusal::NoCredential,
+            Refusal::BadCredential("key_unknown"),
+            Refusal::ModelNotAllowed("m".into()),
+            Refusal::UnknownPath,
+            Refusal::BadMethod("POST"),
+            Refusal::UnknownModel("m".into()),
+            Refusal::BodyTooLarge(32 << 20),
+            Refusal::EncodedBody,
+            Refusal::BodyTooSlow,
+            Refusal::BodyCut,
+            Refusal::BadBody(RequestError::NotAnObject),
+            Refusal::ModelMissing,
+            Refusal::Overloaded("requests under way"),
+            Refusal::LedgerFull,
+            Refusal::NoProvider,
+            Refusal::Unreachable,
+            Refusal::UpstreamTimeout,
+            Refusal::UpstreamBroken,
+            Refusal::Revoked,
+            Refusal::Stopping,
+        ]
+    }
+
+    #[test]
+    fn no_refusal_makes_the_client_storm() {
+        for refusal in all() {
+            let response = refusal.response("req_1");
+            let (status, retry) = (response.status().as_u16(), response.headers().get("x-should-retry"));
+            assert!(![302, 409, 422].contains(&status), "{refusal:?}: the client retries {status} for long");
+            if status < 500 && response.headers().get(header::RETRY_AFTER).is_none() {
+                assert_eq!(retry.map(HeaderValue::as_bytes), Some(&b"false"[..]), "{refusal:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_refusal_is_an_envelope_with_a_sentence_and_an_id() {
+        for refusal in all() {
+            let response = refusal.response("req_1");
+            assert_eq!(response.headers()["request-id"], "req_1");
+            let body: serde_json::Value = serde_json::from_slice(response.body()).unwrap();
+            assert_eq!((body["type"].as_str(), body["request_id"].as_str()), (Some("error"), Some("req_1")));
+            let sentence = body["error"]["message"].as_str().unwrap();
+            assert!(sentence.ends_with('.') && sentence.len() > 15, "{refusal:?}: {sentence}");
+            // The client replaces this very text by one of its own.
+            assert!(!sentence.contains("invalid x-api-key"), "{sentence}");
+        }
+    }
+
+    #[test]
+    fn codes_are_told_apart() {
+        let mut codes: Vec<&str> = all().iter().map(Refusal::code).collect();
+        codes.sort_unstable();
+        codes.dedup();
+        assert_eq!(codes.len(), all().len());
+    }
+
+    #[test]
+    fn what_a_client_sends_cannot_break_the_envelope() {
+        let hostile = "\"}\u{0}\n\u{2028}</script>".to_owned();
+        let event = Refusal::ModelNotAllowed(hostile.clone()).event("req_1");
+        let text = std::str::from_utf8(&event).unwrap();
+        let data = text.strip_prefix("event: error\ndata: ").unwrap().strip_suffix("\n\n").unwrap();
+        assert!(!data.contains('\n'), "the event is broken in two");
+        let body: serde_json::Value = serde_json::from_str(data).unwrap();
+        assert!(body["error"]["message"].as_str().unwrap().contains(&hostile));
+    }
+}

@@ -114,7 +114,7 @@ impl Relay {
                 None
             }
             Step::Broken(bytes, why) => {
-                self.end_broken(bytes, Refusal::UpstreamBroken, why, Ended::UpstreamFailed);
+                self.end_broken(bytes, &Refusal::UpstreamBroken, why, Ended::UpstreamFailed);
                 None
             }
         };
@@ -143,12 +143,12 @@ impl Relay {
     fn end_by_cut(&mut self, cut: Cut) {
         let refusal = cut.refusal();
         let code = refusal.code();
-        self.end_broken(Bytes::new(), refusal, code, cut.ended());
+        self.end_broken(Bytes::new(), &refusal, code, cut.ended());
     }
 
     /// Ends a reply that cannot be completed: a stream by an error event, which the client understands; a plain
     /// reply by cutting the connection, since its length has been promised.
-    fn end_broken(&mut self, bytes: Bytes, refusal: Refusal, why: &str, ended: Ended) {
+    fn end_broken(&mut self, bytes: Bytes, refusal: &Refusal, why: &str, ended: Ended) {
         let flow = self.held.flow();
         let event = refusal.event(flow.open.request_id());
         flow.open.record().reason = Some(why.to_owned());

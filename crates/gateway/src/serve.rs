@@ -55,7 +55,7 @@ pub struct Gateway {
 type Addresses = Arc<Mutex<HashMap<IpAddr, usize>>>;
 
 /// Starts serving on a listener with so many worker threads (at least one).
-pub fn start(listener: TcpListener, workers: usize, parts: Parts) -> io::Result<Gateway> {
+pub fn start(listener: &TcpListener, workers: usize, parts: Parts) -> io::Result<Gateway> {
     listener.set_nonblocking(true)?;
     let shared = Arc::new(Shared {
         settings: parts.settings,

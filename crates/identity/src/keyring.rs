@@ -43,7 +43,12 @@ impl Keyring {
     ///
     /// # Errors
     /// [`SealError::TooLong`].
-    pub fn seal(&self, place: Place<'_>, secret: &Secret, nonce: [u8; NONCE_LEN]) -> Result<Sealed, SealError> {
+    pub fn seal(
+        &self,
+        place: Place<'_>,
+        secret: &Secret,
+        nonce: [u8; NONCE_LEN],
+    ) -> Result<Sealed, SealError> {
         Sealed::seal(&self.newest, place, secret, nonce)
     }
 

@@ -177,14 +177,22 @@ mod tests {
         let read: Sealed = text.parse().unwrap();
         assert_eq!(read.open(&master(), HERE).ok().as_ref().and_then(Secret::expose_text), Some("sk-canary"));
         let shown = format!("{text} {read:?}");
-        assert!(!shown.contains("canary") && !shown.contains(&Base64UrlUnpadded::encode_string(b"sk-canary")));
+        assert!(
+            !shown.contains("canary") && !shown.contains(&Base64UrlUnpadded::encode_string(b"sk-canary"))
+        );
     }
 
     #[test]
     fn another_place_or_key_does_not_open_it() {
         let sealed = sealed("x");
-        for (purpose, name) in [("provider-key", "mai"), ("provider-ke", "ymain"), ("roots", "main"), ("", "")] {
-            assert_eq!(sealed.open(&master(), Place { purpose, name }).err(), Some(SealError::Broken), "{purpose} {name}");
+        for (purpose, name) in
+            [("provider-key", "mai"), ("provider-ke", "ymain"), ("roots", "main"), ("", "")]
+        {
+            assert_eq!(
+                sealed.open(&master(), Place { purpose, name }).err(),
+                Some(SealError::Broken),
+                "{purpose} {name}"
+            );
         }
         let stranger = MasterKey::from_bytes([6; 32]);
         assert_eq!(sealed.open(&stranger, HERE).err(), Some(SealError::UnknownKey(master().id())));

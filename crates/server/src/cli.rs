@@ -20,7 +20,9 @@ use crate::environment::Environment;
 
 pub(crate) use args::{Args, Command, DemoArgs, Global, ServeArgs};
 pub(crate) use credential::{ADMIN_TOKEN_FILE, LISTEN_FILE, data_dir};
+pub(crate) use config::read as read_config;
 pub(crate) use output::Out;
+pub(crate) use table::{Align, Table};
 
 /// Why a command did not succeed. Each kind has an exit code of its own, which scripts may rely on.
 #[derive(Debug, thiserror::Error)]

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub(crate) use mistake::{Mistake, Mistakes};
-pub(crate) use pricing::{Contract, Pricing, Rates};
+pub(crate) use pricing::Pricing;
 pub(crate) use provider::{Auth, Provider, SecretSource};
 pub(crate) use section::{
     Abandoned, Audit, Counters, Drain, Gateway, Journal, Listen, Log, LogFormat, MasterKeySource, Store,

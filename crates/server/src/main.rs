@@ -1,3 +1,20 @@
-//! The gatehouse binary.
+//! The gatehouse binary: command line, configuration, wiring, shutdown.
+
+mod cli;
 mod config;
-fn main() {}
+mod environment;
+mod clock;
+mod secret;
+mod log;
+mod metric;
+mod price;
+mod wire;
+mod demo;
+
+/// Smaller and faster than the system's allocator under many small, short-lived allocations.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> std::process::ExitCode {
+    cli::main()
+}

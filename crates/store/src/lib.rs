@@ -1,1 +1,35 @@
 //! The only SQL: SQLite and PostgreSQL, migrations, the journal and the ledger.
+//!
+//! [`Store`] is the database. Every function that changes something takes an audit [`Draft`] and writes it in the same
+//! transaction: what could not be recorded was not done. The draft's time is the time of the change. Every function on
+//! tenant data takes the tenant first; the few that do not are for jobs and say so.
+//!
+//! Statements are written once, with `$1` placeholders, and run on both engines; what differs is in `dialect.rs`.
+//!
+//! **Order of locks.** On PostgreSQL rows are locked until the transaction ends. To keep two transactions from waiting for
+//! each other, each changes first the rows of nouns, then the policy version, and appends to the audit log last.
+//!
+//! [`Draft`]: gatehouse_domain::audit::Draft
+
+mod dialect;
+mod engine;
+mod error;
+mod filter;
+mod page;
+mod stored;
+pub mod data_dir;
+pub mod migration;
+pub mod org;
+pub mod team;
+pub mod user;
+pub mod project;
+pub mod key;
+pub mod admin_token;
+pub mod secret;
+pub mod node;
+pub mod policy;
+pub mod audit;
+
+pub use engine::{OpenError, Store, StoreConfig, Tx};
+pub use error::StoreError;
+pub use page::{Listed, MAX_LIMIT, Page};

@@ -23,6 +23,7 @@ pub(crate) struct Client {
     agent: Agent,
     server: String,
     token: Zeroizing<String>,
+    gateway: Option<String>,
 }
 
 /// Finds server and token; connects with the first request.
@@ -32,7 +33,8 @@ pub(crate) fn connect(global: &Global, environment: &Environment) -> Result<Clie
         return Err(Failure::Usage(format!("`{server}` is not an address that begins with http:// or https://")));
     }
     let token = credential::token(global, environment)?;
-    Ok(Client { agent: agent(&server), server, token })
+    let gateway = credential::gateway(global, environment);
+    Ok(Client::new(&server, token, gateway))
 }
 
 fn agent(server: &str) -> Agent {
@@ -58,6 +60,16 @@ fn agent(server: &str) -> Agent {
 }
 
 impl Client {
+    /// A client of the management API at this address, with this token. `gateway` is where model requests go.
+    pub(crate) fn new(server: &str, token: Zeroizing<String>, gateway: Option<String>) -> Self {
+        Self { agent: agent(server), server: server.to_owned(), token, gateway }
+    }
+
+    /// Where model requests go, if that is known here.
+    pub(crate) fn gateway(&self) -> Option<&str> {
+        self.gateway.as_deref()
+    }
+
     /// The server's address.
     pub(crate) fn server(&self) -> &str {
         &self.server
@@ -172,7 +184,8 @@ fn refusal(response: Response<Body>) -> Failure {
     let body = read(response).unwrap_or_default();
     let value: Value = serde_json::from_slice(&body).unwrap_or_default();
     match value.pointer("/error/message").and_then(Value::as_str) {
-        Some(message) => Failure::Failed(printable(message)),
+        // Mistakes of a configuration come one a line.
+        Some(message) => Failure::Failed(message.lines().map(printable).collect::<Vec<_>>().join("\n")),
         None => Failure::Failed(format!("the server answered {status}; is this the management address?")),
     }
 }

@@ -30,19 +30,29 @@ pub(crate) fn server(global: &Global, environment: &Environment) -> Result<Strin
     if let Some(given) = &global.server {
         return Ok(given.trim_end_matches('/').to_owned());
     }
-    let path = data_dir(global, environment)?.join(LISTEN_FILE);
     let unreachable = |why: String| {
         Failure::Unreachable(format!(
             "no server is known: {why}; start one with `gatehouse serve`, or name one with --server or --data-dir"
         ))
     };
-    let text = std::fs::read(&path).map_err(|error| unreachable(format!("cannot read `{}`: {error}", path.display())))?;
-    let listen: serde_json::Value = serde_json::from_slice(&text)
-        .map_err(|error| unreachable(format!("`{}` is damaged: {error}", path.display())))?;
-    match listen.get("admin").and_then(serde_json::Value::as_str) {
-        Some(address) => Ok(address.to_owned()),
-        None => Err(unreachable(format!("`{}` names no management address", path.display()))),
+    listening(&data_dir(global, environment)?, "admin").map_err(unreachable)
+}
+
+/// Where the local server takes model requests; `None` for a server elsewhere.
+pub(crate) fn gateway(global: &Global, environment: &Environment) -> Option<String> {
+    if global.server.is_some() && global.data_dir.is_none() {
+        return None;
     }
+    listening(&data_dir(global, environment).ok()?, "gateway").ok()
+}
+
+fn listening(data_dir: &Path, face: &str) -> Result<String, String> {
+    let path = data_dir.join(LISTEN_FILE);
+    let text = std::fs::read(&path).map_err(|error| format!("cannot read `{}`: {error}", path.display()))?;
+    let listen: serde_json::Value =
+        serde_json::from_slice(&text).map_err(|error| format!("`{}` is damaged: {error}", path.display()))?;
+    let address = listen.get(face).and_then(serde_json::Value::as_str);
+    address.map(str::to_owned).ok_or_else(|| format!("`{}` names no {face} address", path.display()))
 }
 
 /// The administrator's token: as given, else the local server's owner token. The local token goes to the local

@@ -79,3 +79,50 @@ pub(crate) fn complain(text: &str) {
 pub(crate) fn is_watched() -> bool {
     io::stderr().is_terminal()
 }
+
+impl Out {
+    /// Prints the outcome of an act: the server's answer for programs, a sentence for people.
+    pub(crate) fn done(&mut self, answer: &Value, sentence: &str) -> io::Result<()> {
+        match (self.json, answer) {
+            (true, Value::Null) => self.json(&serde_json::json!({})),
+            (true, answer) => self.json(answer),
+            (false, _) => self.line(sentence),
+        }
+    }
+
+    /// Prints a list: an array for programs, a table for people, or a sentence if there is nothing in it.
+    pub(crate) fn list(&mut self, items: &[Value], table: &Table, if_empty: &str) -> io::Result<()> {
+        if self.json { self.json(&Value::Array(items.to_vec())) } else { self.table(table, if_empty) }
+    }
+
+    /// Prints one thing.
+    pub(crate) fn one(&mut self, item: &Value, table: &Table) -> io::Result<()> {
+        if self.json { self.json(item) } else { self.table(table, "") }
+    }
+}
+
+/// A member of an answer as a cell: texts as they are, lists joined, nothing as `-`.
+pub(crate) fn field(item: &Value, key: &str) -> String {
+    let cell = |value: &Value| match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    match &item[key] {
+        Value::Null => "-".to_owned(),
+        Value::Array(items) if items.is_empty() => "-".to_owned(),
+        Value::Array(items) => items.iter().map(cell).collect::<Vec<_>>().join(", "),
+        other => cell(other),
+    }
+}
+
+/// A whole number of an answer, grouped in threes.
+pub(crate) fn number(item: &Value, key: &str) -> String {
+    item[key].as_u64().map_or_else(|| field(item, key), super::table::grouped)
+}
+
+/// Adds a member to a body, if there is a value.
+pub(crate) fn put(body: &mut Value, key: &str, value: Option<String>) {
+    if let Some(value) = value {
+        body[key] = Value::String(value);
+    }
+}

@@ -2,6 +2,9 @@
 
 use std::path::PathBuf;
 
+use gatehouse_domain::model::ModelScope;
+use gatehouse_domain::price::{Contract, Discount, Rates, Terms};
+
 use super::read::{Section, brief};
 use super::tree::Value;
 
@@ -13,38 +16,8 @@ const PRICE_PLACES: u32 = 6;
 pub(crate) struct Pricing {
     /// A price table instead of the built-in one.
     pub(crate) file: Option<PathBuf>,
-    /// Discount on everything, in hundredths of a percent.
-    pub(crate) discount: u64,
-    /// The price of a model that no table knows.
-    pub(crate) default: Rates,
-    /// Contracts; the first that matches counts.
-    pub(crate) contracts: Vec<Contract>,
-}
-
-/// Prices in pico-dollars (10⁻¹² USD) per token, that is micro-dollars per million tokens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Rates {
-    /// Input.
-    pub(crate) input: u64,
-    /// Output.
-    pub(crate) output: u64,
-    /// Cache writes that live five minutes.
-    pub(crate) cache_write_5m: u64,
-    /// Cache writes that live one hour.
-    pub(crate) cache_write_1h: u64,
-    /// Cache reads.
-    pub(crate) cache_read: u64,
-}
-
-/// A contract for some models.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Contract {
-    /// A model's name, or a beginning followed by `*`.
-    pub(crate) model: String,
-    /// Discount in hundredths of a percent.
-    pub(crate) discount: Option<u64>,
-    /// Prices instead of the table's.
-    pub(crate) rates: Option<Rates>,
+    /// The organization's own terms, over the table.
+    pub(crate) terms: Terms,
 }
 
 /// Reads `[pricing]`.
@@ -57,15 +30,15 @@ pub(crate) fn pricing(s: &Section<'_, '_>) -> Pricing {
         cache_write_1h: rate("default_cache_write_1h_usd"),
         cache_read: rate("default_cache_read_usd"),
     };
-    if default.input == 0 || default.output == 0 {
+    if !default.all_positive() {
         s.mistake("default_input_usd", "the default prices must not be zero: unknown models would seem to be free");
     }
-    Pricing {
-        file: s.text("file").map(PathBuf::from),
+    let terms = Terms {
         discount: percent(s).unwrap_or_default(),
-        default,
         contracts: contracts(s),
-    }
+        default: Some(default),
+    };
+    Pricing { file: s.text("file").map(PathBuf::from), terms }
 }
 
 fn contracts(s: &Section<'_, '_>) -> Vec<Contract> {
@@ -79,14 +52,22 @@ fn contracts(s: &Section<'_, '_>) -> Vec<Contract> {
 }
 
 fn contract(s: &Section<'_, '_>) -> Option<Contract> {
-    let model = s.parsed("model", |text| {
-        gatehouse_domain::model::ModelScope::only(&[text]).map(|_| text.trim().to_owned()).map_err(|error| error.to_string())
-    });
-    let discount = percent(s);
+    let models = s.parsed("model", |text| ModelScope::only(&[text]));
+    let (discount, rates) = (percent(s), rates(s));
+    if discount.is_none() && rates.is_none() {
+        let model = s.text("model").unwrap_or("?");
+        s.mistake("model", format!("the contract for `{}` says neither a discount nor prices", brief(model)));
+    }
+    Some(Contract { models: models?, discount, rates })
+}
+
+/// A contract's prices. Those of the cache follow from the input's, in the proportions of the public price list, unless
+/// given.
+fn rates(s: &Section<'_, '_>) -> Option<Rates> {
     let (input, output) = (price(s, "input_usd"), price(s, "output_usd"));
     let (write_5m, write_1h, read) =
         (price(s, "cache_write_5m_usd"), price(s, "cache_write_1h_usd"), price(s, "cache_read_usd"));
-    let rates = match (input, output) {
+    match (input, output) {
         (Some(input), Some(output)) => Some(Rates {
             input,
             output,
@@ -99,17 +80,13 @@ fn contract(s: &Section<'_, '_>) -> Option<Contract> {
             s.mistake("input_usd", "prices of a contract need both input_usd and output_usd");
             None
         }
-    };
-    if discount.is_none() && rates.is_none() {
-        s.mistake("model", format!("the contract for `{}` says neither a discount nor prices", brief(model.as_deref().unwrap_or("?"))));
     }
-    Some(Contract { model: model?, discount, rates })
 }
 
 fn price(s: &Section<'_, '_>, key: &'static str) -> Option<u64> {
     s.decimal(key, PRICE_PLACES, 1_000_000)
 }
 
-fn percent(s: &Section<'_, '_>) -> Option<u64> {
-    s.decimal("discount_percent", 2, 100)
+fn percent(s: &Section<'_, '_>) -> Option<Discount> {
+    s.decimal("discount_percent", 2, 100).map(Discount)
 }

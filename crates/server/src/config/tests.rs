@@ -40,7 +40,7 @@ fn the_defaults_are_a_good_configuration() {
     assert_eq!(config.listen.admin.to_string(), "127.0.0.1:8081");
     assert_eq!(config.gateway.max_body, 32 << 20);
     assert_eq!(config.gateway.ping.as_secs(), 15);
-    assert_eq!(config.pricing.default.cache_write_5m, 6_250_000);
+    assert_eq!(config.pricing.terms.default.unwrap().cache_write_5m, 6_250_000);
     assert!(config.providers.is_empty());
 }
 
@@ -50,7 +50,7 @@ fn every_setting_of_the_manual_is_known_examples_included() {
     assert!(text.contains("\n[[provider]]") && text.contains("\n[[pricing.contract]]"));
     let config = load_text(&text, &[], &[]).unwrap();
     assert_eq!(config.providers.len(), 1);
-    assert_eq!(config.pricing.contracts.len(), 1);
+    assert_eq!(config.pricing.terms.contracts.len(), 1);
 }
 
 /// The other way round: nothing is read that the manual does not name.

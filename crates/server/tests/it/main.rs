@@ -1,5 +1,8 @@
 //! The end-to-end tests: the real binary, a scripted provider, bytes on loopback.
 
+#![expect(clippy::unwrap_used, reason = "a failed test panics")]
+#![expect(clippy::panic, reason = "a failed test panics")]
+
 mod world;
 mod messages;
 mod refusals;

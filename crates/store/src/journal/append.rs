@@ -148,16 +148,16 @@ impl Files {
         shrink(&mut pending.frames);
     }
 
-    /// Hands everything taken over to the operating system, going on in the spare segment when the current one is
-    /// full. Returns the bytes left unused at the ends of segments.
-    pub(super) fn write(&mut self) -> Result<i64, WriteError> {
-        let mut wasted = 0;
+    /// Hands everything taken over to the operating system, going on in the spare segment when the current one is full.
+    /// Says whether it had to.
+    pub(super) fn write(&mut self) -> Result<bool, WriteError> {
+        let mut went_on = false;
         while self.written < self.frames.len() {
             let rest = &mut self.frames[self.written..];
             let (bytes, last) = frame::stamp(rest, self.current.room(), self.current.seed);
             let Some(last) = last else {
-                wasted += signed_u64(self.current.room());
                 self.next_segment()?;
+                went_on = true;
                 continue;
             };
             if let Err(e) = self.current.disk.write_all_at(&rest[..bytes], self.current.at) {
@@ -168,7 +168,7 @@ impl Files {
             self.written += bytes;
             self.written_seq = last;
         }
-        Ok(wasted)
+        Ok(went_on)
     }
 
     fn next_segment(&mut self) -> Result<(), WriteError> {
@@ -180,6 +180,13 @@ impl Files {
         let full = std::mem::replace(&mut self.current, next);
         self.filled.push(full.disk);
         Ok(())
+    }
+
+    /// Bytes of made segments that no frame has claimed.
+    pub(super) fn room(&self, pending: &Pending) -> i64 {
+        let spare = self.spare.as_ref().map_or(0, |s| signed_u64(s.len) - signed(CONTROL));
+        let claimed = signed(self.frames.len() - self.written) + signed(pending.frames.len());
+        signed_u64(self.current.room()) + spare - claimed
     }
 
     /// Where the last written frame ends.
@@ -221,15 +228,10 @@ pub(super) fn shrink(buffer: &mut Vec<u8>) {
     }
 }
 
-/// Bytes that a fresh segment has for entries.
-pub(super) fn usable(len: u64) -> i64 {
-    signed_u64(len) - signed(CONTROL)
-}
-
-pub(super) fn signed(n: usize) -> i64 {
+fn signed(n: usize) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
 }
 
-pub(super) fn signed_u64(n: u64) -> i64 {
+fn signed_u64(n: u64) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
 }

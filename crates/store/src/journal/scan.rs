@@ -59,14 +59,14 @@ impl Scanner {
             Self { file, segment, at: 0, seed, next_seq: 0, damaged_bytes: 0, limit, buffer: Vec::new(), base: 0 };
         scanner.fill(0, CONTROL)?;
         let first = scanner.buffer.get(..CONTROL).unwrap_or_default();
-        let beginning = if first.iter().all(|b| *b == 0) {
-            Beginning::Empty
-        } else if scanner.head_at(0, 0).is_some_and(|head| head.kind == FrameKind::Start) {
-            Beginning::Begun
-        } else {
-            Beginning::Unreadable
+        if first.iter().all(|b| *b == 0) {
+            return Ok((scanner, Beginning::Empty));
+        }
+        let Some(head) = scanner.head_at(0, 0).filter(|head| head.kind == FrameKind::Start) else {
+            return Ok((scanner, Beginning::Unreadable));
         };
-        Ok((scanner, beginning))
+        scanner.pass_control(&head);
+        Ok((scanner, Beginning::Begun))
     }
 
     /// Lets more of the file be looked at.
@@ -89,23 +89,27 @@ impl Scanner {
                     None => return Ok(None),
                 },
             };
-            let from = self.offset(self.at) + HEADER;
-            let to = from + head.len;
-            self.at += head.frame_len() as u64;
             match head.kind {
-                FrameKind::Start | FrameKind::Resume => {
-                    self.next_seq = head.seq;
-                    if let Some(epoch) = read_epoch(&self.buffer[from..to]) {
-                        self.seed = self.seed.with_epoch(epoch);
-                    }
-                }
+                FrameKind::Start | FrameKind::Resume => self.pass_control(&head),
                 FrameKind::Intent | FrameKind::Exchange => {
+                    let from = self.offset(self.at) + HEADER;
+                    let payload = &self.buffer[from..from + head.len];
+                    self.at += head.frame_len() as u64;
                     self.next_seq = head.seq + 1;
-                    let payload = &self.buffer[from..to];
                     return Ok(Some(Found { seq: head.seq, kind: head.kind, version: head.version, payload }));
                 }
             }
         }
+    }
+
+    /// Steps over a control frame: from here on its run's epoch counts.
+    fn pass_control(&mut self, head: &Head) {
+        let from = self.offset(self.at) + HEADER;
+        if let Some(epoch) = read_epoch(&self.buffer[from..from + head.len]) {
+            self.seed = self.seed.with_epoch(epoch);
+        }
+        self.at += head.frame_len() as u64;
+        self.next_seq = head.seq;
     }
 
     /// The good frame at this place of the file, if there is one.

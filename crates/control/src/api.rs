@@ -1,0 +1,148 @@
+//! The HTTP face of the management plane.
+//!
+//! Routes are registered only together with their OpenAPI description, so that none exists undocumented. What a route
+//! needs of an administrator stands in its handler's signature as [`Admin`] and in its description as a scope; a test
+//! holds the two together.
+
+pub mod error;
+pub mod extract;
+pub mod auth;
+pub mod guard;
+pub mod page;
+pub mod probe;
+pub mod status;
+pub mod user;
+pub mod team;
+pub mod project;
+pub mod key;
+pub mod admin_token;
+pub mod usage;
+pub mod exchange;
+pub mod audit;
+pub mod config;
+pub mod provider;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse, Response};
+use utoipa::OpenApi as _;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, Response as Described, ResponseBuilder};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::app::App;
+
+pub use auth::Admin;
+pub use error::{ApiError, Code};
+pub use guard::Arrival;
+
+/// Builds the router of the admin listener: `/api/v1`, `/healthz`, `/readyz`, `/metrics`.
+///
+/// The listener should hand the client's address in as `axum::extract::ConnectInfo<SocketAddr>`; without it audit
+/// entries have no address and all failed sign-ins count together.
+pub fn router(app: App) -> Router {
+    let (router, document) = routes().split_for_parts();
+    let document = printed(described(document));
+    let document = axum::routing::get(move || {
+        let text = document.clone();
+        async move { ([(CONTENT_TYPE, "application/json")], text) }
+    });
+    router
+        .route("/api/v1/openapi.json", document)
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(from_fn_with_state(app.clone(), guard::guard))
+        .with_state(app)
+}
+
+/// The OpenAPI 3.1 document, as it is served at `/api/v1/openapi.json` and checked in as `openapi.json`.
+pub fn openapi() -> String {
+    printed(described(routes().into_openapi()))
+}
+
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "Gatehouse management API",
+        description = "Lists answer `{\"items\":[…],\"next\":CURSOR}`; give `next` as `after` for the page that follows. \
+                       Times are RFC 3339 in UTC. Errors answer `{\"error\":{\"code\",\"message\",\"request_id\",\"field\"?}}`."
+    ),
+    components(schemas(error::ErrorBody))
+)]
+struct Frame;
+
+fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::with_openapi(Frame::openapi())
+        .routes(routes!(probe::healthz))
+        .routes(routes!(probe::readyz))
+        .routes(routes!(probe::metrics))
+        .routes(routes!(status::get))
+        .routes(routes!(user::list, user::add))
+        .routes(routes!(user::get))
+        .routes(routes!(user::enable))
+        .routes(routes!(user::disable))
+        .routes(routes!(user::set_teams))
+        .routes(routes!(team::list, team::add))
+        .routes(routes!(team::remove))
+        .routes(routes!(project::list, project::add))
+        .routes(routes!(key::list, key::create))
+        .routes(routes!(key::get))
+        .routes(routes!(key::rotate))
+        .routes(routes!(key::expire))
+        .routes(routes!(key::disable))
+        .routes(routes!(key::enable))
+        .routes(routes!(key::revoke))
+        .routes(routes!(admin_token::list, admin_token::create))
+        .routes(routes!(admin_token::revoke))
+        .routes(routes!(usage::get))
+        .routes(routes!(exchange::list))
+        .routes(routes!(audit::list))
+        .routes(routes!(audit::export))
+        .routes(routes!(audit::public_key))
+        .routes(routes!(config::get))
+        .routes(routes!(config::reload))
+        .routes(routes!(provider::list))
+        .routes(routes!(provider::set_key))
+}
+
+/// Adds what all operations share: the way to sign in, and the one shape of every error.
+fn described(mut document: OpenApi) -> OpenApi {
+    let bearer = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .description(Some("An administrator's token (`gha_…`). Scopes name the permission the token's role must include."))
+        .build();
+    let components = document.components.get_or_insert_default();
+    components.add_security_scheme("admin_token", SecurityScheme::Http(bearer));
+    for item in document.paths.paths.values_mut() {
+        let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete];
+        for operation in operations.into_iter().flatten() {
+            operation.responses.responses.insert("default".to_owned(), RefOr::T(any_error()));
+        }
+    }
+    document
+}
+
+fn any_error() -> Described {
+    let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("ErrorBody"))).build();
+    ResponseBuilder::new().description("Refused or failed").content("application/json", content).build()
+}
+
+fn printed(document: OpenApi) -> String {
+    let mut text = document.to_pretty_json().expect("the document has string keys only");
+    text.push('\n');
+    text
+}
+
+async fn unknown_path(State(_): State<App>, uri: axum::http::Uri) -> ApiError {
+    let path = error::shortened(uri.path());
+    ApiError::new(Code::UnknownPath, format!("there is no `{path}`; see /api/v1/openapi.json"))
+}
+
+async fn method_not_allowed(method: axum::http::Method, uri: axum::http::Uri) -> Response {
+    let path = error::shortened(uri.path());
+    let method = error::shortened(method.as_str());
+    ApiError::new(Code::MethodNotAllowed, format!("`{path}` does not know the method `{method}`")).into_response()
+}

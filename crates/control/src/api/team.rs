@@ -1,0 +1,104 @@
+//! `/api/v1/teams`.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use gatehouse_domain::directory::Team;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::auth::{Admin, ReadDirectory, WriteDirectory};
+use super::error::ApiError;
+use super::extract::{Body, Params, Segment};
+use super::page::{Items, page};
+use crate::app::App;
+use crate::team;
+
+/// A team.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct TeamView {
+    /// Identifier.
+    #[schema(example = "team_01JD8X4R6V3Q2M9KZB7T5W0C1E")]
+    pub id: String,
+    /// Name, unique in whatever case.
+    pub name: String,
+    /// How many members it has.
+    pub members: u64,
+    /// When it was made (RFC 3339).
+    pub created_at: String,
+}
+
+/// A team to make.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewTeam {
+    /// Name.
+    pub name: String,
+}
+
+/// Which page is wanted.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct Query {
+    /// Cursor: the `next` of the page before.
+    after: Option<String>,
+    /// Items of a page, 1 to 1000; 100 if not given.
+    limit: Option<u32>,
+}
+
+impl From<Team> for TeamView {
+    fn from(team: Team) -> Self {
+        Self {
+            id: team.id.to_string(),
+            name: team.name,
+            members: team.members,
+            created_at: team.created_at.to_string(),
+        }
+    }
+}
+
+/// Lists teams by name.
+#[utoipa::path(
+    get, path = "/api/v1/teams", tag = "team", operation_id = "team_list", params(Query),
+    security(("admin_token" = ["read_directory"])),
+    responses((status = 200, body = Items<TeamView>))
+)]
+pub async fn list(
+    _: Admin<ReadDirectory>,
+    State(app): State<App>,
+    Params(query): Params<Query>,
+) -> Result<Json<Items<TeamView>>, ApiError> {
+    let teams = team::list(&app, &page(query.after, query.limit)).await?;
+    Ok(Json(Items::of(teams, TeamView::from)))
+}
+
+/// Makes a team.
+#[utoipa::path(
+    post, path = "/api/v1/teams", tag = "team", operation_id = "team_add", request_body = NewTeam,
+    security(("admin_token" = ["write_directory"])),
+    responses((status = 201, body = TeamView))
+)]
+pub async fn add(
+    admin: Admin<WriteDirectory>,
+    State(app): State<App>,
+    Body(new): Body<NewTeam>,
+) -> Result<(StatusCode, Json<TeamView>), ApiError> {
+    Ok((StatusCode::CREATED, Json(team::add(&app, &admin.caller, &new.name).await?.into())))
+}
+
+/// Removes a team that has neither members nor keys.
+#[utoipa::path(
+    delete, path = "/api/v1/teams/{team}", tag = "team", operation_id = "team_remove",
+    params(("team" = String, Path, description = "Id or name")),
+    security(("admin_token" = ["write_directory"])),
+    responses((status = 204, description = "Removed"))
+)]
+pub async fn remove(
+    admin: Admin<WriteDirectory>,
+    State(app): State<App>,
+    Segment(given): Segment,
+) -> Result<StatusCode, ApiError> {
+    team::remove(&app, &admin.caller, &given).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

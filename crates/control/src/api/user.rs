@@ -1,0 +1,193 @@
+//! `/api/v1/users`.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use gatehouse_domain::directory::{User, UserState};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::auth::{Admin, ReadDirectory, WriteDirectory};
+use super::error::ApiError;
+use super::extract::{Body, Params, Segment};
+use super::page::{Items, page};
+use crate::app::App;
+use crate::user::{self, Wanted};
+
+/// A person.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct UserView {
+    /// Identifier.
+    #[schema(example = "usr_01JD8X4R6V3Q2M9KZB7T5W0C1E")]
+    pub id: String,
+    /// E-mail address, lower case.
+    pub email: String,
+    /// Name for people to read.
+    pub name: Option<String>,
+    /// `active` or `disabled`.
+    pub state: UserStateView,
+    /// Names of their teams, sorted.
+    pub teams: Vec<String>,
+    /// When they were added (RFC 3339).
+    pub created_at: String,
+}
+
+/// Whether a user may use anything.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum UserStateView {
+    /// May use their keys.
+    Active,
+    /// All their keys are refused.
+    Disabled,
+}
+
+/// A user to add.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewUser {
+    /// E-mail address.
+    pub email: String,
+    /// Name for people to read.
+    pub name: Option<String>,
+    /// Teams to put them into, by name or id.
+    #[serde(default)]
+    pub teams: Vec<String>,
+}
+
+/// The teams a user shall be in.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Teams {
+    /// All of them, by name or id.
+    pub teams: Vec<String>,
+}
+
+/// Which users are wanted.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct Query {
+    /// Part of the address or name.
+    q: Option<String>,
+    /// Members of this team, by name or id.
+    team: Option<String>,
+    /// `active` or `disabled`.
+    state: Option<UserStateView>,
+    /// Cursor: the `next` of the page before.
+    after: Option<String>,
+    /// Items of a page, 1 to 1000; 100 if not given.
+    limit: Option<u32>,
+}
+
+impl From<User> for UserView {
+    fn from(user: User) -> Self {
+        Self {
+            id: user.id.to_string(),
+            email: user.email,
+            name: user.name,
+            state: match user.state {
+                UserState::Active => UserStateView::Active,
+                UserState::Disabled => UserStateView::Disabled,
+            },
+            teams: user.teams,
+            created_at: user.created_at.to_string(),
+        }
+    }
+}
+
+/// Lists users by address.
+#[utoipa::path(
+    get, path = "/api/v1/users", tag = "user", operation_id = "user_list", params(Query),
+    security(("admin_token" = ["read_directory"])),
+    responses((status = 200, body = Items<UserView>))
+)]
+pub async fn list(
+    _: Admin<ReadDirectory>,
+    State(app): State<App>,
+    Params(query): Params<Query>,
+) -> Result<Json<Items<UserView>>, ApiError> {
+    let state = query.state.map(|state| match state {
+        UserStateView::Active => UserState::Active,
+        UserStateView::Disabled => UserState::Disabled,
+    });
+    let wanted = Wanted { text: query.q, team: query.team, state };
+    let users = user::list(&app, wanted, &page(query.after, query.limit)).await?;
+    Ok(Json(Items::of(users, UserView::from)))
+}
+
+/// Adds a user.
+#[utoipa::path(
+    post, path = "/api/v1/users", tag = "user", operation_id = "user_add", request_body = NewUser,
+    security(("admin_token" = ["write_directory"])),
+    responses((status = 201, body = UserView))
+)]
+pub async fn add(
+    admin: Admin<WriteDirectory>,
+    State(app): State<App>,
+    Body(new): Body<NewUser>,
+) -> Result<(StatusCode, Json<UserView>), ApiError> {
+    let user = user::add(&app, &admin.caller, &new.email, new.name.as_deref(), &new.teams).await?;
+    Ok((StatusCode::CREATED, Json(user.into())))
+}
+
+/// Looks a user up.
+#[utoipa::path(
+    get, path = "/api/v1/users/{user}", tag = "user", operation_id = "user_get",
+    params(("user" = String, Path, description = "Id or e-mail address")),
+    security(("admin_token" = ["read_directory"])),
+    responses((status = 200, body = UserView))
+)]
+pub async fn get(
+    _: Admin<ReadDirectory>,
+    State(app): State<App>,
+    Segment(given): Segment,
+) -> Result<Json<UserView>, ApiError> {
+    Ok(Json(user::get(&app, &given).await?.into()))
+}
+
+/// Lets a disabled user's keys work again.
+#[utoipa::path(
+    post, path = "/api/v1/users/{user}/enable", tag = "user", operation_id = "user_enable",
+    params(("user" = String, Path, description = "Id or e-mail address")),
+    security(("admin_token" = ["write_directory"])),
+    responses((status = 200, body = UserView))
+)]
+pub async fn enable(
+    admin: Admin<WriteDirectory>,
+    State(app): State<App>,
+    Segment(given): Segment,
+) -> Result<Json<UserView>, ApiError> {
+    Ok(Json(user::set_state(&app, &admin.caller, &given, UserState::Active).await?.into()))
+}
+
+/// Refuses all keys of a user from now on, open streams included.
+#[utoipa::path(
+    post, path = "/api/v1/users/{user}/disable", tag = "user", operation_id = "user_disable",
+    params(("user" = String, Path, description = "Id or e-mail address")),
+    security(("admin_token" = ["write_directory"])),
+    responses((status = 200, body = UserView))
+)]
+pub async fn disable(
+    admin: Admin<WriteDirectory>,
+    State(app): State<App>,
+    Segment(given): Segment,
+) -> Result<Json<UserView>, ApiError> {
+    Ok(Json(user::set_state(&app, &admin.caller, &given, UserState::Disabled).await?.into()))
+}
+
+/// Puts a user into exactly these teams.
+#[utoipa::path(
+    put, path = "/api/v1/users/{user}/teams", tag = "user", operation_id = "user_set_teams", request_body = Teams,
+    params(("user" = String, Path, description = "Id or e-mail address")),
+    security(("admin_token" = ["write_directory"])),
+    responses((status = 200, body = UserView))
+)]
+pub async fn set_teams(
+    admin: Admin<WriteDirectory>,
+    State(app): State<App>,
+    Segment(given): Segment,
+    Body(wanted): Body<Teams>,
+) -> Result<Json<UserView>, ApiError> {
+    Ok(Json(user::set_teams(&app, &admin.caller, &given, &wanted.teams).await?.into()))
+}

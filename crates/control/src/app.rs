@@ -1,0 +1,119 @@
+//! What the management plane works with, built once by the server.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use gatehouse_domain::audit::Signer;
+use gatehouse_domain::id::OrgId;
+use gatehouse_domain::key::Pepper;
+use gatehouse_domain::time::UnixMillis;
+use gatehouse_identity::keyring::Keyring;
+use gatehouse_store::Store;
+
+use crate::attempts::Attempts;
+use crate::config::{ReloadRefused, Reloaded};
+use crate::provider::ProviderInfo;
+use crate::status::{LedgerState, Readiness};
+
+/// An answer that takes a while.
+pub type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// The ledger did not catch up in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the ledger did not catch up in time")]
+pub struct NotFlushed;
+
+/// Everything the acts need. Cheap to clone.
+#[derive(Clone)]
+pub struct App(Arc<Parts>);
+
+impl App {
+    /// Takes the parts.
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+
+    /// The time.
+    pub fn now(&self) -> UnixMillis {
+        (self.0.house.now)()
+    }
+
+    /// Fresh random bytes.
+    pub fn random<const N: usize>(&self) -> [u8; N] {
+        let mut bytes = [0; N];
+        (self.0.house.random)(&mut bytes);
+        bytes
+    }
+
+    /// Fresh random bits for an identifier.
+    pub fn random_bits(&self) -> u128 {
+        u128::from_le_bytes(self.random())
+    }
+}
+
+impl std::ops::Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("App").field("org", &self.org).field("node", &self.node).finish_non_exhaustive()
+    }
+}
+
+/// The parts of an [`App`].
+pub struct Parts {
+    /// The database.
+    pub store: Store,
+    /// The organization of this deployment.
+    pub org: OrgId,
+    /// What key hashes are made with.
+    pub pepper: Pepper,
+    /// The master keys, for sealing.
+    pub keyring: Keyring,
+    /// Signs audit checkpoints.
+    pub signer: Signer,
+    /// This node's name, as it stands in audit checkpoints.
+    pub node: String,
+    /// The version of the running program.
+    pub version: &'static str,
+    /// When the program started.
+    pub started_at: UnixMillis,
+    /// Failed sign-ins of the last minute.
+    pub attempts: Attempts,
+    /// What the rest of the process does for the management plane.
+    pub house: House,
+}
+
+/// What the rest of the process does for the management plane: time, chance and the parts that the management plane
+/// does not see. All of them return at once, except those that answer [`Later`].
+pub struct House {
+    /// The time.
+    pub now: Box<dyn Fn() -> UnixMillis + Send + Sync>,
+    /// Fills with random bytes fit for keys.
+    pub random: Box<dyn Fn(&mut [u8]) + Send + Sync>,
+    /// Called after a change of what the data path decides by, so that this node need not wait for its next poll.
+    pub policy_changed: Box<dyn Fn() + Send + Sync>,
+    /// The version of the policy snapshot that this node decides by now.
+    pub snapshot_version: Box<dyn Fn() -> u64 + Send + Sync>,
+    /// Waits until every exchange that has ended is in the database (bounded by the server), so that whoever has seen
+    /// a reply finds it in `usage` and `exchanges`.
+    pub flush_ledger: Box<dyn Fn() -> Later<Result<(), NotFlushed>> + Send + Sync>,
+    /// How far the ledger is behind.
+    pub ledger: Box<dyn Fn() -> LedgerState + Send + Sync>,
+    /// Reads the configuration anew and puts it in force, whole or not at all.
+    pub reload: Box<dyn Fn() -> Later<Result<Reloaded, ReloadRefused>> + Send + Sync>,
+    /// The configuration in force, without secrets.
+    pub effective_config: Box<dyn Fn() -> serde_json::Value + Send + Sync>,
+    /// The configured providers.
+    pub providers: Box<dyn Fn() -> Vec<ProviderInfo> + Send + Sync>,
+    /// Whether requests will be served.
+    pub readiness: Box<dyn Fn() -> Readiness + Send + Sync>,
+    /// The metrics in the Prometheus text format.
+    pub metrics: Box<dyn Fn() -> String + Send + Sync>,
+}

@@ -1,0 +1,62 @@
+//! Teams: add, list, remove.
+
+use gatehouse_domain::audit::Object;
+use gatehouse_domain::directory::Team;
+use gatehouse_domain::id::TeamId;
+use gatehouse_domain::name::Name;
+use gatehouse_store::{Listed, Page, StoreError};
+
+use crate::act::{ActError, Caller, read};
+use crate::app::App;
+
+/// Makes a team.
+///
+/// # Errors
+/// A bad name, or one that is taken; the database.
+pub async fn add(app: &App, caller: &Caller, name: &str) -> Result<Team, ActError> {
+    let name = read("name", Name::parse(name))?;
+    let now = app.now();
+    let id = TeamId::new(now, app.random_bits());
+    let act = caller.draft(now, "team.add", Object::new("team", id, name.as_str()));
+    Ok(app.store.create_team(app.org, id, &name, &act).await?)
+}
+
+/// Lists teams by name.
+///
+/// # Errors
+/// A bad page; the database.
+pub async fn list(app: &App, page: &Page) -> Result<Listed<Team>, ActError> {
+    Ok(app.store.teams(app.org, page).await?)
+}
+
+/// Looks a team up by id or name.
+///
+/// # Errors
+/// There is none; the database.
+pub async fn get(app: &App, given: &str) -> Result<Team, ActError> {
+    if let Ok(id) = given.parse::<TeamId>() {
+        return Ok(app.store.team(app.org, id).await?);
+    }
+    let name = Name::parse(given).map_err(|_| ActError::NotFound { noun: "team", given: given.to_owned() })?;
+    Ok(app.store.team_by_name(app.org, &name).await?)
+}
+
+/// Looks up a team that a field of another noun names: one that does not exist is a mistake in that field.
+pub(crate) async fn named(app: &App, field: &'static str, given: &str) -> Result<Team, ActError> {
+    get(app, given).await.map_err(|e| match e {
+        ActError::Store(StoreError::NotFound { .. }) | ActError::NotFound { .. } => {
+            ActError::field(field, format!("there is no team `{given}`"))
+        }
+        other => other,
+    })
+}
+
+/// Removes a team that has neither members nor keys.
+///
+/// # Errors
+/// There is none; it has members or keys; the database.
+pub async fn remove(app: &App, caller: &Caller, given: &str) -> Result<(), ActError> {
+    let team = get(app, given).await?;
+    let act = caller.draft(app.now(), "team.remove", Object::new("team", team.id, team.name));
+    Ok(app.store.remove_team(app.org, team.id, &act).await?)
+}

@@ -1,0 +1,127 @@
+//! Users: add, look up, enable, disable, put into teams.
+
+use gatehouse_domain::audit::Object;
+use gatehouse_domain::directory::{User, UserState};
+use gatehouse_domain::id::{TeamId, UserId};
+use gatehouse_domain::name::{Email, Name};
+use gatehouse_store::user::{NewUser, UserFilter};
+use gatehouse_store::{Listed, Page};
+
+use crate::act::{ActError, Caller, read};
+use crate::app::App;
+use crate::team;
+
+/// Which users are wanted, as the caller wrote it; all conditions apply.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
+    /// Whose address or name contains this text.
+    pub text: Option<String>,
+    /// Who are in this team, by name or id.
+    pub team: Option<String>,
+    /// Who are in this state.
+    pub state: Option<UserState>,
+}
+
+/// Adds a user.
+///
+/// # Errors
+/// No address, a bad name, an unknown team; the address is taken; the database.
+pub async fn add(
+    app: &App,
+    caller: &Caller,
+    email: &str,
+    name: Option<&str>,
+    teams: &[String],
+) -> Result<User, ActError> {
+    let email = read("email", Email::parse(email))?;
+    let name = read("name", name.map(Name::parse).transpose())?;
+    let (teams, team_names) = find_teams(app, teams).await?;
+    let now = app.now();
+    let id = UserId::new(now, app.random_bits());
+    let act =
+        caller.draft(now, "user.add", Object::new("user", id, email.as_str())).with("teams", team_names);
+    Ok(app.store.create_user(app.org, &NewUser { id, email, name, teams }, &act).await?)
+}
+
+/// Lists users by address.
+///
+/// # Errors
+/// A bad page, an unknown team; the database.
+pub async fn list(app: &App, wanted: Wanted, page: &Page) -> Result<Listed<User>, ActError> {
+    let team = match &wanted.team {
+        Some(given) => Some(team::named(app, "team", given).await?.id),
+        None => None,
+    };
+    let filter = UserFilter { text: wanted.text, team, state: wanted.state };
+    Ok(app.store.users(app.org, &filter, page).await?)
+}
+
+/// Looks a user up by id or address.
+///
+/// # Errors
+/// There is none; the database.
+pub async fn get(app: &App, given: &str) -> Result<User, ActError> {
+    if let Ok(id) = given.parse::<UserId>() {
+        return Ok(app.store.user(app.org, id).await?);
+    }
+    let email =
+        Email::parse(given).map_err(|_| ActError::NotFound { noun: "user", given: given.to_owned() })?;
+    Ok(app.store.user_by_email(app.org, &email).await?)
+}
+
+/// Enables or disables a user; a disabled user's keys are refused.
+///
+/// # Errors
+/// There is none; the database.
+pub async fn set_state(
+    app: &App,
+    caller: &Caller,
+    given: &str,
+    state: UserState,
+) -> Result<User, ActError> {
+    let user = get(app, given).await?;
+    let action = match state {
+        UserState::Active => "user.enable",
+        UserState::Disabled => "user.disable",
+    };
+    let act = caller.draft(app.now(), action, Object::new("user", user.id, user.email));
+    let changed = app.store.set_user_state(app.org, user.id, state, &act).await?;
+    (app.house.policy_changed)();
+    Ok(changed)
+}
+
+/// Puts a user into exactly these teams.
+///
+/// # Errors
+/// There is no such user or team; the database.
+pub async fn set_teams(
+    app: &App,
+    caller: &Caller,
+    given: &str,
+    teams: &[String],
+) -> Result<User, ActError> {
+    let user = get(app, given).await?;
+    let (teams, team_names) = find_teams(app, teams).await?;
+    let act = caller
+        .draft(app.now(), "user.set_teams", Object::new("user", user.id, user.email))
+        .with("before", user.teams)
+        .with("teams", team_names);
+    Ok(app.store.set_user_teams(app.org, user.id, &teams, &act).await?)
+}
+
+/// Looks teams up by name or id; one that is named twice counts once.
+async fn find_teams(app: &App, given: &[String]) -> Result<(Vec<TeamId>, Vec<String>), ActError> {
+    if given.len() > gatehouse_store::user::MAX_TEAMS {
+        let most = gatehouse_store::user::MAX_TEAMS;
+        return Err(ActError::field("teams", format!("a user is in at most {most} teams")));
+    }
+    let (mut ids, mut names) = (Vec::new(), Vec::new());
+    for given in given {
+        let team = team::named(app, "teams", given).await?;
+        if !ids.contains(&team.id) {
+            ids.push(team.id);
+            names.push(team.name);
+        }
+    }
+    Ok((ids, names))
+}

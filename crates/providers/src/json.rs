@@ -1,0 +1,9 @@
+//! JSON as it comes: checked and looked into while it streams by, never turned into a tree (promise P3).
+
+pub use request::{RequestError, RequestFacts, RequestScan};
+pub use scan::{Document, MAX_CAPTURES, MAX_DEPTH, Member, Raw, Root, ScanError, Problem, Scanner, Wanted};
+
+mod capture;
+mod request;
+mod scan;
+mod text;

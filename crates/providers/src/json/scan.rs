@@ -1,0 +1,483 @@
+//! A JSON checker that is fed in pieces.
+
+use super::capture::Captures;
+use super::text::{Utf8, plain_end};
+
+/// Deepest nesting that is accepted.
+pub const MAX_DEPTH: usize = 512;
+/// Most wanted members that are kept, repeated ones included; one more is an error, so that memory stays bounded.
+pub const MAX_CAPTURES: usize = 16;
+/// Pieces are worked on in parts of this size, so that a part is still in the processor's first cache when it is read
+/// a second time.
+const PART: usize = 16 * 1024;
+
+/// A member of the outermost object whose value is to be kept.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted {
+    /// Its name, at most 32 bytes.
+    pub name: &'static str,
+    /// The most bytes that its value may have to be kept.
+    pub limit: usize,
+}
+
+/// A wanted member that was found. One that is repeated is reported each time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Its name.
+    pub name: &'static str,
+    /// Where its value begins, in bytes from the start of the text.
+    pub at: u64,
+    /// Its value.
+    pub raw: Raw,
+}
+
+/// A value as it was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Raw {
+    /// All of it: valid JSON without space around it.
+    Whole(Vec<u8>),
+    /// It was longer than the limit, and nothing of it was kept.
+    TooLong,
+}
+
+/// What the outermost value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Root {
+    /// An object.
+    Object,
+    /// Anything else.
+    Other,
+}
+
+/// A text that turned out to be valid.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Document {
+    /// What it is.
+    pub root: Root,
+    /// The wanted members, in the order of their appearance.
+    pub members: Vec<Member>,
+}
+
+/// A text that is not JSON (RFC 8259 in UTF-8), or more deeply nested than [`MAX_DEPTH`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("invalid JSON at byte {at}: {problem}")]
+pub struct ScanError {
+    /// Where, in bytes from the start of the text.
+    pub at: u64,
+    /// What.
+    pub problem: Problem,
+}
+
+/// What is wrong with a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// Something else had to stand here.
+    #[error("expected {expected}, found {}", Shown(*found))]
+    Unexpected {
+        /// What had to stand here.
+        expected: &'static str,
+        /// The byte that does.
+        found: u8,
+    },
+    /// A control character within a string.
+    #[error("the control character {} in a string must be escaped", Shown(*.0))]
+    Control(u8),
+    /// A backslash before something that cannot be escaped.
+    #[error("a backslash before {} means nothing", Shown(*.0))]
+    Escape(u8),
+    /// Bytes that are not UTF-8.
+    #[error("the text is not UTF-8")]
+    Utf8,
+    /// Too many brackets are open.
+    #[error("nested more than {MAX_DEPTH} deep")]
+    TooDeep,
+    /// The members looked for are repeated too often.
+    #[error("the same members are repeated too often")]
+    TooManyMembers,
+    /// The text ends before its value does.
+    #[error("the text ends too early")]
+    Truncated,
+}
+
+/// A byte for people.
+struct Shown(u8);
+
+impl std::fmt::Display for Shown {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            b'`' => f.write_str("a backtick"),
+            visible @ b'!'..=b'~' => write!(f, "`{}`", char::from(visible)),
+            other => write!(f, "byte 0x{other:02x}"),
+        }
+    }
+}
+
+/// Checks a text that comes in pieces, and keeps the wanted members of its outermost object.
+///
+/// Memory: under 300 bytes, plus what is kept (at most [`MAX_CAPTURES`] values of their limits).
+#[derive(Debug)]
+pub struct Scanner {
+    state: State,
+    in_key: bool,
+    in_object: bool,
+    root: Root,
+    depth: usize,
+    /// One bit for each open bracket: whether it is an object's.
+    objects: [u64; MAX_DEPTH / 64],
+    /// Bytes before the current part.
+    offset: u64,
+    utf8: Utf8,
+    captures: Captures,
+    failed: Option<ScanError>,
+}
+
+/// What has to come next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Value,
+    /// A value, or the end of the array.
+    FirstValue,
+    Key,
+    /// A key, or the end of the object.
+    FirstKey,
+    Colon,
+    /// A comma or a closing bracket.
+    After,
+    Text,
+    Escape,
+    /// So many hexadecimal digits.
+    Hex(u8),
+    /// The rest of `true`, `false` or `null`.
+    Literal(&'static [u8]),
+    Number(Number),
+    /// Nothing but white space.
+    End,
+}
+
+/// Where in a number we are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Number {
+    Minus,
+    Zero,
+    Whole,
+    Point,
+    Fraction,
+    E,
+    Sign,
+    Exponent,
+}
+
+/// Where in the current part, and what.
+type Bad = (usize, Problem);
+
+impl Scanner {
+    /// A scanner that keeps these members.
+    pub fn new(wanted: &'static [Wanted]) -> Self {
+        Self {
+            state: State::Value,
+            in_key: false,
+            in_object: false,
+            root: Root::Other,
+            depth: 0,
+            objects: [0; MAX_DEPTH / 64],
+            offset: 0,
+            utf8: Utf8::default(),
+            captures: Captures::new(wanted),
+            failed: None,
+        }
+    }
+
+    /// Takes the next piece.
+    ///
+    /// # Errors
+    /// As soon as it is certain that the text is not valid; and then for every further piece.
+    pub fn feed(&mut self, piece: &[u8]) -> Result<(), ScanError> {
+        if let Some(failed) = self.failed {
+            return Err(failed);
+        }
+        for part in piece.chunks(PART) {
+            if let Err(error) = self.part(part) {
+                self.failed = Some(error);
+                return Err(error);
+            }
+            self.offset += part.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// The text is over.
+    ///
+    /// # Errors
+    /// If it was not valid or is not complete.
+    pub fn finish(self) -> Result<Document, ScanError> {
+        match (self.failed, self.state) {
+            (Some(failed), _) => Err(failed),
+            (None, State::End) => Ok(self.document()),
+            (None, State::Number(number)) if self.depth == 0 && number.is_whole() => Ok(self.document()),
+            (None, _) => Err(ScanError { at: self.offset, problem: Problem::Truncated }),
+        }
+    }
+
+    /// The wanted members that were complete so far, whether or not the text is valid.
+    pub fn members(&self) -> &[Member] {
+        &self.captures.members
+    }
+
+    fn document(self) -> Document {
+        Document { root: self.root, members: self.captures.members }
+    }
+
+    fn part(&mut self, part: &[u8]) -> Result<(), ScanError> {
+        let bad = match self.utf8.check(part) {
+            Ok(()) => match self.run(part) {
+                Ok(()) => {
+                    self.captures.piece_ends(part);
+                    return Ok(());
+                }
+                Err(bad) => bad,
+            },
+            Err(at) => match self.run(&part[..usize::try_from(at).unwrap_or(0)]) {
+                Ok(()) => {
+                    return Err(ScanError { at: self.offset.saturating_add_signed(at as i64), problem: Problem::Utf8 });
+                }
+                Err(bad) => bad,
+            },
+        };
+        Err(ScanError { at: self.offset + bad.0 as u64, problem: bad.1 })
+    }
+
+    fn run(&mut self, part: &[u8]) -> Result<(), Bad> {
+        let mut at = 0;
+        let mut state = self.state;
+        while let Some(&byte) = part.get(at) {
+            (at, state) = match state {
+                State::Text => self.text(part, at)?,
+                State::After => (at + 1, self.after(part, at, byte)?),
+                State::Value => (at + 1, self.value(at, byte)?),
+                State::Key | State::FirstKey => (at + 1, self.key(part, at, byte, state)?),
+                State::Colon => (at + 1, colon(at, byte)?),
+                State::FirstValue if byte == b']' => (at + 1, self.close(part, at)),
+                State::FirstValue if is_space(byte) => (at + 1, State::FirstValue),
+                State::FirstValue => (at + 1, self.value(at, byte)?),
+                State::Number(number) => self.number(part, at, number)?,
+                State::Literal(rest) => (at + 1, self.literal(part, at, byte, rest)?),
+                State::Escape => (at + 1, escape(at, byte)?),
+                State::Hex(left) => (at + 1, hex(at, byte, left)?),
+                State::End if is_space(byte) => (at + 1, State::End),
+                State::End => return Err(unexpected(at, "nothing after the value", byte)),
+            };
+        }
+        self.state = state;
+        Ok(())
+    }
+
+    #[inline]
+    fn value(&mut self, at: usize, byte: u8) -> Result<State, Bad> {
+        let state = match byte {
+            b'"' => {
+                self.in_key = false;
+                State::Text
+            }
+            b'{' | b'[' => return self.open(at, byte == b'{'),
+            b'-' => State::Number(Number::Minus),
+            b'0' => State::Number(Number::Zero),
+            b'1'..=b'9' => State::Number(Number::Whole),
+            b't' => State::Literal(b"rue"),
+            b'f' => State::Literal(b"alse"),
+            b'n' => State::Literal(b"ull"),
+            _ if is_space(byte) => return Ok(State::Value),
+            _ => return Err(unexpected(at, "a value", byte)),
+        };
+        if self.captures.is_armed() {
+            self.value_begins(at)?;
+        }
+        Ok(state)
+    }
+
+    fn open(&mut self, at: usize, object: bool) -> Result<State, Bad> {
+        if self.captures.is_armed() {
+            self.value_begins(at)?;
+        }
+        if self.depth == MAX_DEPTH {
+            return Err((at, Problem::TooDeep));
+        }
+        if self.depth == 0 && object {
+            self.root = Root::Object;
+        }
+        let (word, bit) = (self.depth / 64, 1_u64 << (self.depth % 64));
+        if object {
+            self.objects[word] |= bit;
+        } else {
+            self.objects[word] &= !bit;
+        }
+        self.depth += 1;
+        self.in_object = object;
+        Ok(if object { State::FirstKey } else { State::FirstValue })
+    }
+
+    fn close(&mut self, part: &[u8], at: usize) -> State {
+        self.depth -= 1;
+        self.in_object = match self.depth.checked_sub(1) {
+            Some(n) => self.objects[n / 64] >> (n % 64) & 1 == 1,
+            None => false,
+        };
+        self.value_ended(part, at + 1)
+    }
+
+    /// A value ends before `end`.
+    #[inline]
+    fn value_ended(&mut self, part: &[u8], end: usize) -> State {
+        if self.captures.is_keeping() && self.depth == 1 {
+            self.captures.value_ends(part, end);
+        }
+        if self.depth == 0 { State::End } else { State::After }
+    }
+
+    fn value_begins(&mut self, at: usize) -> Result<(), Bad> {
+        if self.captures.members.len() == MAX_CAPTURES {
+            return Err((at, Problem::TooManyMembers));
+        }
+        self.captures.value_begins(at, self.offset + at as u64);
+        Ok(())
+    }
+
+    #[inline]
+    fn after(&mut self, part: &[u8], at: usize, byte: u8) -> Result<State, Bad> {
+        match byte {
+            b',' if self.in_object => Ok(State::Key),
+            b',' => Ok(State::Value),
+            b'}' if self.in_object => Ok(self.close(part, at)),
+            b']' if !self.in_object => Ok(self.close(part, at)),
+            _ if is_space(byte) => Ok(State::After),
+            _ if self.in_object => Err(unexpected(at, "`,` or `}`", byte)),
+            _ => Err(unexpected(at, "`,` or `]`", byte)),
+        }
+    }
+
+    #[inline]
+    fn key(&mut self, part: &[u8], at: usize, byte: u8, state: State) -> Result<State, Bad> {
+        match byte {
+            b'"' => {
+                self.in_key = true;
+                if self.depth == 1 {
+                    self.captures.key_begins(at + 1, self.offset + at as u64);
+                }
+                Ok(State::Text)
+            }
+            b'}' if state == State::FirstKey => Ok(self.close(part, at)),
+            _ if is_space(byte) => Ok(state),
+            _ => Err(unexpected(at, "a key", byte)),
+        }
+    }
+
+    /// The inside of a string, from `at` on.
+    #[inline]
+    fn text(&mut self, part: &[u8], mut at: usize) -> Result<(usize, State), Bad> {
+        loop {
+            at = plain_end(part, at);
+            match part.get(at) {
+                None => return Ok((at, State::Text)),
+                Some(b'"') => return Ok((at + 1, self.text_ended(part, at))),
+                Some(b'\\') => {}
+                Some(&control) => return Err((at, Problem::Control(control))),
+            }
+            match part.get(at + 1) {
+                Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => at += 2,
+                Some(&byte) => return Ok((at + 2, escape(at + 1, byte)?)),
+                None => return Ok((at + 1, State::Escape)),
+            }
+        }
+    }
+
+    #[inline]
+    fn text_ended(&mut self, part: &[u8], quote: usize) -> State {
+        if !self.in_key {
+            return self.value_ended(part, quote + 1);
+        }
+        if self.depth == 1 {
+            self.captures.key_ends(part, quote);
+        }
+        State::Colon
+    }
+
+    fn number(&mut self, part: &[u8], mut at: usize, mut number: Number) -> Result<(usize, State), Bad> {
+        while let Some(&byte) = part.get(at) {
+            match number.next(byte) {
+                Some(next) => number = next,
+                None if number.is_whole() => return Ok((at, self.value_ended(part, at))),
+                None => return Err(unexpected(at, number.expected(), byte)),
+            }
+            at += 1;
+        }
+        Ok((at, State::Number(number)))
+    }
+
+    fn literal(&mut self, part: &[u8], at: usize, byte: u8, rest: &'static [u8]) -> Result<State, Bad> {
+        match rest.split_first() {
+            Some((expected, [])) if *expected == byte => Ok(self.value_ended(part, at + 1)),
+            Some((expected, rest)) if *expected == byte => Ok(State::Literal(rest)),
+            _ => Err(unexpected(at, "`true`, `false` or `null`", byte)),
+        }
+    }
+}
+
+impl Number {
+    fn next(self, byte: u8) -> Option<Self> {
+        match (self, byte) {
+            (Self::Minus, b'0') => Some(Self::Zero),
+            (Self::Minus, b'1'..=b'9') | (Self::Whole, b'0'..=b'9') => Some(Self::Whole),
+            (Self::Zero | Self::Whole, b'.') => Some(Self::Point),
+            (Self::Point | Self::Fraction, b'0'..=b'9') => Some(Self::Fraction),
+            (Self::Zero | Self::Whole | Self::Fraction, b'e' | b'E') => Some(Self::E),
+            (Self::E, b'+' | b'-') => Some(Self::Sign),
+            (Self::E | Self::Sign | Self::Exponent, b'0'..=b'9') => Some(Self::Exponent),
+            _ => None,
+        }
+    }
+
+    /// Whether the number may end here.
+    const fn is_whole(self) -> bool {
+        matches!(self, Self::Zero | Self::Whole | Self::Fraction | Self::Exponent)
+    }
+
+    const fn expected(self) -> &'static str {
+        match self {
+            Self::E => "a digit or a sign in a number's exponent",
+            Self::Minus | Self::Zero | Self::Whole | Self::Point | Self::Fraction | Self::Sign | Self::Exponent => {
+                "a digit in a number"
+            }
+        }
+    }
+}
+
+fn colon(at: usize, byte: u8) -> Result<State, Bad> {
+    match byte {
+        b':' => Ok(State::Value),
+        _ if is_space(byte) => Ok(State::Colon),
+        _ => Err(unexpected(at, "`:`", byte)),
+    }
+}
+
+fn escape(at: usize, byte: u8) -> Result<State, Bad> {
+    match byte {
+        b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Ok(State::Text),
+        b'u' => Ok(State::Hex(4)),
+        _ => Err((at, Problem::Escape(byte))),
+    }
+}
+
+fn hex(at: usize, byte: u8, left: u8) -> Result<State, Bad> {
+    match (byte.is_ascii_hexdigit(), left) {
+        (true, 1) => Ok(State::Text),
+        (true, _) => Ok(State::Hex(left - 1)),
+        (false, _) => Err(unexpected(at, "a hexadecimal digit", byte)),
+    }
+}
+
+const fn unexpected(at: usize, expected: &'static str, found: u8) -> Bad {
+    (at, Problem::Unexpected { expected, found })
+}
+
+const fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
+}

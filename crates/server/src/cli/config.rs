@@ -1,0 +1,127 @@
+//! `config`.
+
+use serde_json::json;
+
+use super::args::{ConfigCommand, ServeArgs};
+use super::client::connect;
+use super::table::{Align, Table};
+use super::{Failure, Global, Out, output};
+use crate::config::{Config, SecretSource, Sources, load};
+use crate::environment::Environment;
+use crate::secret;
+
+/// Runs `config …`.
+pub(crate) fn run(
+    command: ConfigCommand,
+    global: &Global,
+    environment: &Environment,
+    out: &mut Out,
+) -> Result<u8, Failure> {
+    match command {
+        ConfigCommand::Check(serve) => check(&serve, environment, out),
+        ConfigCommand::Show(serve) if serve.config.is_some() || !serve.set.is_empty() => {
+            show_file(&serve, environment, out)
+        }
+        ConfigCommand::Show(_) => {
+            let answer = connect(global, environment)?.get("/api/v1/config", &[])?;
+            let mut table = Table::new(&[("SETTING", Align::Left), ("VALUE", Align::Left), ("FROM", Align::Left)]);
+            for setting in answer["settings"].as_array().into_iter().flatten() {
+                table.row(["key", "value", "origin"].map(|key| output::field(setting, key)));
+            }
+            out.one(&answer, &table)?;
+            Ok(0)
+        }
+        ConfigCommand::Reload => {
+            let answer = connect(global, environment)?.post("/api/v1/config/reload", &json!({}))?;
+            let (changed, restart) = (output::field(&answer, "changed"), output::field(&answer, "restart_needed"));
+            let mut sentence = match changed.as_str() {
+                "-" => "Reloaded; nothing that can change while running is different.".to_owned(),
+                list => format!("Reloaded: {list}."),
+            };
+            if restart != "-" {
+                sentence.push_str(&format!("\nTake effect with the next start only: {restart}."));
+            }
+            out.done(&answer, &sentence)?;
+            Ok(0)
+        }
+    }
+}
+
+/// The sources of a configuration as the command line names them.
+pub(crate) fn sources(serve: &ServeArgs, environment: &Environment) -> Sources {
+    Sources { file: serve.config.clone(), variables: environment.variables.clone(), flags: serve.set.clone() }
+}
+
+/// Reads a configuration; all mistakes become one failure.
+pub(crate) fn read(serve: &ServeArgs, environment: &Environment) -> Result<Config, Failure> {
+    load(&sources(serve, environment)).map_err(|mistakes| Failure::Usage(format!("the configuration is refused\n{mistakes}")))
+}
+
+fn check(serve: &ServeArgs, environment: &Environment, out: &mut Out) -> Result<u8, Failure> {
+    let config = match load(&sources(serve, environment)) {
+        Ok(config) => config,
+        Err(mistakes) if out.wants_json() => {
+            let list: Vec<String> = mistakes.0.iter().map(ToString::to_string).collect();
+            out.json(&json!({"ok": false, "mistakes": list}))?;
+            return Ok(2);
+        }
+        Err(mistakes) => return Err(Failure::Usage(format!("the configuration is refused\n{mistakes}"))),
+    };
+    let notes = notes(&config, environment);
+    if out.wants_json() {
+        out.json(&json!({"ok": true, "notes": notes}))?;
+        return Ok(0);
+    }
+    out.line(format!("ok\n{}", summary(&config)))?;
+    for note in notes {
+        out.line(format!("note: {note}"))?;
+    }
+    Ok(0)
+}
+
+fn summary(config: &Config) -> String {
+    let store = if config.store.url == "sqlite" { "sqlite" } else { "postgres" };
+    let providers: Vec<String> =
+        config.providers.iter().map(|provider| format!("{} at {}", provider.name, provider.base_url)).collect();
+    let list = if providers.is_empty() { "none".to_owned() } else { providers.join(", ") };
+    format!("gateway on {}, admin on {}, store {store}, providers: {list}", config.listen.gateway, config.listen.admin)
+}
+
+/// What is no mistake but worth knowing: keys that this environment does not have, listeners open to the network.
+pub(crate) fn notes(config: &Config, environment: &Environment) -> Vec<String> {
+    let mut notes = Vec::new();
+    if config.providers.is_empty() {
+        notes.push(
+            "no provider is configured, so every model request will be refused: set ANTHROPIC_API_KEY or add a [[provider]]"
+                .to_owned(),
+        );
+    }
+    for provider in &config.providers {
+        // Commands are not run by a check.
+        if !matches!(provider.api_key, SecretSource::Exec(_))
+            && let Err(error) = secret::resolve(&provider.api_key, environment)
+        {
+            notes.push(format!("the key of provider `{}` is not there: {error}", provider.name));
+        }
+    }
+    for (name, address) in [("listen.gateway", config.listen.gateway), ("listen.admin", config.listen.admin)] {
+        if !address.ip().is_loopback() {
+            notes.push(format!(
+                "{name} = {address} can be reached from other machines and speaks plain HTTP: put TLS in front of it"
+            ));
+        }
+    }
+    notes
+}
+
+fn show_file(serve: &ServeArgs, environment: &Environment, out: &mut Out) -> Result<u8, Failure> {
+    let config = read(serve, environment)?;
+    let mut table = Table::new(&[("SETTING", Align::Left), ("VALUE", Align::Left), ("FROM", Align::Left)]);
+    let mut settings = Vec::new();
+    for shown in &config.shown {
+        table.row([shown.key.clone(), shown.value.clone(), shown.origin.clone()]);
+        settings.push(json!({"key": shown.key, "value": shown.value, "origin": shown.origin}));
+    }
+    out.one(&json!({"settings": settings}), &table)?;
+    Ok(0)
+}

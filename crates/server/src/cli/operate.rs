@@ -1,0 +1,110 @@
+//! `provider`, `admin` and `status`.
+
+use std::io::Read as _;
+
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
+
+use super::args::{AdminCommand, ProviderCommand, TokenCommand};
+use super::client::{Client, escaped};
+use super::table::{Align, Table};
+use super::{Failure, Out, output};
+
+/// Longest provider key that is read, in bytes.
+const MAX_KEY: u64 = 16 * 1024;
+
+/// Runs `provider …`.
+pub(crate) fn provider(command: ProviderCommand, client: &Client, out: &mut Out) -> Result<u8, Failure> {
+    match command {
+        ProviderCommand::List => {
+            let providers = client.list("/api/v1/providers", &[], None)?;
+            let columns = ["NAME", "KIND", "ADDRESS", "CREDENTIAL", "STATE"].map(|title| (title, Align::Left));
+            let mut table = Table::new(&columns);
+            for provider in &providers {
+                table.row(["name", "kind", "base_url", "credential", "state"].map(|key| output::field(provider, key)));
+            }
+            let empty = "No provider is configured. Set ANTHROPIC_API_KEY, or add a [[provider]] to the configuration.";
+            out.list(&providers, &table, empty)?;
+        }
+        ProviderCommand::SetKey { name } => {
+            let key = read_key()?;
+            let path = format!("/api/v1/providers/{}/key", escaped(&name));
+            let answer = client.put(&path, &json!({"key": key.as_str()}))?;
+            let sentence = format!("Sealed the key of {name}. A provider uses it when its api_key is \"sealed:{name}\".");
+            out.done(&answer, &sentence)?;
+        }
+    }
+    Ok(0)
+}
+
+/// Reads a provider's key from standard input, so that it is in no shell history and no process list.
+fn read_key() -> Result<Zeroizing<String>, Failure> {
+    let mut bytes = Zeroizing::new(Vec::new());
+    let read = std::io::stdin().lock().take(MAX_KEY).read_to_end(&mut bytes);
+    read.map_err(|error| Failure::Usage(format!("cannot read the key from standard input: {error}")))?;
+    match std::str::from_utf8(&bytes).map(str::trim) {
+        Ok(text) if !text.is_empty() => Ok(Zeroizing::new(text.to_owned())),
+        _ => Err(Failure::Usage("no key came on standard input; try `gatehouse provider set-key NAME < FILE`".to_owned())),
+    }
+}
+
+/// Runs `admin …`.
+pub(crate) fn admin(command: AdminCommand, client: &Client, out: &mut Out) -> Result<u8, Failure> {
+    let AdminCommand::Token(command) = command;
+    match command {
+        TokenCommand::Create { name, role, expires } => {
+            let mut body = json!({"name": name, "role": role});
+            output::put(&mut body, "expires", expires);
+            let made = client.post("/api/v1/admin-tokens", &body)?;
+            let sentence = format!(
+                "Token {} for {name} ({role}), shown once:\n\n  export GATEHOUSE_SERVER={}\n  export GATEHOUSE_TOKEN={}",
+                output::field(&made, "id"),
+                client.server(),
+                output::field(&made, "token"),
+            );
+            out.done(&made, &sentence)?;
+        }
+        TokenCommand::List => {
+            let tokens = client.list("/api/v1/admin-tokens", &[], None)?;
+            let columns = ["ID", "TOKEN", "NAME", "ROLE", "STATE", "EXPIRES", "LAST USED"].map(|title| (title, Align::Left));
+            let mut table = Table::new(&columns);
+            for token in &tokens {
+                let keys = ["id", "hint", "name", "role", "state", "expires_at", "last_used_at"];
+                table.row(keys.map(|key| output::field(token, key)));
+            }
+            out.list(&tokens, &table, "There is no token.")?;
+        }
+        TokenCommand::Revoke { id } => {
+            let answer = client.post(&format!("/api/v1/admin-tokens/{}/revoke", escaped(&id)), &json!({}))?;
+            out.done(&answer, &format!("{id} is refused for good."))?;
+        }
+    }
+    Ok(0)
+}
+
+/// Runs `status`.
+pub(crate) fn status(client: &Client, out: &mut Out) -> Result<u8, Failure> {
+    let status = client.get("/api/v1/status", &[])?;
+    if out.wants_json() {
+        out.json(&status)?;
+        return Ok(0);
+    }
+    let mut table = Table::new(&[("WHAT", Align::Left), ("VALUE", Align::Left)]);
+    flatten("", &status, &mut table);
+    out.table(&table, "The server says nothing of itself.")?;
+    Ok(0)
+}
+
+fn flatten(path: &str, value: &Value, table: &mut Table) {
+    match value {
+        Value::Object(members) => {
+            for (key, member) in members {
+                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                flatten(&path, member, table);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            table.row([path.to_owned(), output::field(&json!({"value": value}), "value")]);
+        }
+    }
+}

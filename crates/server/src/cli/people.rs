@@ -1,0 +1,97 @@
+//! `user`, `team` and `project`.
+
+use serde_json::{Value, json};
+
+use super::args::{ProjectCommand, TeamCommand, UserCommand};
+use super::client::{Client, escaped};
+use super::table::{Align, Table};
+use super::{Failure, Out, output};
+
+/// Runs `user …`.
+pub(crate) fn user(command: UserCommand, client: &Client, out: &mut Out) -> Result<u8, Failure> {
+    match command {
+        UserCommand::Add { email, teams, name } => {
+            let mut body = json!({"email": email, "teams": teams});
+            output::put(&mut body, "name", name);
+            let made = client.post("/api/v1/users", &body)?;
+            let next = format!("Next: gatehouse key create --user {}", output::field(&made, "email"));
+            out.done(&made, &format!("Added {}.\n{next}", output::field(&made, "email")))?;
+        }
+        UserCommand::List { find } => {
+            let query = find.as_deref().map(|text| ("q", text));
+            let users = client.list("/api/v1/users", query.as_slice(), None)?;
+            let empty = "There is nobody yet. Add somebody with `gatehouse user add EMAIL --team TEAM`.";
+            out.list(&users, &user_table(&users), empty)?;
+        }
+        UserCommand::Get { user } => {
+            let user = client.get(&path_of(&user, ""), &[])?;
+            let users = [user.clone()];
+            out.one(&user, &user_table(&users))?;
+        }
+        UserCommand::Enable { user } => {
+            let answer = client.post(&path_of(&user, "/enable"), &json!({}))?;
+            out.done(&answer, &format!("Enabled {user}: their keys work again."))?;
+        }
+        UserCommand::Disable { user } => {
+            let answer = client.post(&path_of(&user, "/disable"), &json!({}))?;
+            out.done(&answer, &format!("Disabled {user}: all their keys are refused from now on."))?;
+        }
+        UserCommand::Teams { user, teams } => {
+            let answer = client.put(&path_of(&user, "/teams"), &json!({"teams": teams}))?;
+            let list = if teams.is_empty() { "no team".to_owned() } else { teams.join(", ") };
+            out.done(&answer, &format!("{user} is in {list} now."))?;
+        }
+    }
+    Ok(0)
+}
+
+fn path_of(user: &str, act: &str) -> String {
+    format!("/api/v1/users/{}{act}", escaped(user))
+}
+
+fn user_table(users: &[Value]) -> Table {
+    let columns = [("EMAIL", Align::Left), ("NAME", Align::Left), ("STATE", Align::Left), ("TEAMS", Align::Left)];
+    let mut table = Table::new(&columns);
+    for user in users {
+        table.row(["email", "name", "state", "teams"].map(|key| output::field(user, key)));
+    }
+    table
+}
+
+/// Runs `team …`.
+pub(crate) fn team(command: TeamCommand, client: &Client, out: &mut Out) -> Result<u8, Failure> {
+    match command {
+        TeamCommand::Add { name } => {
+            let made = client.post("/api/v1/teams", &json!({"name": name}))?;
+            out.done(&made, &format!("Added the team {name}."))?;
+        }
+        TeamCommand::List => {
+            let teams = client.list("/api/v1/teams", &[], None)?;
+            let mut table = Table::new(&[("TEAM", Align::Left), ("MEMBERS", Align::Right), ("CREATED", Align::Left)]);
+            for team in &teams {
+                table.row(["name", "members", "created_at"].map(|key| output::field(team, key)));
+            }
+            out.list(&teams, &table, "There is no team yet. Add one with `gatehouse team add NAME`.")?;
+        }
+    }
+    Ok(0)
+}
+
+/// Runs `project …`.
+pub(crate) fn project(command: ProjectCommand, client: &Client, out: &mut Out) -> Result<u8, Failure> {
+    match command {
+        ProjectCommand::Add { name } => {
+            let made = client.post("/api/v1/projects", &json!({"name": name}))?;
+            out.done(&made, &format!("Added the project {name}."))?;
+        }
+        ProjectCommand::List => {
+            let projects = client.list("/api/v1/projects", &[], None)?;
+            let mut table = Table::new(&[("PROJECT", Align::Left), ("CREATED", Align::Left)]);
+            for project in &projects {
+                table.row(["name", "created_at"].map(|key| output::field(project, key)));
+            }
+            out.list(&projects, &table, "There is no project yet. Add one with `gatehouse project add NAME`.")?;
+        }
+    }
+    Ok(0)
+}

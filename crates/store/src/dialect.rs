@@ -1,0 +1,221 @@
+//! What differs between SQLite and PostgreSQL, and how one text runs on both.
+
+use std::path::Path;
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use sqlx::ConnectOptions as _;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+
+/// The pools of one database.
+pub(crate) enum Engine {
+    /// SQLite: one connection writes, a few read beside it.
+    Sqlite {
+        /// The one connection that writes.
+        write: SqlitePool,
+        /// Connections that cannot write.
+        read: SqlitePool,
+    },
+    /// PostgreSQL.
+    Postgres(PgPool),
+}
+
+/// An open transaction.
+pub(crate) enum Open {
+    Sqlite(sqlx::Transaction<'static, sqlx::Sqlite>),
+    Postgres(sqlx::Transaction<'static, sqlx::Postgres>),
+}
+
+/// Runs the same expression on a pool for reading of either engine. `$db` can be used more than once.
+macro_rules! read {
+    ($store:expr, |$db:ident| $body:expr) => {
+        match $store.engine() {
+            $crate::dialect::Engine::Sqlite { read: $db, .. } => $body,
+            $crate::dialect::Engine::Postgres($db) => $body,
+        }
+    };
+}
+
+/// Runs the same expression in a transaction of either engine. Used more than once, `$db` is written `&mut *db`.
+macro_rules! within {
+    ($tx:expr, |$db:ident| $body:expr) => {
+        match &mut $tx.open {
+            $crate::dialect::Open::Sqlite(tx) => {
+                let $db = &mut **tx;
+                $body
+            }
+            $crate::dialect::Open::Postgres(tx) => {
+                let $db = &mut **tx;
+                $body
+            }
+        }
+    };
+}
+
+/// As [`within`], for a statement that changes rows; gives how many.
+macro_rules! change {
+    ($tx:expr, |$db:ident| $body:expr) => {
+        match &mut $tx.open {
+            $crate::dialect::Open::Sqlite(tx) => {
+                let $db = &mut **tx;
+                $body.map(|done| done.rows_affected())
+            }
+            $crate::dialect::Open::Postgres(tx) => {
+                let $db = &mut **tx;
+                $body.map(|done| done.rows_affected())
+            }
+        }
+    };
+}
+
+pub(crate) use change;
+pub(crate) use read;
+pub(crate) use within;
+
+/// Kibibytes of page cache of each SQLite connection: idle memory matters more than the last percent of reads.
+const CACHE_KIB: i64 = 2048;
+/// The write-ahead log is cut back to this size after a checkpoint.
+const WAL_BYTES: i64 = 16 * 1024 * 1024;
+/// How long to wait for a connection, or for another process that has the database open (such as a backup).
+const WAIT: Duration = Duration::from_secs(5);
+
+/// Opens a SQLite file, making it if it is not there.
+///
+/// Write-ahead log with `synchronous = FULL`: a committed transaction survives a power cut.
+pub(crate) async fn open_sqlite(file: &Path) -> Result<Engine, sqlx::Error> {
+    let options = SqliteConnectOptions::new()
+        .filename(file)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(WAIT)
+        .foreign_keys(true)
+        .pragma("cache_size", format!("-{CACHE_KIB}"))
+        .pragma("journal_size_limit", WAL_BYTES.to_string())
+        .statement_cache_capacity(128)
+        .disable_statement_logging();
+    let reading = options.clone().create_if_missing(false).pragma("query_only", "1").statement_cache_capacity(32);
+    let pool = || SqlitePoolOptions::new().acquire_timeout(WAIT).max_lifetime(None).test_before_acquire(false);
+    let write = pool().max_connections(1).idle_timeout(None).connect_with(options).await?;
+    let read = pool().max_connections(3).idle_timeout(Duration::from_secs(30)).connect_lazy_with(reading);
+    Ok(Engine::Sqlite { write, read })
+}
+
+/// Reads the address of a PostgreSQL database.
+pub(crate) fn postgres_options(url: &str) -> Result<PgConnectOptions, sqlx::Error> {
+    Ok(PgConnectOptions::from_str(url)?.application_name("gatehouse").disable_statement_logging())
+}
+
+/// Connects to PostgreSQL. Statements may take 60 s and wait 10 s for a lock, so that nothing waits forever.
+pub(crate) async fn open_postgres(options: PgConnectOptions, max_connections: u32) -> Result<Engine, sqlx::Error> {
+    let pool = PgPoolOptions::new()
+        .max_connections(max_connections.max(1))
+        .acquire_timeout(WAIT)
+        .idle_timeout(Duration::from_mins(1))
+        .after_connect(|db, _| {
+            Box::pin(async move {
+                sqlx::raw_sql("SET statement_timeout = 60000; SET lock_timeout = 10000").execute(db).await.map(|_| ())
+            })
+        })
+        .connect_with(options)
+        .await?;
+    Ok(Engine::Postgres(pool))
+}
+
+impl Engine {
+    /// Begins a transaction that may write. On SQLite it takes the write lock at once: a transaction that begins by
+    /// reading could otherwise find later that it may not write any more.
+    pub(crate) async fn begin(&self) -> Result<Open, sqlx::Error> {
+        match self {
+            Self::Sqlite { write, .. } => write.begin_with("BEGIN IMMEDIATE").await.map(Open::Sqlite),
+            Self::Postgres(pool) => pool.begin().await.map(Open::Postgres),
+        }
+    }
+
+    /// The engine's name.
+    pub(crate) const fn name(&self) -> &'static str {
+        match self {
+            Self::Sqlite { .. } => "sqlite",
+            Self::Postgres(_) => "postgres",
+        }
+    }
+
+    /// Closes all connections, after the transactions under way.
+    pub(crate) async fn close(&self) {
+        match self {
+            Self::Sqlite { write, read } => {
+                read.close().await;
+                write.close().await;
+            }
+            Self::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
+impl Open {
+    /// Begins what only one node may do at a time, for as long as the transaction lasts. SQLite has one writer anyway.
+    pub(crate) async fn lock_migrations(&mut self) -> Result<(), sqlx::Error> {
+        match self {
+            Self::Sqlite(_) => Ok(()),
+            // The number is arbitrary ("gatehous" in ASCII); PostgreSQL keeps advisory locks apart by database. The
+            // other node may be at it for long, so the limits on waiting are lifted for this transaction.
+            Self::Postgres(tx) => sqlx::raw_sql(
+                "SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0; \
+                 SELECT pg_advisory_xact_lock(7449362206512903539)",
+            )
+            .execute(&mut **tx)
+            .await
+            .map(|_| ()),
+        }
+    }
+
+    /// Whether a table of this name exists.
+    pub(crate) async fn has_table(&mut self, name: &str) -> Result<bool, sqlx::Error> {
+        let found: Option<(i64,)> = match self {
+            Self::Sqlite(tx) => {
+                sqlx::query_as("SELECT CAST(1 AS INTEGER) FROM sqlite_schema WHERE type = 'table' AND name = $1")
+                    .bind(name)
+                    .fetch_optional(&mut **tx)
+                    .await?
+            }
+            Self::Postgres(tx) => {
+                sqlx::query_as("SELECT CAST(1 AS BIGINT) WHERE to_regclass($1) IS NOT NULL")
+                    .bind(name)
+                    .fetch_optional(&mut **tx)
+                    .await?
+            }
+        };
+        Ok(found.is_some())
+    }
+
+    pub(crate) async fn commit(self) -> Result<(), sqlx::Error> {
+        match self {
+            Self::Sqlite(tx) => tx.commit().await,
+            Self::Postgres(tx) => tx.commit().await,
+        }
+    }
+
+    pub(crate) async fn rollback(self) -> Result<(), sqlx::Error> {
+        match self {
+            Self::Sqlite(tx) => tx.rollback().await,
+            Self::Postgres(tx) => tx.rollback().await,
+        }
+    }
+}
+
+/// Whether an engine's error code says that the database is away, full, or in the middle of something, so that the same
+/// statement may succeed later.
+///
+/// PostgreSQL: classes 08 (connection), 53 (resources), 57 (operator intervention), 55P03 (lock not available), 40001
+/// and 40P01 (serialization, deadlock), 25006 (read-only: a standby) of
+/// <https://www.postgresql.org/docs/current/errcodes-appendix.html>. SQLite: the low byte of its result codes, 5 busy, 6
+/// locked, 7 no memory, 8 read-only, 10 I/O, 13 full, 14 cannot open of <https://www.sqlite.org/rescode.html>.
+pub(crate) fn is_away_code(code: &str) -> bool {
+    if code.len() == 5 {
+        return matches!(&code[..2], "08" | "53" | "57") || matches!(code, "55P03" | "40001" | "40P01" | "25006");
+    }
+    code.parse::<u32>().is_ok_and(|code| matches!(code & 0xFF, 5 | 6 | 7 | 8 | 10 | 13 | 14))
+}

@@ -1,0 +1,257 @@
+//! Users and their teams.
+
+use std::collections::BTreeSet;
+
+use gatehouse_domain::audit::Draft;
+use gatehouse_domain::directory::{User, UserState};
+use gatehouse_domain::id::{OrgId, TeamId, UserId};
+use gatehouse_domain::name::{Email, Name};
+use gatehouse_domain::time::UnixMillis;
+
+use crate::dialect::{read, change, within};
+use crate::engine::{Store, Tx};
+use crate::error::StoreError;
+use crate::filter::{Arg, Filter, bound, containing};
+use crate::page::{Listed, Page, check_text};
+use crate::{stored, team};
+
+const NOUN: &str = "user";
+
+// Team names are joined with a line feed, which no name contains; one statement for a page, however many teams.
+const SELECT: &str = "SELECT u.id, u.email, u.name, u.state, u.created_at, \
+     (SELECT STRING_AGG(t.name, '\n') FROM memberships m JOIN teams t ON t.org_id = m.org_id AND t.id = m.team_id \
+     WHERE m.org_id = u.org_id AND m.user_id = u.id) AS teams \
+     FROM users u WHERE u.org_id = $1";
+
+/// Most teams of one user.
+pub const MAX_TEAMS: usize = 200;
+
+/// A user to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewUser {
+    /// Their identifier.
+    pub id: UserId,
+    /// Their address.
+    pub email: Email,
+    /// Their name.
+    pub name: Option<Name>,
+    /// Their teams, at most [`MAX_TEAMS`].
+    pub teams: Vec<TeamId>,
+}
+
+/// Which users are wanted; all conditions apply.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct UserFilter {
+    /// Whose address or name contains this text, in whatever case.
+    pub text: Option<String>,
+    /// Who are in this team.
+    pub team: Option<TeamId>,
+    /// Who are in this state.
+    pub state: Option<UserState>,
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    id: String,
+    email: String,
+    name: Option<String>,
+    state: String,
+    created_at: i64,
+    teams: Option<String>,
+}
+
+impl Store {
+    /// Adds a user.
+    ///
+    /// # Errors
+    /// There is one of that address; a team does not exist; the database.
+    pub async fn create_user(&self, org: OrgId, new: &NewUser, act: &Draft) -> Result<User, StoreError> {
+        let mut tx = self.begin().await?;
+        change!(tx, |db| {
+            sqlx::query(
+                "INSERT INTO users (org_id, id, email, name, search, state, created_at) \
+                 VALUES ($1, $2, $3, $4, $5, 'active', $6)",
+            )
+            .bind(org.to_string())
+            .bind(new.id.to_string())
+            .bind(new.email.as_str())
+            .bind(new.name.as_ref().map(Name::as_str))
+            .bind(search_text(new.email.as_str(), new.name.as_ref()))
+            .bind(act.at.0)
+            .execute(db)
+            .await
+        })
+        .map_err(StoreError::inserting(NOUN, &new.email))?;
+        join(&mut tx, org, new.id, &new.teams).await?;
+        let user = in_tx(&mut tx, org, new.id).await?;
+        tx.record(org, act).await?;
+        Ok(user)
+    }
+
+    /// Looks a user up.
+    ///
+    /// # Errors
+    /// There is none; the database.
+    pub async fn user(&self, org: OrgId, id: UserId) -> Result<User, StoreError> {
+        let mut filter = Filter::new(SELECT, org);
+        filter.arg("AND u.id = $?", Arg::Text(id.to_string()));
+        self.user_rows(filter).await?.pop().map_or_else(|| Err(StoreError::not_found(NOUN, id)), user_of)
+    }
+
+    /// Looks a user up by their address.
+    ///
+    /// # Errors
+    /// There is none; the database.
+    pub async fn user_by_email(&self, org: OrgId, email: &Email) -> Result<User, StoreError> {
+        let mut filter = Filter::new(SELECT, org);
+        filter.arg("AND u.email = $?", Arg::Text(email.to_string()));
+        self.user_rows(filter).await?.pop().map_or_else(|| Err(StoreError::not_found(NOUN, email)), user_of)
+    }
+
+    /// Lists users by address.
+    ///
+    /// # Errors
+    /// A bad page or text; the database.
+    pub async fn users(&self, org: OrgId, wanted: &UserFilter, page: &Page) -> Result<Listed<User>, StoreError> {
+        let rows = page.rows()?;
+        let mut filter = Filter::new(SELECT, org);
+        filter.text("AND u.email > $?", page.cursor(|text| Some(text.to_owned()))?);
+        if let Some(text) = &wanted.text {
+            check_text("text", text)?;
+            filter.arg(r"AND u.search LIKE $? ESCAPE '\'", Arg::Text(containing(text)));
+        }
+        filter.text(
+            "AND EXISTS (SELECT 1 FROM memberships m \
+             WHERE m.org_id = u.org_id AND m.user_id = u.id AND m.team_id = $?)",
+            wanted.team,
+        );
+        filter.text("AND u.state = $?", wanted.state.map(stored::user_state_text));
+        filter.arg("ORDER BY u.email LIMIT $?", Arg::Int(rows));
+        let listed = Listed::new(self.user_rows(filter).await?, page, |row| row.email.clone());
+        let items = listed.items.into_iter().map(user_of).collect::<Result<_, _>>()?;
+        Ok(Listed { items, next: listed.next })
+    }
+
+    /// Enables or disables a user; a disabled user's keys are refused.
+    ///
+    /// # Errors
+    /// There is none; the database.
+    pub async fn set_user_state(
+        &self,
+        org: OrgId,
+        id: UserId,
+        state: UserState,
+        act: &Draft,
+    ) -> Result<User, StoreError> {
+        let mut tx = self.begin().await?;
+        let changed = change!(tx, |db| {
+            sqlx::query("UPDATE users SET state = $3 WHERE org_id = $1 AND id = $2")
+                .bind(org.to_string())
+                .bind(id.to_string())
+                .bind(stored::user_state_text(state))
+                .execute(db)
+                .await
+        })?;
+        if changed == 0 {
+            return Err(StoreError::not_found(NOUN, id));
+        }
+        let user = in_tx(&mut tx, org, id).await?;
+        tx.publish(org, act).await?;
+        Ok(user)
+    }
+
+    /// Puts a user into exactly these teams.
+    ///
+    /// # Errors
+    /// There is no such user or team; more than [`MAX_TEAMS`]; the database.
+    pub async fn set_user_teams(
+        &self,
+        org: OrgId,
+        id: UserId,
+        teams: &[TeamId],
+        act: &Draft,
+    ) -> Result<User, StoreError> {
+        let mut tx = self.begin().await?;
+        // Locks the user, so that two such changes do not end in a mixture of both.
+        let found = change!(tx, |db| {
+            sqlx::query("UPDATE users SET state = state WHERE org_id = $1 AND id = $2")
+                .bind(org.to_string())
+                .bind(id.to_string())
+                .execute(db)
+                .await
+        })?;
+        if found == 0 {
+            return Err(StoreError::not_found(NOUN, id));
+        }
+        change!(tx, |db| {
+            sqlx::query("DELETE FROM memberships WHERE org_id = $1 AND user_id = $2")
+                .bind(org.to_string())
+                .bind(id.to_string())
+                .execute(db)
+                .await
+        })?;
+        join(&mut tx, org, id, teams).await?;
+        let user = in_tx(&mut tx, org, id).await?;
+        tx.record(org, act).await?;
+        Ok(user)
+    }
+
+    async fn user_rows(&self, filter: Filter) -> Result<Vec<Row>, StoreError> {
+        let (sql, args) = filter.into_parts();
+        Ok(read!(self, |db| bound!(sqlx::query_as::<_, Row>(sql), args).fetch_all(db).await)?)
+    }
+}
+
+/// Refuses a user that the organization does not have.
+pub(crate) async fn must_exist(tx: &mut Tx, org: OrgId, id: UserId) -> Result<(), StoreError> {
+    in_tx(tx, org, id).await.map(|_| ())
+}
+
+async fn in_tx(tx: &mut Tx, org: OrgId, id: UserId) -> Result<User, StoreError> {
+    let mut filter = Filter::new(SELECT, org);
+    filter.arg("AND u.id = $?", Arg::Text(id.to_string()));
+    let (sql, args) = filter.into_parts();
+    let row = within!(tx, |db| bound!(sqlx::query_as::<_, Row>(sql), args).fetch_optional(db).await)?;
+    row.map_or_else(|| Err(StoreError::not_found(NOUN, id)), user_of)
+}
+
+async fn join(tx: &mut Tx, org: OrgId, user: UserId, teams: &[TeamId]) -> Result<(), StoreError> {
+    if teams.len() > MAX_TEAMS {
+        let why = format!("has {} teams, expected at most {MAX_TEAMS}", teams.len());
+        return Err(StoreError::Invalid { field: "teams", why });
+    }
+    for id in teams.iter().copied().collect::<BTreeSet<_>>() {
+        team::must_exist(tx, org, id).await?;
+        change!(tx, |db| {
+            sqlx::query("INSERT INTO memberships (org_id, user_id, team_id) VALUES ($1, $2, $3)")
+                .bind(org.to_string())
+                .bind(user.to_string())
+                .bind(id.to_string())
+                .execute(db)
+                .await
+        })
+        .map_err(StoreError::inserting("membership", id))?;
+    }
+    Ok(())
+}
+
+fn search_text(email: &str, name: Option<&Name>) -> String {
+    match name {
+        Some(name) => format!("{email}\n{}", name.folded()),
+        None => email.to_owned(),
+    }
+}
+
+fn user_of(row: Row) -> Result<User, StoreError> {
+    let mut teams: Vec<String> =
+        row.teams.iter().flat_map(|names| names.split('\n')).map(str::to_owned).collect();
+    teams.sort_unstable();
+    Ok(User {
+        id: stored::parsed(NOUN, &row.id)?,
+        state: stored::user_state(&row.id, &row.state)?,
+        email: row.email,
+        name: row.name,
+        teams,
+        created_at: UnixMillis(row.created_at),
+    })
+}
