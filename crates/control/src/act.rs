@@ -4,9 +4,11 @@ use std::net::IpAddr;
 
 use gatehouse_domain::audit::{Actor, Draft, Object};
 use gatehouse_domain::time::UnixMillis;
+use gatehouse_identity::seal::SealError;
 use gatehouse_store::StoreError;
 
 use crate::app::NotFlushed;
+use crate::config::ReloadRefused;
 use crate::period::BadPeriod;
 
 /// Who acts, from where, by which request.
@@ -49,9 +51,6 @@ pub enum ActError {
         /// What is wrong with it.
         message: String,
     },
-    /// What the act contradicts.
-    #[error("{0}")]
-    Conflict(String),
     /// It does not exist.
     #[error("there is no {noun} `{given}`")]
     NotFound {
@@ -63,6 +62,12 @@ pub enum ActError {
     /// The ledger is behind.
     #[error("reading the ledger: {0}")]
     Ledger(#[from] NotFlushed),
+    /// A secret cannot be sealed or opened.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// The new configuration has mistakes.
+    #[error(transparent)]
+    ConfigRefused(#[from] ReloadRefused),
 }
 
 impl ActError {

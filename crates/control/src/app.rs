@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use gatehouse_domain::audit::Signer;
-use gatehouse_domain::id::OrgId;
+use gatehouse_domain::id::{NodeId, OrgId};
 use gatehouse_domain::key::Pepper;
 use gatehouse_domain::time::UnixMillis;
 use gatehouse_identity::keyring::Keyring;
@@ -78,8 +78,8 @@ pub struct Parts {
     pub keyring: Keyring,
     /// Signs audit checkpoints.
     pub signer: Signer,
-    /// This node's name, as it stands in audit checkpoints.
-    pub node: String,
+    /// This node, as it stands in audit checkpoints.
+    pub node: NodeId,
     /// The version of the running program.
     pub version: &'static str,
     /// When the program started.
@@ -99,6 +99,8 @@ pub struct House {
     pub random: Box<dyn Fn(&mut [u8]) + Send + Sync>,
     /// Called after a change of what the data path decides by, so that this node need not wait for its next poll.
     pub policy_changed: Box<dyn Fn() + Send + Sync>,
+    /// Called after a provider's key was sealed anew, with the provider's name, so that it is used from now on.
+    pub provider_key_changed: Box<dyn Fn(&str) + Send + Sync>,
     /// The version of the policy snapshot that this node decides by now.
     pub snapshot_version: Box<dyn Fn() -> u64 + Send + Sync>,
     /// Waits until every exchange that has ended is in the database (bounded by the server), so that whoever has seen

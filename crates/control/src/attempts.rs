@@ -50,30 +50,43 @@ impl Attempts {
     /// Counts a failure of an address (an IPv6 address counts with its /64, which one machine can fill alone).
     pub fn failed(&self, from: Option<IpAddr>, now: UnixMillis) -> Verdict {
         let mut table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (window, limit) = table.window(from.map(network), now);
+        let window = table.window(from.map(network), now);
         let count = window.count_up(now);
-        let wait_seconds = (count > limit).then(|| window.seconds_left(now));
+        let wait_seconds = (count > LIMIT).then(|| window.seconds_left(now));
         // The first failure and the first refusal of a minute tell the story; those between are only counted.
-        let worth = count == 1 || count == limit + 1;
-        let report = if worth && table.reports.count_up(now) <= REPORTS {
-            Some(std::mem::take(&mut table.unreported))
-        } else {
-            table.unreported = table.unreported.saturating_add(1);
-            None
-        };
+        let worth = count == 1 || count == LIMIT + 1;
+        let report = if worth { table.report(now) } else { table.leave_out() };
         Verdict { wait_seconds, report }
+    }
+
+    /// Counts an act that a signed-in administrator may not do, and tells whether to write an audit entry, as
+    /// [`Verdict::report`] does.
+    pub fn forbidden(&self, now: UnixMillis) -> Option<u64> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).report(now)
     }
 }
 
 impl Table {
-    fn window(&mut self, from: Option<IpAddr>, now: UnixMillis) -> (&mut Window, u32) {
+    fn report(&mut self, now: UnixMillis) -> Option<u64> {
+        if self.reports.count_up(now) > REPORTS {
+            return self.leave_out();
+        }
+        Some(std::mem::take(&mut self.unreported))
+    }
+
+    fn leave_out(&mut self) -> Option<u64> {
+        self.unreported = self.unreported.saturating_add(1);
+        None
+    }
+
+    fn window(&mut self, from: Option<IpAddr>, now: UnixMillis) -> &mut Window {
         if !self.addresses.contains_key(&from) && self.addresses.len() >= ADDRESSES {
             self.addresses.retain(|_, window| window.open(now));
             if self.addresses.len() >= ADDRESSES {
-                return (&mut self.others, LIMIT);
+                return &mut self.others;
             }
         }
-        (self.addresses.entry(from).or_default(), LIMIT)
+        self.addresses.entry(from).or_default()
     }
 }
 

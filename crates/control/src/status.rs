@@ -43,7 +43,7 @@ pub struct LedgerState {
 pub struct Status {
     /// Version of the running program.
     pub version: &'static str,
-    /// This node's name.
+    /// This node's identifier.
     pub node: String,
     /// The organization of this deployment.
     pub organization: String,
@@ -68,7 +68,7 @@ pub struct Status {
 pub async fn status(app: &App) -> Result<Status, ActError> {
     Ok(Status {
         version: app.version,
-        node: app.node.clone(),
+        node: app.node.to_string(),
         organization: app.org.to_string(),
         store: app.store.engine_name(),
         started_at: app.started_at.to_string(),

@@ -43,5 +43,6 @@ const MAX_NAME: usize = 200;
 /// A short text out of a reply, as a name for records: nothing if it is long or has control characters.
 fn name(value: Option<&serde_json::Value>) -> Option<String> {
     let text = value?.as_str()?;
-    (!text.is_empty() && text.len() <= MAX_NAME && !text.chars().any(char::is_control)).then(|| text.to_owned())
+    (!text.is_empty() && text.len() <= MAX_NAME && !text.chars().any(char::is_control))
+        .then(|| text.to_owned())
 }

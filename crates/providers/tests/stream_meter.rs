@@ -1,9 +1,9 @@
 //! The stream meter against files of streams (adding a case is adding a file) and in random pieces.
 
-use gatehouse_providers::anthropic::{Outcome, StreamMeter};
-use proptest::prelude::*;
 #![expect(clippy::unwrap_used, reason = "a failed test panics")]
 
+use gatehouse_providers::anthropic::{Outcome, StreamMeter};
+use proptest::prelude::*;
 
 fn metered<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Outcome, usize) {
     let mut meter = StreamMeter::default();
@@ -49,7 +49,11 @@ fn line_ends_do_not_matter() {
             let (outcome, complete) = metered([other.as_bytes()]);
             // A lone CR is as long as a LF; with CRLF the estimate by length may differ by a few bytes a line.
             assert_eq!(outcome.model, expected.model, "{name} with {end:?}");
-            assert_eq!((outcome.usage_seen, outcome.garbage), (expected.usage_seen, expected.garbage), "{name} with {end:?}");
+            assert_eq!(
+                (outcome.usage_seen, outcome.garbage),
+                (expected.usage_seen, expected.garbage),
+                "{name} with {end:?}"
+            );
             assert!(complete <= other.len());
         }
     }

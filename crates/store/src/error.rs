@@ -59,7 +59,6 @@ pub enum StoreError {
     },
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "identifiers are `Copy`, and calls read better without `&`")]
 impl StoreError {
     /// No such thing.
     pub(crate) fn not_found(noun: &'static str, given: impl Display) -> Self {

@@ -32,7 +32,12 @@ pub struct Gatehouse {
 impl Builder {
     /// For this binary, in front of the provider at this address.
     pub fn new(binary: &str, provider: &str) -> Self {
-        Self { binary: binary.into(), provider: provider.to_owned(), store: "sqlite".to_owned(), more: String::new() }
+        Self {
+            binary: binary.into(),
+            provider: provider.to_owned(),
+            store: "sqlite".to_owned(),
+            more: String::new(),
+        }
     }
 
     /// Keeps its data in this database.
@@ -63,7 +68,8 @@ impl Builder {
         );
         std::fs::write(dir.path().join("gatehouse.toml"), config).unwrap();
         let child = spawn(&self.binary, dir.path());
-        let mut gatehouse = Gatehouse { builder: self, dir, child, gateway: String::new(), admin: String::new() };
+        let mut gatehouse =
+            Gatehouse { builder: self, dir, child, gateway: String::new(), admin: String::new() };
         gatehouse.wait_ready();
         gatehouse
     }
@@ -145,8 +151,9 @@ impl Gatehouse {
             String::from_utf8_lossy(&output.stderr),
             self.log()
         );
-        serde_json::from_slice(&output.stdout)
-            .unwrap_or_else(|e| panic!("{args:?} printed no JSON ({e}): {}", String::from_utf8_lossy(&output.stdout)))
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|e| {
+            panic!("{args:?} printed no JSON ({e}): {}", String::from_utf8_lossy(&output.stdout))
+        })
     }
 
     /// Adds a user, if need be, and makes a key with these further arguments; returns its identifier and text.
@@ -166,7 +173,9 @@ impl Gatehouse {
         let mut all: Vec<Value> = String::from_utf8(output.stdout)
             .unwrap()
             .lines()
-            .map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("not a JSON line ({e}): {line}")))
+            .map(|line| {
+                serde_json::from_str(line).unwrap_or_else(|e| panic!("not a JSON line ({e}): {line}"))
+            })
             .collect();
         all.sort_by_key(|e| e["id"].as_str().unwrap().to_owned());
         all

@@ -68,10 +68,10 @@ impl Connection {
     pub fn request(&mut self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) {
         let mut head = format!("{method} {target} HTTP/1.1\r\nhost: gateway.test\r\n");
         for (name, value) in headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
+            head += &format!("{name}: {value}\r\n");
         }
         if method != "GET" && method != "HEAD" {
-            head.push_str(&format!("content-length: {}\r\n", body.len()));
+            head += &format!("content-length: {}\r\n", body.len());
         }
         head.push_str("\r\n");
         let mut all = head.into_bytes();
@@ -102,7 +102,8 @@ impl Connection {
         let began = Instant::now();
         let mut byte = [0; 1];
         let end = self.stream.read(&mut byte);
-        matches!(end, Ok(0)) || end.is_err_and(|e| e.kind() == io::ErrorKind::ConnectionReset) && began.elapsed() < limit
+        matches!(end, Ok(0))
+            || end.is_err_and(|e| e.kind() == io::ErrorKind::ConnectionReset) && began.elapsed() < limit
     }
 
     /// Reads until the body holds these bytes, and returns the body so far.
@@ -114,7 +115,11 @@ impl Connection {
             if let Some(at) = find(&self.unread, wanted.as_bytes()) {
                 return self.unread[..at + wanted.len()].to_vec();
             }
-            assert!(self.more(), "the reply ended before {wanted:?}: {}", String::from_utf8_lossy(&self.unread));
+            assert!(
+                self.more(),
+                "the reply ended before {wanted:?}: {}",
+                String::from_utf8_lossy(&self.unread)
+            );
         }
     }
 
@@ -127,7 +132,11 @@ impl Connection {
             if let Some(at) = find(&self.unread, b"\r\n\r\n") {
                 break at + 4;
             }
-            assert!(self.more(), "the connection ended without a reply: {:?}", String::from_utf8_lossy(&self.unread));
+            assert!(
+                self.more(),
+                "the connection ended without a reply: {:?}",
+                String::from_utf8_lossy(&self.unread)
+            );
         };
         let head = String::from_utf8(self.unread.drain(..end).collect()).unwrap();
         let mut lines = head.lines();

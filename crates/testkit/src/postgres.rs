@@ -18,7 +18,14 @@ pub fn fresh() -> Option<String> {
     };
     let name = format!("it_{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
     let created = Command::new("psql")
-        .args(["--quiet", "--no-psqlrc", "--dbname", &server, "--command", &format!("CREATE DATABASE {name}")])
+        .args([
+            "--quiet",
+            "--no-psqlrc",
+            "--dbname",
+            &server,
+            "--command",
+            &format!("CREATE DATABASE {name}"),
+        ])
         .output()
         .expect("psql runs");
     assert!(created.status.success(), "creating {name}: {}", String::from_utf8_lossy(&created.stderr));

@@ -108,7 +108,9 @@ impl FakeProvider {
 
     /// Waits until so many connections have been closed by the other side.
     pub fn wait_gone(&self, count: usize) {
-        wait::until("the gateway to leave the provider", || (*self.state.gone.lock().unwrap() >= count).then_some(()));
+        wait::until("the gateway to leave the provider", || {
+            (*self.state.gone.lock().unwrap() >= count).then_some(())
+        });
     }
 }
 
@@ -175,7 +177,8 @@ fn read_request(stream: &mut TcpStream, unread: &mut Vec<u8>) -> Option<Seen> {
         .filter_map(|line| line.split_once(": "))
         .map(|(n, v)| (n.to_ascii_lowercase(), v.to_owned()))
         .collect();
-    let length = headers.iter().find(|(n, _)| n == "content-length").and_then(|(_, v)| v.parse().ok()).unwrap_or(0);
+    let length =
+        headers.iter().find(|(n, _)| n == "content-length").and_then(|(_, v)| v.parse().ok()).unwrap_or(0);
     while unread.len() < length {
         more(stream, unread)?;
     }

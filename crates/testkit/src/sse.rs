@@ -22,13 +22,15 @@ pub fn text(text: &str) -> String {
 
 /// The two last events of a stream.
 pub fn stop(usage: &Value) -> String {
-    event(&json!({"type": "message_delta", "delta": {"stop_reason": "end_turn", "stop_sequence": null}, "usage": usage}))
-        + &event(&json!({"type": "message_stop"}))
+    event(
+        &json!({"type": "message_delta", "delta": {"stop_reason": "end_turn", "stop_sequence": null}, "usage": usage}),
+    ) + &event(&json!({"type": "message_stop"}))
 }
 
 /// A whole stream that says one thing.
 pub fn stream(model: &str, said: &str, usage: &Value) -> String {
-    let block = json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}});
+    let block =
+        json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}});
     start(model, usage)
         + &event(&block)
         + &text(said)

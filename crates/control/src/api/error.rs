@@ -8,9 +8,12 @@ use std::error::Error;
 use axum::http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use gatehouse_store::StoreError;
 use serde::Serialize;
 use tracing::error;
 use utoipa::ToSchema;
+
+use crate::act::ActError;
 
 /// What went wrong, in the caller's terms. The codes are part of the API and never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -124,6 +127,36 @@ impl ApiError {
     pub fn unavailable(what: &str, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         let told = format!("{what} does not answer now; try again in a few seconds");
         Self { cause: Some(cause.into()), retry_after: Some(2), ..Self::new(Code::Unavailable, told) }
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(e: StoreError) -> Self {
+        match e {
+            StoreError::NotFound { noun, given } => Self::not_found(noun, &given),
+            StoreError::Conflict { noun, given } => {
+                Self::new(Code::Conflict, format!("there is a {noun} `{}` already", shortened(&given)))
+            }
+            StoreError::Refused { noun, given, why } => {
+                Self::new(Code::Conflict, format!("the {noun} `{}` {why}", shortened(&given)))
+            }
+            StoreError::Invalid { field, ref why } => Self::invalid(field, format!("`{field}` {why}")),
+            StoreError::Unavailable(_) => Self::unavailable("the database", e),
+            StoreError::Unexpected(_) | StoreError::Corrupt { .. } => Self::internal(e),
+        }
+    }
+}
+
+impl From<ActError> for ApiError {
+    fn from(e: ActError) -> Self {
+        match e {
+            ActError::Store(e) => e.into(),
+            ActError::Field { field, message } => Self::invalid(field, message),
+            ActError::NotFound { noun, given } => Self::not_found(noun, &given),
+            ActError::Ledger(e) => Self::unavailable("the ledger", e),
+            ActError::Seal(e) => Self::internal(e),
+            ActError::ConfigRefused(refused) => Self::new(Code::ConfigRefused, refused.to_string()),
+        }
     }
 }
 

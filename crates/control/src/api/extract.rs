@@ -120,7 +120,7 @@ fn malformed(e: &serde_json::Error) -> ApiError {
 
 /// Turns serde's message into a code and a field. serde words these three the same for every format.
 fn told(path: String, message: &str) -> ApiError {
-    let message = shortened(message.split(" at line ").next().unwrap_or(message));
+    let message = shortened(&without_value(message.split(" at line ").next().unwrap_or(message)));
     let named = message.split('`').nth(1).map(str::to_owned);
     let (code, field) = if message.starts_with("unknown field") {
         (Code::UnknownField, named)
@@ -136,6 +136,16 @@ fn told(path: String, message: &str) -> ApiError {
         _ => message,
     };
     ApiError { field, ..ApiError::new(code, text) }
+}
+
+/// serde repeats a value of the wrong type. It may be a secret in the wrong place, so only its type is told.
+fn without_value(message: &str) -> String {
+    let wrong = ["invalid type: ", "invalid value: "].into_iter().find_map(|start| message.strip_prefix(start));
+    let Some((given, expected)) = wrong.and_then(|rest| rest.rsplit_once(", expected ")) else {
+        return message.to_owned();
+    };
+    let kind = given.split([' ', '`', '"']).next().unwrap_or_default();
+    format!("{kind} given, expected {expected}")
 }
 
 #[cfg(test)]
@@ -177,6 +187,14 @@ mod tests {
         assert_eq!(parse::<Example>(deep.as_bytes()).unwrap_err().code, Code::InvalidField);
         let good = parse::<Example>(b" {\"name\":\"a\",\"teams\":[\"x\"]}\n").unwrap();
         assert_eq!((good.name.as_str(), good.teams.len(), good.count), ("a", 1, None));
+    }
+
+    #[test]
+    fn a_value_of_the_wrong_type_is_not_repeated() {
+        for text in ["\"canary, expected\"", "{\"name\":[\"canary\"]}", "{\"name\":\"a\",\"count\":\"canary\"}", "{\"name\":77077}"] {
+            let error = parse::<Example>(text.as_bytes()).unwrap_err();
+            assert!(!error.message.contains("canary") && !error.message.contains("77077"), "{}", error.message);
+        }
     }
 
     #[test]

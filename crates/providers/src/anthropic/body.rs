@@ -86,8 +86,14 @@ mod tests {
     fn a_message_is_metered_in_any_pieces() {
         let whole = outcome(MESSAGE, MESSAGE.len());
         assert_eq!((whole.usage.tokens.input, whole.usage.tokens.output), (3, 4));
-        assert_eq!((whole.model.as_deref(), whole.stop_reason.as_deref()), (Some("claude-x"), Some("end_turn")));
-        assert_eq!((whole.usage_seen, whole.estimated, whole.garbage, &whole.error), (true, false, false, &None));
+        assert_eq!(
+            (whole.model.as_deref(), whole.stop_reason.as_deref()),
+            (Some("claude-x"), Some("end_turn"))
+        );
+        assert_eq!(
+            (whole.usage_seen, whole.estimated, whole.garbage, &whole.error),
+            (true, false, false, &None)
+        );
         for piece in 1..40 {
             assert_eq!(outcome(MESSAGE, piece), whole, "in pieces of {piece}");
         }
@@ -96,12 +102,17 @@ mod tests {
     #[test]
     fn an_error_says_its_type() {
         let error = outcome(r#"{"type":"error","error":{"type":"overloaded_error","message":"x"}}"#, 5);
-        assert_eq!((error.error.as_deref(), error.garbage, error.usage_seen), (Some("overloaded_error"), false, false));
+        assert_eq!(
+            (error.error.as_deref(), error.garbage, error.usage_seen),
+            (Some("overloaded_error"), false, false)
+        );
     }
 
     #[test]
     fn what_is_no_message_is_garbage() {
-        for text in ["", "<html>", "[]", "{}", r#"{"type":"message""#, r#"{"type":7}"#, "\u{0}", r#"{"type":"page"}"#] {
+        for text in
+            ["", "<html>", "[]", "{}", r#"{"type":"message""#, r#"{"type":7}"#, "\u{0}", r#"{"type":"page"}"#]
+        {
             assert!(outcome(text, 3).garbage, "{text:?}");
         }
         let cut = outcome(&MESSAGE[..MESSAGE.len() - 1], 10);

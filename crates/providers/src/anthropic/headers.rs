@@ -21,10 +21,15 @@ pub struct BadCredential(#[from] InvalidHeaderValue);
 ///
 /// # Errors
 /// If the credential has line breaks or other characters that no header may hold.
-pub fn credential_header(kind: CredentialKind, key: &str) -> Result<(HeaderName, HeaderValue), BadCredential> {
+pub fn credential_header(
+    kind: CredentialKind,
+    key: &str,
+) -> Result<(HeaderName, HeaderValue), BadCredential> {
     let (name, mut value) = match kind {
         CredentialKind::ApiKey => (HeaderName::from_static("x-api-key"), HeaderValue::from_str(key)?),
-        CredentialKind::Bearer => (http::header::AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {key}"))?),
+        CredentialKind::Bearer => {
+            (http::header::AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {key}"))?)
+        }
     };
     value.set_sensitive(true);
     Ok((name, value))
@@ -47,8 +52,9 @@ pub fn request_headers(given: &HeaderMap) -> HeaderMap {
     let mut kept = HeaderMap::with_capacity(given.len() + 4);
     for (name, value) in given {
         let text = name.as_str();
-        let wanted =
-            text.starts_with("anthropic-") || text.starts_with("x-stainless-") || UPWARD.binary_search(&text).is_ok();
+        let wanted = text.starts_with("anthropic-")
+            || text.starts_with("x-stainless-")
+            || UPWARD.binary_search(&text).is_ok();
         if wanted && !is_named_by_connection(given, text) {
             kept.append(name.clone(), value.clone());
         }
@@ -152,6 +158,9 @@ mod tests {
     fn a_credential_with_a_line_break_is_refused() {
         assert!(credential_header(CredentialKind::ApiKey, "a\r\nx: y").is_err());
         let (name, value) = credential_header(CredentialKind::Bearer, "k").unwrap();
-        assert_eq!((name.as_str(), value.as_bytes(), value.is_sensitive()), ("authorization", &b"Bearer k"[..], true));
+        assert_eq!(
+            (name.as_str(), value.as_bytes(), value.is_sensitive()),
+            ("authorization", &b"Bearer k"[..], true)
+        );
     }
 }

@@ -194,9 +194,12 @@ impl StreamMeter {
             }
             Some("message_stop") => self.stopped = true,
             Some("error") => {
-                self.error = Some(name(value["error"].get("type")).unwrap_or_else(|| "unnamed_error".to_owned()));
+                self.error =
+                    Some(name(value["error"].get("type")).unwrap_or_else(|| "unnamed_error".to_owned()));
             }
-            Some("content_block_delta") => self.delta_bytes += (self.data.len() as u64).saturating_sub(DELTA_FRAME),
+            Some("content_block_delta") => {
+                self.delta_bytes += (self.data.len() as u64).saturating_sub(DELTA_FRAME)
+            }
             _ => {}
         }
     }

@@ -187,9 +187,13 @@ mod tests {
     #[test]
     fn cache_writes_split_as_the_client_splits_them() {
         let split = json!({"ephemeral_5m_input_tokens": 400, "ephemeral_1h_input_tokens": 200});
-        for (total, expected) in [(json!(600), (400, 200)), (json!(1000), (800, 200)), (json!(100), (0, 100)),
-            (json!(0), (400, 200)), (json!(null), (400, 200))]
-        {
+        for (total, expected) in [
+            (json!(600), (400, 200)),
+            (json!(1000), (800, 200)),
+            (json!(100), (0, 100)),
+            (json!(0), (400, 200)),
+            (json!(null), (400, 200)),
+        ] {
             let usage = json!({"cache_creation_input_tokens": total, "cache_creation": split});
             assert_eq!(writes(&usage), expected, "{usage}");
         }
@@ -198,7 +202,8 @@ mod tests {
 
     #[test]
     fn later_figures_replace_earlier_ones_but_not_with_nothing() {
-        let start = json!({"input_tokens": 10, "output_tokens": 1, "cache_read_input_tokens": 5, "speed": "fast"});
+        let start =
+            json!({"input_tokens": 10, "output_tokens": 1, "cache_read_input_tokens": 5, "speed": "fast"});
         let end = json!({"input_tokens": 0, "output_tokens": 9, "cache_read_input_tokens": null});
         let (usage, suspect) = gathered(&[start, end]);
         assert_eq!((usage.tokens.input, usage.tokens.output, usage.tokens.cache_read), (10, 9, 5));
@@ -207,7 +212,15 @@ mod tests {
 
     #[test]
     fn absurd_figures_count_as_absent() {
-        for bad in [json!(-1), json!(1.5), json!("7"), json!([]), json!(1e300), json!(u64::MAX), json!(MAX_COUNT + 1)] {
+        for bad in [
+            json!(-1),
+            json!(1.5),
+            json!("7"),
+            json!([]),
+            json!(1e300),
+            json!(u64::MAX),
+            json!(MAX_COUNT + 1),
+        ] {
             let (usage, suspect) = gathered(&[json!({"input_tokens": bad, "output_tokens": 3})]);
             assert_eq!((usage.tokens.input, usage.tokens.output, suspect), (0, 3, true), "{bad}");
         }

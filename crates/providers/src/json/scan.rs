@@ -238,7 +238,10 @@ impl Scanner {
             },
             Err(at) => match self.run(&part[..usize::try_from(at).unwrap_or(0)]) {
                 Ok(()) => {
-                    return Err(ScanError { at: self.offset.saturating_add_signed(at as i64), problem: Problem::Utf8 });
+                    return Err(ScanError {
+                        at: self.offset.saturating_add_signed(at as i64),
+                        problem: Problem::Utf8,
+                    });
                 }
                 Err(bad) => bad,
             },
@@ -253,12 +256,11 @@ impl Scanner {
             (at, state) = match state {
                 State::Text => self.text(part, at)?,
                 State::After => (at + 1, self.after(part, at, byte)?),
-                State::Value => (at + 1, self.value(at, byte)?),
                 State::Key | State::FirstKey => (at + 1, self.key(part, at, byte, state)?),
                 State::Colon => (at + 1, colon(at, byte)?),
                 State::FirstValue if byte == b']' => (at + 1, self.close(part, at)),
                 State::FirstValue if is_space(byte) => (at + 1, State::FirstValue),
-                State::FirstValue => (at + 1, self.value(at, byte)?),
+                State::Value | State::FirstValue => (at + 1, self.value(at, byte)?),
                 State::Number(number) => self.number(part, at, number)?,
                 State::Literal(rest) => (at + 1, self.literal(part, at, byte, rest)?),
                 State::Escape => (at + 1, escape(at, byte)?),
@@ -443,9 +445,13 @@ impl Number {
     const fn expected(self) -> &'static str {
         match self {
             Self::E => "a digit or a sign in a number's exponent",
-            Self::Minus | Self::Zero | Self::Whole | Self::Point | Self::Fraction | Self::Sign | Self::Exponent => {
-                "a digit in a number"
-            }
+            Self::Minus
+            | Self::Zero
+            | Self::Whole
+            | Self::Point
+            | Self::Fraction
+            | Self::Sign
+            | Self::Exponent => "a digit in a number",
         }
     }
 }

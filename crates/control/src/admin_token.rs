@@ -1,0 +1,167 @@
+//! Administrators' tokens: make, list, revoke, and sign in with one.
+
+use gatehouse_domain::audit::{Object, Outcome};
+use gatehouse_domain::id::AdminTokenId;
+use gatehouse_domain::key::{KeyHash, KeyKind, RANDOM_LEN, VirtualKey};
+use gatehouse_domain::name::Name;
+use gatehouse_domain::role::{Permission, Role};
+use gatehouse_store::admin_token::{AdminGrant, AdminToken, NewAdminToken};
+use gatehouse_store::{Listed, Page, StoreError};
+use tracing::warn;
+use zeroize::Zeroizing;
+
+use crate::act::{ActError, Caller, read};
+use crate::app::App;
+use crate::period;
+
+/// A new token. Its text is seen here and never again.
+pub struct Issued {
+    /// What remains to be seen of it.
+    pub token: AdminToken,
+    /// Its text.
+    pub text: Zeroizing<String>,
+}
+
+/// Somebody whose token is good.
+#[derive(Debug, Clone)]
+pub struct SignedIn {
+    /// The token.
+    pub id: AdminTokenId,
+    /// Its name.
+    pub name: String,
+    /// Its role.
+    pub role: Role,
+}
+
+/// Why somebody is not signed in.
+#[derive(Debug, thiserror::Error)]
+pub enum SignInError {
+    /// There is no credential, or it is not (or no longer) good. Which of these is not told.
+    #[error("the credential is not accepted")]
+    NotAccepted {
+        /// How many seconds to wait, when there were too many failures from that address.
+        wait_seconds: Option<u32>,
+    },
+    /// The database does not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Makes a token.
+///
+/// # Errors
+/// A bad name or expiry; the database.
+pub async fn create(
+    app: &App,
+    caller: &Caller,
+    name: &str,
+    role: Role,
+    expires: Option<&str>,
+) -> Result<Issued, ActError> {
+    let now = app.now();
+    let name = read("name", Name::parse(name))?;
+    let expires_at = read("expires", expires.map(|text| period::ahead_of(now, text)).transpose())?;
+    let key = VirtualKey::generate(KeyKind::Admin, &Zeroizing::new(app.random::<RANDOM_LEN>()));
+    let id = AdminTokenId::new(now, app.random_bits());
+    let mut act = caller
+        .draft(now, "admin_token.create", Object::new("admin_token", id, name.as_str()))
+        .with("role", role.as_str());
+    act.detail = act.detail.with_some("expires_at", expires_at);
+    let new =
+        NewAdminToken { id, public: key.public(), hash: key.hash(&app.pepper), name, role, expires_at };
+    let token = app.store.create_admin_token(app.org, &new, &act).await?;
+    Ok(Issued { token, text: key.reveal() })
+}
+
+/// Lists tokens, newest first.
+///
+/// # Errors
+/// A bad page; the database.
+pub async fn list(app: &App, page: &Page) -> Result<Listed<AdminToken>, ActError> {
+    Ok(app.store.admin_tokens(app.org, page).await?)
+}
+
+/// Takes a token back, for good.
+///
+/// # Errors
+/// There is none; it is the last owner's that works; the database.
+pub async fn revoke(app: &App, caller: &Caller, id: AdminTokenId) -> Result<AdminToken, ActError> {
+    let token = app.store.admin_token(app.org, id).await?;
+    let act = caller
+        .draft(app.now(), "admin_token.revoke", Object::new("admin_token", id, token.name))
+        .with("role", token.role.as_str());
+    Ok(app.store.revoke_admin_token(app.org, id, &act).await?)
+}
+
+/// Recognizes a presented token. `unknown` says from where it came.
+///
+/// # Errors
+/// It is not good; the database.
+pub async fn sign_in(app: &App, unknown: &Caller, presented: &[u8]) -> Result<SignedIn, SignInError> {
+    let Ok(key) = VirtualKey::parse(KeyKind::Admin, presented) else {
+        return Err(reject(app, unknown, "malformed").await);
+    };
+    let now = app.now();
+    let grant = app.store.admin_grant(key.public()).await?;
+    // Compared even when there is none, so that the time taken does not tell.
+    let hash = grant.as_ref().map_or(KeyHash::from_bytes([0; 32]), |grant| grant.hash);
+    let matches = key.matches(&app.pepper, &hash);
+    let token = match grant {
+        Some(AdminGrant { org, token, .. }) if matches && org == app.org => token,
+        _ => return Err(reject(app, unknown, "unknown").await),
+    };
+    if !token.usable(now) {
+        let why = if token.revoked_at.is_some() { "revoked" } else { "expired" };
+        return Err(reject_token(app, unknown, why, Some(&token)).await);
+    }
+    if token.last_used_at.is_none_or(|at| at.plus_millis(60_000) <= now)
+        && let Err(e) = app.store.touch_admin_token(app.org, token.id, now).await
+    {
+        warn!(token.id = %token.id, cause = %e, "cannot note when an administrator's token was used");
+    }
+    Ok(SignedIn { id: token.id, name: token.name, role: token.role })
+}
+
+/// Counts and records a failed sign-in.
+pub async fn reject(app: &App, unknown: &Caller, why: &'static str) -> SignInError {
+    reject_token(app, unknown, why, None).await
+}
+
+/// Records that a signed-in administrator may not do what was asked.
+pub async fn forbid(app: &App, caller: &Caller, permission: Permission) {
+    let now = app.now();
+    let Some(unreported) = app.attempts.forbidden(now) else { return };
+    let object = Object::new("admin_token", &caller.actor.id, caller.actor.name.as_str());
+    let act = caller
+        .draft(now, "admin.forbidden", object)
+        .ended(Outcome::Refused, format!("the role lacks {permission:?}"))
+        .with("unreported", unreported);
+    record(app, &act).await;
+}
+
+async fn reject_token(
+    app: &App,
+    unknown: &Caller,
+    why: &'static str,
+    token: Option<&AdminToken>,
+) -> SignInError {
+    let now = app.now();
+    let verdict = app.attempts.failed(unknown.from, now);
+    if let Some(unreported) = verdict.report {
+        let (id, name) =
+            token.map_or((String::new(), ""), |token| (token.id.to_string(), token.name.as_str()));
+        let act = unknown
+            .draft(now, "admin.sign_in", Object::new("admin_token", id, name))
+            .ended(Outcome::Refused, why)
+            .with("unreported", unreported);
+        record(app, &act).await;
+    }
+    SignInError::NotAccepted { wait_seconds: verdict.wait_seconds }
+}
+
+/// Nothing was done, so a refusal that cannot be recorded stays a refusal.
+async fn record(app: &App, act: &gatehouse_domain::audit::Draft) {
+    if let Err(e) = app.store.record(app.org, act).await {
+        warn!(action = %act.action, cause = %e, "cannot record a refusal in the audit log");
+    }
+}

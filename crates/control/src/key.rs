@@ -1,0 +1,241 @@
+//! Virtual keys: make, look up, rotate, expire, disable, enable, revoke.
+
+use gatehouse_domain::audit::Object;
+use gatehouse_domain::directory::{KeyInfo, KeyState};
+use gatehouse_domain::id::KeyId;
+use gatehouse_domain::key::{KeyKind, PublicId, RANDOM_LEN, VirtualKey};
+use gatehouse_domain::model::ModelScope;
+use gatehouse_domain::name::Name;
+use gatehouse_domain::time::{DAY_MS, UnixMillis};
+use gatehouse_store::key::{KeyFilter, NewKey, Replacement};
+use gatehouse_store::{Listed, Page, StoreError};
+use zeroize::Zeroizing;
+
+use crate::act::{ActError, Caller, read};
+use crate::app::App;
+use crate::{period, project, team, user};
+
+/// How long a rotated key goes on working when nobody says otherwise.
+pub const DEFAULT_OVERLAP_MS: i64 = DAY_MS;
+/// Longest overlap of a rotation.
+pub const MAX_OVERLAP_MS: i64 = 90 * DAY_MS;
+/// Most model patterns of a key.
+pub const MAX_MODELS: usize = 100;
+
+/// A key to be made, as the caller wrote it.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    /// Its holder, by address or id.
+    pub user: String,
+    /// A name for people.
+    pub name: Option<String>,
+    /// The team it charges, by name or id.
+    pub team: Option<String>,
+    /// The project it charges, by name or id.
+    pub project: Option<String>,
+    /// Patterns of the models it may use; none means every model.
+    pub models: Vec<String>,
+    /// When it stops working: a point in time or a span from now on.
+    pub expires: Option<String>,
+}
+
+/// A new key. Its text is seen here and never again.
+pub struct Issued {
+    /// What remains to be seen of it.
+    pub key: KeyInfo,
+    /// Its text.
+    pub text: Zeroizing<String>,
+    /// The key it replaces, which works until its `expires_at`.
+    pub replaces: Option<KeyInfo>,
+}
+
+/// Which keys are wanted, as the caller wrote it; all conditions apply.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
+    /// Those of this holder, by address or id.
+    pub user: Option<String>,
+    /// Those that charge this team, by name or id.
+    pub team: Option<String>,
+    /// Those that charge this project, by name or id.
+    pub project: Option<String>,
+    /// Those in this state.
+    pub state: Option<KeyState>,
+}
+
+/// Makes a key.
+///
+/// # Errors
+/// A field that cannot be used; the database.
+pub async fn create(app: &App, caller: &Caller, request: &Request) -> Result<Issued, ActError> {
+    let now = app.now();
+    let holder = named_user(app, &request.user).await?;
+    let name = read("name", request.name.as_deref().map(Name::parse).transpose())?;
+    let models = read_models(&request.models)?;
+    let expires_at =
+        read("expires", request.expires.as_deref().map(|text| period::ahead_of(now, text)).transpose())?;
+    let team = match &request.team {
+        Some(given) => Some(team::named(app, "team", given).await?),
+        None => None,
+    };
+    let project = match &request.project {
+        Some(given) => Some(project::named(app, "project", given).await?),
+        None => None,
+    };
+    let (id, key) = fresh(app, now);
+    let mut act = caller
+        .draft(now, "key.create", Object::new("key", id, key.hint()))
+        .with("user", holder.email.as_str());
+    act.detail = act
+        .detail
+        .with_some("team", team.as_ref().map(|team| team.name.as_str()))
+        .with_some("project", project.as_ref().map(|project| project.name.as_str()))
+        .with_some("models", models.patterns().map(<[String]>::to_vec))
+        .with_some("expires_at", expires_at);
+    let new = NewKey {
+        id,
+        public: key.public(),
+        hash: key.hash(&app.pepper),
+        name,
+        user: holder.id,
+        team: team.map(|team| team.id),
+        project: project.map(|project| project.id),
+        models,
+        expires_at,
+    };
+    let made = app.store.create_key(app.org, &new, &act).await?;
+    (app.house.policy_changed)();
+    Ok(Issued { key: made, text: key.reveal(), replaces: None })
+}
+
+/// Lists keys, newest first.
+///
+/// # Errors
+/// A bad page, an unknown user, team or project; the database.
+pub async fn list(app: &App, wanted: &Wanted, page: &Page) -> Result<Listed<KeyInfo>, ActError> {
+    let mut filter = KeyFilter { state: wanted.state, ..KeyFilter::default() };
+    if let Some(given) = &wanted.user {
+        filter.user = Some(named_user(app, given).await?.id);
+    }
+    if let Some(given) = &wanted.team {
+        filter.team = Some(team::named(app, "team", given).await?.id);
+    }
+    if let Some(given) = &wanted.project {
+        filter.project = Some(project::named(app, "project", given).await?.id);
+    }
+    Ok(app.store.keys(app.org, &filter, page).await?)
+}
+
+/// Looks a key up by id, or by the public part of its text (`gh_Ab12Cd34`).
+///
+/// # Errors
+/// There is none; the database.
+pub async fn get(app: &App, given: &str) -> Result<KeyInfo, ActError> {
+    if let Ok(id) = given.parse::<KeyId>() {
+        return Ok(app.store.key(app.org, id).await?);
+    }
+    match given.strip_prefix(KeyKind::Virtual.prefix()).and_then(PublicId::parse) {
+        Some(public) => Ok(app.store.key_by_public(app.org, public).await?),
+        // Whoever pastes a whole key here must not find it repeated in an error.
+        None if given.contains(KeyKind::Virtual.prefix()) => {
+            Err(ActError::NotFound { noun: "key", given: "gh_…".to_owned() })
+        }
+        None => Err(ActError::NotFound { noun: "key", given: given.to_owned() }),
+    }
+}
+
+/// Replaces a key by a new one with the same holder and scopes. The old one works for the overlap and then expires.
+///
+/// # Errors
+/// There is none; it is not active or was rotated before; a field that cannot be used; the database.
+pub async fn rotate(
+    app: &App,
+    caller: &Caller,
+    given: &str,
+    overlap: Option<&str>,
+    expires: Option<&str>,
+) -> Result<Issued, ActError> {
+    let now = app.now();
+    let old = get(app, given).await?;
+    let overlap_ms = read_overlap(overlap)?;
+    let expires_at = read("expires", expires.map(|text| period::ahead_of(now, text)).transpose())?;
+    let (id, key) = fresh(app, now);
+    let act = caller
+        .draft(now, "key.rotate", Object::new("key", old.id, old.hint))
+        .with("user", old.email)
+        .with("replaced_by", id.to_string())
+        .with("overlap_ms", overlap_ms);
+    let by = Replacement { id, public: key.public(), hash: key.hash(&app.pepper), expires_at };
+    let rotated = app.store.rotate_key(app.org, old.id, &by, overlap_ms, &act).await?;
+    (app.house.policy_changed)();
+    Ok(Issued { key: rotated.new, text: key.reveal(), replaces: Some(rotated.old) })
+}
+
+/// Sets when a key stops working: a point in time, a span from now on, `now` or `never`.
+///
+/// # Errors
+/// There is none; it is revoked; the time cannot be read; the database.
+pub async fn expire(app: &App, caller: &Caller, given: &str, at: &str) -> Result<KeyInfo, ActError> {
+    let now = app.now();
+    let expires_at = match at {
+        "never" => None,
+        "now" => Some(now),
+        text => Some(read("at", period::ahead_of(now, text))?),
+    };
+    let key = get(app, given).await?;
+    let mut act =
+        caller.draft(now, "key.expire", Object::new("key", key.id, key.hint)).with("user", key.email);
+    act.detail = act.detail.with_some("expires_at", expires_at);
+    let changed = app.store.set_key_expiry(app.org, key.id, expires_at, &act).await?;
+    (app.house.policy_changed)();
+    Ok(changed)
+}
+
+/// Disables, enables or revokes a key. Revoking is final.
+///
+/// # Errors
+/// There is none; it is revoked and should be something else; the database.
+pub async fn set_state(app: &App, caller: &Caller, given: &str, state: KeyState) -> Result<KeyInfo, ActError> {
+    let key = get(app, given).await?;
+    let action = match state {
+        KeyState::Active => "key.enable",
+        KeyState::Disabled => "key.disable",
+        KeyState::Revoked => "key.revoke",
+    };
+    let act = caller.draft(app.now(), action, Object::new("key", key.id, key.hint)).with("user", key.email);
+    let changed = app.store.set_key_state(app.org, key.id, state, &act).await?;
+    (app.house.policy_changed)();
+    Ok(changed)
+}
+
+fn fresh(app: &App, now: UnixMillis) -> (KeyId, VirtualKey) {
+    let random = Zeroizing::new(app.random::<RANDOM_LEN>());
+    (KeyId::new(now, app.random_bits()), VirtualKey::generate(KeyKind::Virtual, &random))
+}
+
+async fn named_user(app: &App, given: &str) -> Result<gatehouse_domain::directory::User, ActError> {
+    user::get(app, given).await.map_err(|e| match e {
+        ActError::Store(StoreError::NotFound { .. }) | ActError::NotFound { .. } => {
+            ActError::field("user", format!("there is no user `{given}`"))
+        }
+        other => other,
+    })
+}
+
+fn read_models(given: &[String]) -> Result<ModelScope, ActError> {
+    if given.len() > MAX_MODELS {
+        return Err(ActError::field("models", format!("a key has at most {MAX_MODELS} model patterns")));
+    }
+    read("models", ModelScope::only(given))
+}
+
+fn read_overlap(given: Option<&str>) -> Result<i64, ActError> {
+    let ms = match given {
+        None => DEFAULT_OVERLAP_MS,
+        Some("0") => 0,
+        Some(text) => read("overlap", period::span_ms(text))?,
+    };
+    if ms > MAX_OVERLAP_MS {
+        return Err(ActError::field("overlap", "two keys work side by side for at most 90 days"));
+    }
+    Ok(ms)
+}

@@ -1,0 +1,68 @@
+//! Providers: list the configured ones, seal a key for one.
+
+use gatehouse_domain::audit::Object;
+use gatehouse_identity::secret::Secret;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::act::{ActError, Caller};
+use crate::app::App;
+use crate::bootstrap::StartError;
+use crate::secret;
+
+/// Longest provider key, in bytes.
+pub const MAX_KEY: usize = 16 * 1024;
+
+/// A configured provider. Never holds its key.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct ProviderInfo {
+    /// Its name.
+    pub name: String,
+    /// Its kind, such as `anthropic`.
+    pub kind: String,
+    /// Its address.
+    pub base_url: String,
+    /// Where its key comes from, such as `env:UPSTREAM_KEY` or `sealed:main`.
+    pub credential: String,
+    /// `ok`, or what is wrong with it.
+    pub state: String,
+}
+
+/// Seals a provider's key, in place of the one sealed before. It can be used from now on and never be read back.
+///
+/// # Errors
+/// A bad name or key; the database.
+pub async fn set_key(app: &App, caller: &Caller, name: &str, key: Secret) -> Result<(), ActError> {
+    check_name(name)?;
+    check_key(&key)?;
+    let sealed = app.keyring.seal(secret::provider_place(name), &key, app.random())?;
+    let act = caller.draft(app.now(), "provider.set_key", Object::new("provider", name, name));
+    match secret::store(&app.store, app.org, &secret::provider_name(name), &sealed, &act).await {
+        Ok(()) => {}
+        Err(StartError::Store(e)) => return Err(e.into()),
+        Err(StartError::MasterKey(e)) => return Err(e.into()),
+        Err(e @ (StartError::Name(_) | StartError::RootsGone)) => return Err(ActError::field("name", e)),
+    }
+    (app.house.provider_key_changed)(name);
+    Ok(())
+}
+
+fn check_name(name: &str) -> Result<(), ActError> {
+    let fits = (1..=64).contains(&name.len())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+    if fits {
+        return Ok(());
+    }
+    Err(ActError::field("name", "a provider's name has 1 to 64 letters, digits, `-`, `_` and `.`"))
+}
+
+/// A key goes into a header, so it has no spaces and no control characters. The messages do not repeat it.
+fn check_key(key: &Secret) -> Result<(), ActError> {
+    if !(1..=MAX_KEY).contains(&key.len()) {
+        return Err(ActError::field("key", format!("the key has {} bytes, expected 1 to {MAX_KEY}", key.len())));
+    }
+    if !key.expose().iter().all(u8::is_ascii_graphic) {
+        return Err(ActError::field("key", "the key has characters other than visible ASCII"));
+    }
+    Ok(())
+}
