@@ -4,6 +4,8 @@
 //! needs of an administrator stands in its handler's signature as [`Admin`] and in its description as a scope; a test
 //! holds the two together.
 
+#![expect(unused_qualifications, reason = "the macro that describes a route qualifies what the route takes")]
+
 pub mod error;
 pub mod extract;
 pub mod auth;

@@ -97,7 +97,10 @@ pub struct Object {
 
 impl Object {
     /// An object by noun, identifier and name.
-    #[expect(clippy::needless_pass_by_value, reason = "identifiers are `Copy`, and calls read better without `&`")]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "identifiers are `Copy`, and calls read better without `&`"
+    )]
     pub fn new(kind: &'static str, id: impl ToString, name: impl Into<String>) -> Self {
         Self { kind: Cow::Borrowed(kind), id: id.to_string(), name: name.into() }
     }

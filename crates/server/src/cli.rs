@@ -19,9 +19,11 @@ use clap::Parser as _;
 use crate::environment::Environment;
 
 pub(crate) use args::{Args, Command, DemoArgs, Global, ServeArgs};
-pub(crate) use credential::{ADMIN_TOKEN_FILE, LISTEN_FILE, data_dir};
-pub(crate) use config::read as read_config;
-pub(crate) use output::Out;
+pub(crate) use client::Client;
+pub(crate) use config::{read as read_config, sources};
+pub(crate) use credential::{ADMIN_TOKEN_FILE, LISTEN_FILE, data_dir, read_token};
+pub(crate) use key::exports;
+pub(crate) use output::{Out, is_watched};
 pub(crate) use table::{Align, Table};
 
 /// Why a command did not succeed. Each kind has an exit code of its own, which scripts may rely on.
@@ -46,6 +48,12 @@ impl Failure {
             Self::Usage(_) => 2,
             Self::Unreachable(_) => 3,
         }
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Failed(format!("{error:#}"))
     }
 }
 

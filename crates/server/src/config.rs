@@ -17,9 +17,9 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use mistake::{Mistake, Mistakes};
 pub(crate) use pricing::Pricing;
-pub(crate) use provider::{Auth, Provider, SecretSource};
+pub(crate) use provider::{Provider, SecretSource};
 pub(crate) use section::{
-    Abandoned, Audit, Counters, Drain, Gateway, Journal, Listen, Log, LogFormat, MasterKeySource, Store,
+    Audit, Counters, Drain, Gateway, Journal, Listen, Log, LogFormat, MasterKeySource, Secrets, Store,
 };
 pub(crate) use show::{Change, Shown, changes};
 pub(crate) use tree::Origin;
@@ -48,8 +48,8 @@ pub(crate) struct Config {
     pub(crate) log: Log,
     /// When the audit log is signed.
     pub(crate) audit: Audit,
-    /// Where the master key comes from.
-    pub(crate) master_key: MasterKeySource,
+    /// Where the master keys come from.
+    pub(crate) secrets: Secrets,
     /// What things cost.
     pub(crate) pricing: Pricing,
     /// Providers, in order of preference.
@@ -128,7 +128,7 @@ fn read_all(top: &Section<'_, '_>, tree: &Node) -> Option<Config> {
     let drain = top.section("drain", section::drain);
     let log = top.section("log", section::log);
     let audit = top.section("audit", section::audit);
-    let master_key = top.section("secrets", section::secrets);
+    let secrets = top.section("secrets", section::secrets);
     let pricing = top.section("pricing", pricing::pricing);
     let providers = provider::providers(top);
     Some(Config {
@@ -140,7 +140,7 @@ fn read_all(top: &Section<'_, '_>, tree: &Node) -> Option<Config> {
         drain: drain?,
         log: log??,
         audit: audit?,
-        master_key: master_key??,
+        secrets: secrets??,
         pricing: pricing?,
         providers,
         shown: show::settings(tree),

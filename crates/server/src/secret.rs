@@ -7,11 +7,12 @@ use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use gatehouse_identity::keyring::Keyring;
 use gatehouse_identity::master::{BadMasterKey, MASTER_KEY_LEN, MasterKey};
 use gatehouse_identity::secret::Secret;
 use zeroize::Zeroizing;
 
-use crate::config::{MasterKeySource, SecretSource};
+use crate::config::{MasterKeySource, SecretSource, Secrets};
 use crate::environment::Environment;
 
 /// A command that names a secret must end within this time.
@@ -66,11 +67,28 @@ pub(crate) fn resolve(source: &SecretSource, environment: &Environment) -> Resul
     Ok(Some(Secret::new(text.as_bytes().to_vec())))
 }
 
-/// Reads the master key. A file that is not there is made, with 32 random bytes, unless the data directory is `in_use`.
-pub(crate) fn master_key(
-    source: &MasterKeySource,
+/// Reads the master key and those used before. A file with the master key that is not there is made, with 32 random
+/// bytes, unless the data directory is `in_use` and no earlier key is named.
+pub(crate) fn keyring(
+    secrets: &Secrets,
     data_dir: &Path,
     in_use: bool,
+    environment: &Environment,
+) -> Result<Keyring, SecretError> {
+    let newest = match &secrets.master_key {
+        MasterKeySource::File(path) if !data_dir.join(path).exists() => {
+            let path = data_dir.join(path);
+            if in_use && secrets.previous.is_empty() { Err(SecretError::Lost(path)) } else { make_master_key(&path) }
+        }
+        source => master_key(source, data_dir, environment),
+    };
+    let previous = secrets.previous.iter().map(|source| master_key(source, data_dir, environment));
+    Ok(Keyring::new(newest?, previous.collect::<Result<_, _>>()?))
+}
+
+fn master_key(
+    source: &MasterKeySource,
+    data_dir: &Path,
     environment: &Environment,
 ) -> Result<MasterKey, SecretError> {
     let (name, bytes) = match source {
@@ -78,9 +96,6 @@ pub(crate) fn master_key(
         MasterKeySource::Exec(command) => (format!("the output of `{command}`"), output_of(command)?),
         MasterKeySource::File(path) => {
             let path = data_dir.join(path);
-            if !path.exists() {
-                return if in_use { Err(SecretError::Lost(path)) } else { make_master_key(&path) };
-            }
             if is_open_to_others(&path) {
                 return Err(SecretError::Open(path));
             }
@@ -210,20 +225,24 @@ mod tests {
     #[test]
     fn the_master_key_is_made_once_and_kept() {
         let folder = tempfile::tempdir().unwrap();
-        let source = MasterKeySource::File("master.key".into());
-        let get = |in_use| master_key(&source, folder.path(), in_use, &environment());
-        let made = get(false).unwrap_or_else(|e| panic!("{e}"));
-        let read = get(true).unwrap_or_else(|e| panic!("{e}"));
-        assert_eq!(*made.reveal(), *read.reveal());
         let path = folder.path().join("master.key");
+        let mut secrets = Secrets { master_key: MasterKeySource::File("master.key".into()), previous: Vec::new() };
+        let get = |secrets: &Secrets, in_use| keyring(secrets, folder.path(), in_use, &environment());
+        let made = get(&secrets, false).unwrap_or_else(|e| panic!("{e}"));
+        let read = get(&secrets, true).unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(made.newest().id(), read.newest().id());
+
+        std::fs::rename(&path, folder.path().join("old.key")).unwrap();
+        assert!(matches!(get(&secrets, true), Err(SecretError::Lost(_))));
+        secrets.previous.push(MasterKeySource::File("old.key".into()));
+        let ring = get(&secrets, true).unwrap_or_else(|e| panic!("{e}"));
+        assert!(ring.knows(made.newest().id()) && ring.newest().id() != made.newest().id());
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt as _;
             assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
-            assert!(matches!(get(true), Err(SecretError::Open(_))));
+            assert!(matches!(get(&secrets, true), Err(SecretError::Open(_))));
         }
-        std::fs::remove_file(&path).unwrap();
-        assert!(matches!(get(true), Err(SecretError::Lost(_))));
     }
 }

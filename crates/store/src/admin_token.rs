@@ -7,7 +7,7 @@ use gatehouse_domain::name::Name;
 use gatehouse_domain::role::Role;
 use gatehouse_domain::time::UnixMillis;
 
-use crate::dialect::{read, change, within};
+use crate::dialect::{change, read, within};
 use crate::engine::{Store, Tx};
 use crate::error::StoreError;
 use crate::filter::{Arg, Filter, bound};
@@ -101,7 +101,10 @@ impl Store {
         act: &Draft,
     ) -> Result<AdminToken, StoreError> {
         if let Some(at) = new.expires_at.filter(|at| *at <= act.at) {
-            return Err(StoreError::Invalid { field: "expires_at", why: format!("is {at}, which is not in the future") });
+            return Err(StoreError::Invalid {
+                field: "expires_at",
+                why: format!("is {at}, which is not in the future"),
+            });
         }
         let mut tx = self.begin().await?;
         change!(tx, |db| {
@@ -168,7 +171,11 @@ impl Store {
         let (sql, args) = filter.into_parts();
         let rows = read!(self, |db| bound!(sqlx::query_as::<_, Row>(sql), args).fetch_all(db).await)?;
         let listed = Listed::new(rows, page, |row| row.id.clone());
-        let items = listed.items.into_iter().map(|row| Ok(grant_of(row)?.token)).collect::<Result<_, StoreError>>()?;
+        let items = listed
+            .items
+            .into_iter()
+            .map(|row| Ok(grant_of(row)?.token))
+            .collect::<Result<_, StoreError>>()?;
         Ok(Listed { items, next: listed.next })
     }
 
@@ -187,15 +194,21 @@ impl Store {
         policy::bump(&mut tx, org).await?;
         let token = in_tx(&mut tx, org, id).await?.token;
         if token.role == Role::Owner && token.usable(act.at) && owners(&mut tx, org, act.at).await? <= 1 {
-            return Err(StoreError::refused(NOUN, id, "is the last owner's and cannot be revoked; make another owner first"));
+            return Err(StoreError::refused(
+                NOUN,
+                id,
+                "is the last owner's and cannot be revoked; make another owner first",
+            ));
         }
         change!(tx, |db| {
-            sqlx::query("UPDATE admin_tokens SET revoked_at = COALESCE(revoked_at, $3) WHERE org_id = $1 AND id = $2")
-                .bind(org.to_string())
-                .bind(id.to_string())
-                .bind(act.at.0)
-                .execute(db)
-                .await
+            sqlx::query(
+                "UPDATE admin_tokens SET revoked_at = COALESCE(revoked_at, $3) WHERE org_id = $1 AND id = $2",
+            )
+            .bind(org.to_string())
+            .bind(id.to_string())
+            .bind(act.at.0)
+            .execute(db)
+            .await
         })?;
         let token = in_tx(&mut tx, org, id).await?.token;
         tx.record(org, act).await?;
@@ -206,7 +219,12 @@ impl Store {
     ///
     /// # Errors
     /// The database.
-    pub async fn touch_admin_token(&self, org: OrgId, id: AdminTokenId, now: UnixMillis) -> Result<(), StoreError> {
+    pub async fn touch_admin_token(
+        &self,
+        org: OrgId,
+        id: AdminTokenId,
+        now: UnixMillis,
+    ) -> Result<(), StoreError> {
         let minute = now.0 - now.0.rem_euclid(60_000);
         let mut tx = self.begin().await?;
         change!(tx, |db| {

@@ -11,7 +11,7 @@ use gatehouse_domain::audit::{Draft, EXCHANGE, Entry, Hash, Head, Linked};
 use gatehouse_domain::id::OrgId;
 use gatehouse_domain::time::UnixMillis;
 
-use crate::dialect::{read, change, within};
+use crate::dialect::{change, read, within};
 use crate::engine::{Store, Tx};
 use crate::error::StoreError;
 use crate::filter::{Arg, Filter, beginning, bound};
@@ -31,7 +31,8 @@ static ONE_SQL: LazyLock<String> = LazyLock::new(|| insert_sql(1));
 
 fn insert_sql(rows: usize) -> String {
     let mut sql =
-        "INSERT INTO audit_entries (org_id, seq, at, actor, action, object, entry, prev, hash) VALUES ".to_owned();
+        "INSERT INTO audit_entries (org_id, seq, at, actor, action, object, entry, prev, hash) VALUES "
+            .to_owned();
     for row in 0..rows {
         let args: Vec<String> = (0..8).map(|column| format!("${}", row * 8 + column + 2)).collect();
         sql.push_str(if row > 0 { ", ($1, " } else { "($1, " });
@@ -168,10 +169,13 @@ impl Store {
         page: &Page,
     ) -> Result<Listed<Entry>, StoreError> {
         let rows = page.rows()?;
-        for (field, text) in [("actor", &wanted.actor), ("action", &wanted.action), ("object", &wanted.object)] {
+        for (field, text) in
+            [("actor", &wanted.actor), ("action", &wanted.action), ("object", &wanted.object)]
+        {
             text.as_ref().map_or(Ok(()), |text| check_text(field, text))?;
         }
-        let mut filter = Filter::new("SELECT seq, entry, prev, hash FROM audit_entries WHERE org_id = $1", org);
+        let mut filter =
+            Filter::new("SELECT seq, entry, prev, hash FROM audit_entries WHERE org_id = $1", org);
         match wanted.kind {
             // Written out, not bound: only then the indexes on acts apply.
             AuditKind::Acts => filter.sql("AND action <> 'exchange'"),

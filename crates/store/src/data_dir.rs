@@ -34,7 +34,9 @@ pub enum DataDirError {
         mode: u32,
     },
     /// Another process is using it.
-    #[error("the data directory `{path}` is in use by another gatehouse{holder}; stop it, or give this one another directory")]
+    #[error(
+        "the data directory `{path}` is in use by another gatehouse{holder}; stop it, or give this one another directory"
+    )]
     InUse {
         /// The directory.
         path: PathBuf,
@@ -89,7 +91,8 @@ impl DataDir {
                 text.trim().parse().map_err(|_| DataDirError::BadNode { path, found })
             }
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                write_new(&path, format!("{fresh}\n").as_bytes()).map_err(|source| DataDirError::Io { path, source })?;
+                write_new(&path, format!("{fresh}\n").as_bytes())
+                    .map_err(|source| DataDirError::Io { path, source })?;
                 Ok(fresh)
             }
             Err(source) => Err(DataDirError::Io { path, source }),

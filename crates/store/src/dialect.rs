@@ -97,8 +97,10 @@ pub(crate) async fn open_sqlite(file: &Path) -> Result<Engine, sqlx::Error> {
         .pragma("journal_size_limit", WAL_BYTES.to_string())
         .statement_cache_capacity(128)
         .disable_statement_logging();
-    let reading = options.clone().create_if_missing(false).pragma("query_only", "1").statement_cache_capacity(32);
-    let pool = || SqlitePoolOptions::new().acquire_timeout(WAIT).max_lifetime(None).test_before_acquire(false);
+    let reading =
+        options.clone().create_if_missing(false).pragma("query_only", "1").statement_cache_capacity(32);
+    let pool =
+        || SqlitePoolOptions::new().acquire_timeout(WAIT).max_lifetime(None).test_before_acquire(false);
     let write = pool().max_connections(1).idle_timeout(None).connect_with(options).await?;
     let read = pool().max_connections(3).idle_timeout(Duration::from_secs(30)).connect_lazy_with(reading);
     Ok(Engine::Sqlite { write, read })
@@ -110,14 +112,20 @@ pub(crate) fn postgres_options(url: &str) -> Result<PgConnectOptions, sqlx::Erro
 }
 
 /// Connects to PostgreSQL. Statements may take 60 s and wait 10 s for a lock, so that nothing waits forever.
-pub(crate) async fn open_postgres(options: PgConnectOptions, max_connections: u32) -> Result<Engine, sqlx::Error> {
+pub(crate) async fn open_postgres(
+    options: PgConnectOptions,
+    max_connections: u32,
+) -> Result<Engine, sqlx::Error> {
     let pool = PgPoolOptions::new()
         .max_connections(max_connections.max(1))
         .acquire_timeout(WAIT)
         .idle_timeout(Duration::from_mins(1))
         .after_connect(|db, _| {
             Box::pin(async move {
-                sqlx::raw_sql("SET statement_timeout = 60000; SET lock_timeout = 10000").execute(db).await.map(|_| ())
+                sqlx::raw_sql("SET statement_timeout = 60000; SET lock_timeout = 10000")
+                    .execute(db)
+                    .await
+                    .map(|_| ())
             })
         })
         .connect_with(options)
@@ -176,10 +184,12 @@ impl Open {
     pub(crate) async fn has_table(&mut self, name: &str) -> Result<bool, sqlx::Error> {
         let found: Option<(i64,)> = match self {
             Self::Sqlite(tx) => {
-                sqlx::query_as("SELECT CAST(1 AS INTEGER) FROM sqlite_schema WHERE type = 'table' AND name = $1")
-                    .bind(name)
-                    .fetch_optional(&mut **tx)
-                    .await?
+                sqlx::query_as(
+                    "SELECT CAST(1 AS INTEGER) FROM sqlite_schema WHERE type = 'table' AND name = $1",
+                )
+                .bind(name)
+                .fetch_optional(&mut **tx)
+                .await?
             }
             Self::Postgres(tx) => {
                 sqlx::query_as("SELECT CAST(1 AS BIGINT) WHERE to_regclass($1) IS NOT NULL")
@@ -215,7 +225,8 @@ impl Open {
 /// locked, 7 no memory, 8 read-only, 10 I/O, 13 full, 14 cannot open of <https://www.sqlite.org/rescode.html>.
 pub(crate) fn is_away_code(code: &str) -> bool {
     if code.len() == 5 {
-        return matches!(&code[..2], "08" | "53" | "57") || matches!(code, "55P03" | "40001" | "40P01" | "25006");
+        return matches!(&code[..2], "08" | "53" | "57")
+            || matches!(code, "55P03" | "40001" | "40P01" | "25006");
     }
     code.parse::<u32>().is_ok_and(|code| matches!(code & 0xFF, 5 | 6 | 7 | 8 | 10 | 13 | 14))
 }

@@ -36,7 +36,9 @@ pub enum OpenError {
     #[error("the store's url begins with `{0}`, expected `sqlite` or `postgres://…`")]
     UnknownEngine(String),
     /// Not a PostgreSQL address.
-    #[error("the store's url is not a PostgreSQL address (expected `postgres://user:password@host:5432/database`)")]
+    #[error(
+        "the store's url is not a PostgreSQL address (expected `postgres://user:password@host:5432/database`)"
+    )]
     BadUrl,
     /// The SQLite file cannot be opened.
     #[error("cannot open the database file `{path}`")]
@@ -57,7 +59,9 @@ pub enum OpenError {
         source: sqlx::Error,
     },
     /// The database does not store UTF-8.
-    #[error("the database's encoding is `{0}`, expected UTF8 (create it with `ENCODING 'UTF8' TEMPLATE template0`)")]
+    #[error(
+        "the database's encoding is `{0}`, expected UTF8 (create it with `ENCODING 'UTF8' TEMPLATE template0`)"
+    )]
     Encoding(String),
     /// The schema cannot be brought to this program's version.
     #[error(transparent)]

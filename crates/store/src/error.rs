@@ -107,7 +107,9 @@ fn is_away(e: &sqlx::Error) -> bool {
     ) {
         return true;
     }
-    let Some(told) = e.as_database_error() else { return e.source().is_some_and(<dyn std::error::Error>::is::<std::io::Error>) };
+    let Some(told) = e.as_database_error() else {
+        return e.source().is_some_and(<dyn std::error::Error>::is::<std::io::Error>);
+    };
     let Some(code) = told.code() else { return false };
     crate::dialect::is_away_code(&code)
 }

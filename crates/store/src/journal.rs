@@ -43,7 +43,7 @@ mod faults;
 mod tests;
 
 pub use replay::Recovered;
-pub use tail::{Tail, TailError};
+pub use tail::{Batch, Tail, TailError};
 
 use append::{Files, Pending, WriteError};
 use frame::{FrameKind, Payload};
@@ -318,6 +318,10 @@ pub(crate) struct Inner {
     /// The segment that the ledger has come to.
     passed: AtomicU64,
     commits: AtomicU64,
+    /// Held while a segment is made.
+    making: Mutex<()>,
+    /// The newest copy of an intent; older segments must not go before it is durable.
+    copied: AtomicU64,
     wakes: RwLock<Vec<Wake>>,
     /// The sync and the keep thread.
     threads: OnceLock<(Thread, Thread)>,

@@ -8,7 +8,7 @@ use gatehouse_domain::model::ModelScope;
 use gatehouse_domain::name::Name;
 use gatehouse_domain::time::UnixMillis;
 
-use crate::dialect::{read, change, within};
+use crate::dialect::{change, read, within};
 use crate::engine::{Store, Tx};
 use crate::error::StoreError;
 use crate::filter::{Arg, Filter, bound};
@@ -91,7 +91,10 @@ impl Store {
     /// Holder, team or project do not exist; its time is over already; there is a key of that public part; the database.
     pub async fn create_key(&self, org: OrgId, new: &NewKey, act: &Draft) -> Result<KeyInfo, StoreError> {
         if let Some(at) = new.expires_at.filter(|at| *at <= act.at) {
-            return Err(StoreError::Invalid { field: "expires_at", why: format!("is {at}, which is not in the future") });
+            return Err(StoreError::Invalid {
+                field: "expires_at",
+                why: format!("is {at}, which is not in the future"),
+            });
         }
         let mut tx = self.begin().await?;
         user::must_exist(&mut tx, org, new.user).await?;
@@ -132,7 +135,12 @@ impl Store {
     ///
     /// # Errors
     /// A bad page; the database.
-    pub async fn keys(&self, org: OrgId, wanted: &KeyFilter, page: &Page) -> Result<Listed<KeyInfo>, StoreError> {
+    pub async fn keys(
+        &self,
+        org: OrgId,
+        wanted: &KeyFilter,
+        page: &Page,
+    ) -> Result<Listed<KeyInfo>, StoreError> {
         let rows = page.rows()?;
         let mut filter = Filter::new(SELECT, org);
         filter.text("AND k.id < $?", page.cursor(|text| text.parse::<KeyId>().ok())?);
@@ -189,12 +197,14 @@ impl Store {
     ) -> Result<KeyInfo, StoreError> {
         let mut tx = self.begin().await?;
         let changed = change!(tx, |db| {
-            sqlx::query("UPDATE keys SET expires_at = $3 WHERE org_id = $1 AND id = $2 AND state <> 'revoked'")
-                .bind(org.to_string())
-                .bind(id.to_string())
-                .bind(expires_at.map(|at| at.0))
-                .execute(db)
-                .await
+            sqlx::query(
+                "UPDATE keys SET expires_at = $3 WHERE org_id = $1 AND id = $2 AND state <> 'revoked'",
+            )
+            .bind(org.to_string())
+            .bind(id.to_string())
+            .bind(expires_at.map(|at| at.0))
+            .execute(db)
+            .await
         })?;
         let key = in_tx(&mut tx, org, id).await?;
         if changed == 0 {

@@ -29,6 +29,8 @@ pub mod secret;
 pub mod node;
 pub mod policy;
 pub mod audit;
+pub mod journal;
+pub mod ledger;
 
 pub use engine::{OpenError, Store, StoreConfig, Tx};
 pub use error::StoreError;

@@ -3,7 +3,7 @@
 use gatehouse_domain::id::NodeId;
 use gatehouse_domain::time::UnixMillis;
 
-use crate::dialect::{read, change};
+use crate::dialect::{change, read};
 use crate::engine::Store;
 use crate::error::StoreError;
 use crate::stored;

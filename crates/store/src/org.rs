@@ -6,7 +6,7 @@ use gatehouse_domain::id::OrgId;
 use gatehouse_domain::name::Name;
 use gatehouse_domain::time::UnixMillis;
 
-use crate::dialect::{read, change};
+use crate::dialect::{change, read};
 use crate::engine::Store;
 use crate::error::StoreError;
 use crate::stored;

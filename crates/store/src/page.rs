@@ -42,7 +42,10 @@ impl Page {
         let Some(text) = &self.after else { return Ok(None) };
         let bad = || {
             let given: String = text.chars().take(64).flat_map(char::escape_debug).collect();
-            StoreError::Invalid { field: "after", why: format!("is `{given}`, which is no cursor of this list") }
+            StoreError::Invalid {
+                field: "after",
+                why: format!("is `{given}`, which is no cursor of this list"),
+            }
         };
         check_text("after", text)?;
         read(text).map(Some).ok_or_else(bad)

@@ -5,7 +5,7 @@ use gatehouse_domain::key::{KeyHash, PublicId};
 use gatehouse_domain::policy::{KeyGrant, Snapshot};
 use gatehouse_domain::time::UnixMillis;
 
-use crate::dialect::{read, change};
+use crate::dialect::{change, read};
 use crate::engine::{Store, Tx};
 use crate::error::StoreError;
 use crate::stored;

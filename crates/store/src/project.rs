@@ -6,7 +6,7 @@ use gatehouse_domain::id::{OrgId, ProjectId};
 use gatehouse_domain::name::Name;
 use gatehouse_domain::time::UnixMillis;
 
-use crate::dialect::{read, change, within};
+use crate::dialect::{change, read, within};
 use crate::engine::{Store, Tx};
 use crate::error::StoreError;
 use crate::filter::{Arg, Filter};
@@ -33,14 +33,16 @@ impl Store {
     ) -> Result<Project, StoreError> {
         let mut tx = self.begin().await?;
         change!(tx, |db| {
-            sqlx::query("INSERT INTO projects (org_id, id, name, folded, created_at) VALUES ($1, $2, $3, $4, $5)")
-                .bind(org.to_string())
-                .bind(id.to_string())
-                .bind(name.as_str())
-                .bind(name.folded())
-                .bind(act.at.0)
-                .execute(db)
-                .await
+            sqlx::query(
+                "INSERT INTO projects (org_id, id, name, folded, created_at) VALUES ($1, $2, $3, $4, $5)",
+            )
+            .bind(org.to_string())
+            .bind(id.to_string())
+            .bind(name.as_str())
+            .bind(name.folded())
+            .bind(act.at.0)
+            .execute(db)
+            .await
         })
         .map_err(StoreError::inserting(NOUN, name))?;
         tx.record(org, act).await?;
@@ -54,7 +56,10 @@ impl Store {
     pub async fn project(&self, org: OrgId, id: ProjectId) -> Result<Project, StoreError> {
         let mut filter = Filter::new(SELECT, org);
         filter.arg("AND id = $?", Arg::Text(id.to_string()));
-        self.project_rows(filter).await?.pop().map_or_else(|| Err(StoreError::not_found(NOUN, id)), project_of)
+        self.project_rows(filter)
+            .await?
+            .pop()
+            .map_or_else(|| Err(StoreError::not_found(NOUN, id)), project_of)
     }
 
     /// Looks a project up by its name, in whatever case.
@@ -64,7 +69,10 @@ impl Store {
     pub async fn project_by_name(&self, org: OrgId, name: &Name) -> Result<Project, StoreError> {
         let mut filter = Filter::new(SELECT, org);
         filter.arg("AND folded = $?", Arg::Text(name.folded()));
-        self.project_rows(filter).await?.pop().map_or_else(|| Err(StoreError::not_found(NOUN, name)), project_of)
+        self.project_rows(filter)
+            .await?
+            .pop()
+            .map_or_else(|| Err(StoreError::not_found(NOUN, name)), project_of)
     }
 
     /// Lists projects by name.

@@ -5,7 +5,7 @@ use gatehouse_domain::id::OrgId;
 use gatehouse_domain::name::Name;
 use gatehouse_domain::time::UnixMillis;
 
-use crate::dialect::{read, change};
+use crate::dialect::{change, read};
 use crate::engine::Store;
 use crate::error::StoreError;
 
@@ -80,13 +80,20 @@ impl Store {
     /// The database.
     pub async fn secret(&self, org: OrgId, name: &Name) -> Result<Option<SealedSecret>, StoreError> {
         let row: Option<(String, String, String, i64)> = read!(self, |db| {
-            sqlx::query_as("SELECT name, key_id, sealed, updated_at FROM secrets WHERE org_id = $1 AND name = $2")
-                .bind(org.to_string())
-                .bind(name.as_str())
-                .fetch_optional(db)
-                .await
+            sqlx::query_as(
+                "SELECT name, key_id, sealed, updated_at FROM secrets WHERE org_id = $1 AND name = $2",
+            )
+            .bind(org.to_string())
+            .bind(name.as_str())
+            .fetch_optional(db)
+            .await
         })?;
-        Ok(row.map(|(name, key_id, sealed, at)| SealedSecret { name, key_id, sealed, updated_at: UnixMillis(at) }))
+        Ok(row.map(|(name, key_id, sealed, at)| SealedSecret {
+            name,
+            key_id,
+            sealed,
+            updated_at: UnixMillis(at),
+        }))
     }
 
     /// Lists the names of all secrets. There are few: one or two for each provider.
@@ -95,10 +102,12 @@ impl Store {
     /// The database.
     pub async fn secrets(&self, org: OrgId) -> Result<Vec<SecretInfo>, StoreError> {
         let rows: Vec<(String, String, i64)> = read!(self, |db| {
-            sqlx::query_as("SELECT name, key_id, updated_at FROM secrets WHERE org_id = $1 ORDER BY name LIMIT 10000")
-                .bind(org.to_string())
-                .fetch_all(db)
-                .await
+            sqlx::query_as(
+                "SELECT name, key_id, updated_at FROM secrets WHERE org_id = $1 ORDER BY name LIMIT 10000",
+            )
+            .bind(org.to_string())
+            .fetch_all(db)
+            .await
         })?;
         let info = |(name, key_id, at)| SecretInfo { name, key_id, updated_at: UnixMillis(at) };
         Ok(rows.into_iter().map(info).collect())

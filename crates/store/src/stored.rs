@@ -8,7 +8,10 @@ use gatehouse_domain::model::ModelScope;
 use crate::error::StoreError;
 
 /// An identifier, or anything else that reads itself from text.
-pub(crate) fn parsed<T: FromStr<Err: std::fmt::Display>>(noun: &'static str, text: &str) -> Result<T, StoreError> {
+pub(crate) fn parsed<T: FromStr<Err: std::fmt::Display>>(
+    noun: &'static str,
+    text: &str,
+) -> Result<T, StoreError> {
     text.parse().map_err(|e| StoreError::corrupt(noun, text, e))
 }
 
@@ -21,8 +24,14 @@ pub(crate) fn parsed_some<T: FromStr<Err: std::fmt::Display>>(
 }
 
 /// A fixed number of bytes.
-pub(crate) fn bytes<const N: usize>(noun: &'static str, given: &str, bytes: &[u8]) -> Result<[u8; N], StoreError> {
-    bytes.try_into().map_err(|_| StoreError::corrupt(noun, given, format!("{} bytes, expected {N}", bytes.len())))
+pub(crate) fn bytes<const N: usize>(
+    noun: &'static str,
+    given: &str,
+    bytes: &[u8],
+) -> Result<[u8; N], StoreError> {
+    bytes
+        .try_into()
+        .map_err(|_| StoreError::corrupt(noun, given, format!("{} bytes, expected {N}", bytes.len())))
 }
 
 /// A number that is never negative.
@@ -32,7 +41,8 @@ pub(crate) fn unsigned(noun: &'static str, number: i64) -> Result<u64, StoreErro
 
 /// A number to be stored. The database's range ends at 2⁶³ - 1.
 pub(crate) fn signed(field: &'static str, number: u64) -> Result<i64, StoreError> {
-    i64::try_from(number).map_err(|_| StoreError::Invalid { field, why: format!("is {number}, which is too large") })
+    i64::try_from(number)
+        .map_err(|_| StoreError::Invalid { field, why: format!("is {number}, which is too large") })
 }
 
 pub(crate) const fn key_state_text(state: KeyState) -> &'static str {

@@ -6,7 +6,7 @@ use gatehouse_domain::id::{OrgId, TeamId};
 use gatehouse_domain::name::Name;
 use gatehouse_domain::time::UnixMillis;
 
-use crate::dialect::{read, change, within};
+use crate::dialect::{change, read, within};
 use crate::engine::{Store, Tx};
 use crate::error::StoreError;
 use crate::filter::{Arg, Filter};
@@ -33,17 +33,25 @@ impl Store {
     ///
     /// # Errors
     /// There is one of that name (in whatever case); the database.
-    pub async fn create_team(&self, org: OrgId, id: TeamId, name: &Name, act: &Draft) -> Result<Team, StoreError> {
+    pub async fn create_team(
+        &self,
+        org: OrgId,
+        id: TeamId,
+        name: &Name,
+        act: &Draft,
+    ) -> Result<Team, StoreError> {
         let mut tx = self.begin().await?;
         change!(tx, |db| {
-            sqlx::query("INSERT INTO teams (org_id, id, name, folded, created_at) VALUES ($1, $2, $3, $4, $5)")
-                .bind(org.to_string())
-                .bind(id.to_string())
-                .bind(name.as_str())
-                .bind(name.folded())
-                .bind(act.at.0)
-                .execute(db)
-                .await
+            sqlx::query(
+                "INSERT INTO teams (org_id, id, name, folded, created_at) VALUES ($1, $2, $3, $4, $5)",
+            )
+            .bind(org.to_string())
+            .bind(id.to_string())
+            .bind(name.as_str())
+            .bind(name.folded())
+            .bind(act.at.0)
+            .execute(db)
+            .await
         })
         .map_err(StoreError::inserting(NOUN, name))?;
         tx.record(org, act).await?;
@@ -101,7 +109,10 @@ impl Store {
         match gone {
             Ok(0) => Err(StoreError::not_found(NOUN, id)),
             Ok(_) => tx.record(org, act).await,
-            Err(e) if e.as_database_error().is_some_and(sqlx::error::DatabaseError::is_foreign_key_violation) => {
+            Err(e)
+                if e.as_database_error()
+                    .is_some_and(sqlx::error::DatabaseError::is_foreign_key_violation) =>
+            {
                 Err(StoreError::refused(NOUN, id, "has members or keys"))
             }
             Err(e) => Err(e.into()),

@@ -8,7 +8,7 @@ use gatehouse_domain::id::{OrgId, TeamId, UserId};
 use gatehouse_domain::name::{Email, Name};
 use gatehouse_domain::time::UnixMillis;
 
-use crate::dialect::{read, change, within};
+use crate::dialect::{change, read, within};
 use crate::engine::{Store, Tx};
 use crate::error::StoreError;
 use crate::filter::{Arg, Filter, bound, containing};
@@ -112,7 +112,12 @@ impl Store {
     ///
     /// # Errors
     /// A bad page or text; the database.
-    pub async fn users(&self, org: OrgId, wanted: &UserFilter, page: &Page) -> Result<Listed<User>, StoreError> {
+    pub async fn users(
+        &self,
+        org: OrgId,
+        wanted: &UserFilter,
+        page: &Page,
+    ) -> Result<Listed<User>, StoreError> {
         let rows = page.rows()?;
         let mut filter = Filter::new(SELECT, org);
         filter.text("AND u.email > $?", page.cursor(|text| Some(text.to_owned()))?);

@@ -108,6 +108,7 @@ pub enum KindView {
 #[into_params(parameter_in = Query)]
 pub struct Query {
     /// `acts` (if not given), `exchanges` or `all`.
+    #[param(inline)]
     kind: Option<KindView>,
     /// By the actor of this identifier.
     actor: Option<String>,

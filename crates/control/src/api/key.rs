@@ -138,6 +138,7 @@ pub struct Query {
     /// Those that charge this project, by name or id.
     project: Option<String>,
     /// `active` (expired ones included), `disabled` or `revoked`.
+    #[param(inline)]
     state: Option<KeyStateView>,
     /// Cursor: the `next` of the page before.
     after: Option<String>,

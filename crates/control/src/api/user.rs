@@ -73,6 +73,7 @@ pub struct Query {
     /// Members of this team, by name or id.
     team: Option<String>,
     /// `active` or `disabled`.
+    #[param(inline)]
     state: Option<UserStateView>,
     /// Cursor: the `next` of the page before.
     after: Option<String>,

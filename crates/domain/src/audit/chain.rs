@@ -27,7 +27,9 @@ impl Hash {
     /// What the first entry of an organization's chain is linked to. It differs by organization, so that a chain
     /// cannot be passed off as another organization's.
     pub fn genesis(org: OrgId) -> Self {
-        Self(Sha256::new().chain_update("gatehouse audit v1 ").chain_update(org.to_string()).finalize().into())
+        Self(
+            Sha256::new().chain_update("gatehouse audit v1 ").chain_update(org.to_string()).finalize().into(),
+        )
     }
 
     /// The hash of an entry, from the hash before it and the entry's canonical JSON.
@@ -178,12 +180,17 @@ mod tests {
     use crate::time::UnixMillis;
 
     fn act() -> Draft {
-        Draft::new(UnixMillis(5), Actor::system("test"), "key.rotate", Object::new("key", "key_1", "n\"\\\u{1}\n名"))
-            .with("z", "last")
-            .with("a", -1_i64)
-            .with("m", vec!["x".to_owned(), "y".to_owned()])
-            .with("b", true)
-            .ended(Outcome::Refused, "why")
+        Draft::new(
+            UnixMillis(5),
+            Actor::system("test"),
+            "key.rotate",
+            Object::new("key", "key_1", "n\"\\\u{1}\n名"),
+        )
+        .with("z", "last")
+        .with("a", -1_i64)
+        .with("m", vec!["x".to_owned(), "y".to_owned()])
+        .with("b", true)
+        .ended(Outcome::Refused, "why")
     }
 
     #[test]

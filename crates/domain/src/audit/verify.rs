@@ -121,7 +121,8 @@ impl<'a> Walk<'a> {
     }
 
     const fn check_header(&self) -> Result<(), Found> {
-        if self.header.first == 0 || self.header.last == u64::MAX || self.header.last + 1 < self.header.first {
+        if self.header.first == 0 || self.header.last == u64::MAX || self.header.last + 1 < self.header.first
+        {
             return Err((None, Wrong::Header("its range of entries makes no sense")));
         }
         Ok(())
@@ -160,7 +161,9 @@ impl<'a> Walk<'a> {
             let before = self.next.checked_sub(1).filter(|before| *before >= self.header.first);
             return Err(match before {
                 Some(before) if sound && prev != self.hash => (Some(before), Wrong::Altered),
-                None if sound && prev != self.hash => (None, Wrong::Header("it names another hash before the first entry")),
+                None if sound && prev != self.hash => {
+                    (None, Wrong::Header("it names another hash before the first entry"))
+                }
                 _ => self.here(Wrong::Altered),
             });
         }

@@ -68,7 +68,8 @@ pub(crate) fn token(global: &Global, environment: &Environment) -> Result<Zeroiz
     read_token(&data_dir(global, environment)?.join(ADMIN_TOKEN_FILE))
 }
 
-fn read_token(path: &Path) -> Result<Zeroizing<String>, Failure> {
+/// Reads a token from its file.
+pub(crate) fn read_token(path: &Path) -> Result<Zeroizing<String>, Failure> {
     let text = std::fs::read_to_string(path).map(Zeroizing::new).map_err(|error| {
         Failure::Usage(format!(
             "no administrator's token: cannot read `{}`: {error}; set GATEHOUSE_TOKEN or run as the server's account",

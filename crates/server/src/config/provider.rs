@@ -1,8 +1,11 @@
 //! `[[provider]]` and `[provider_defaults]`.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
+
+use gatehouse_providers::anthropic::CredentialKind;
 
 use super::mistake::Mistake;
 use super::read::{Section, brief};
@@ -19,7 +22,7 @@ pub(crate) struct Provider {
     /// Where its key comes from.
     pub(crate) api_key: SecretSource,
     /// How its key is sent.
-    pub(crate) auth: Auth,
+    pub(crate) auth: CredentialKind,
     /// Certificates to trust besides the system's.
     pub(crate) ca_file: Option<PathBuf>,
     /// To reach it.
@@ -34,15 +37,6 @@ pub(crate) struct Provider {
     pub(crate) max_connections: usize,
 }
 
-/// How a provider's key is sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Auth {
-    /// In `x-api-key`.
-    ApiKey,
-    /// In `Authorization: Bearer`.
-    Bearer,
-}
-
 /// Where a secret comes from. Never the secret itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum SecretSource {
@@ -54,6 +48,18 @@ pub(crate) enum SecretSource {
     Exec(String),
     /// The store, where it is kept sealed under this name.
     Sealed(String),
+}
+
+/// As it is written in the configuration.
+impl fmt::Display for SecretSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Env(name) => write!(f, "env:{name}"),
+            Self::File(path) => write!(f, "file:{}", path.display()),
+            Self::Exec(command) => write!(f, "exec:{command}"),
+            Self::Sealed(name) => write!(f, "sealed:{name}"),
+        }
+    }
 }
 
 /// Makes the provider that an `ANTHROPIC_API_KEY` stands for, unless providers are configured.
@@ -110,7 +116,7 @@ fn name_of(item: &Node) -> Option<&str> {
 }
 
 struct Common {
-    auth: Auth,
+    auth: CredentialKind,
     connect: Duration,
     first_byte: Duration,
     stream_idle: Duration,
@@ -120,7 +126,7 @@ struct Common {
 
 fn common(s: &Section<'_, '_>) -> Common {
     Common {
-        auth: s.choice("auth", &[("x-api-key", Auth::ApiKey), ("bearer", Auth::Bearer)]),
+        auth: s.choice("auth", &[("x-api-key", CredentialKind::ApiKey), ("bearer", CredentialKind::Bearer)]),
         connect: s.seconds("connect_seconds", 1..=300),
         first_byte: s.seconds("first_byte_seconds", 1..=7200),
         stream_idle: s.seconds("stream_idle_seconds", 1..=7200),

@@ -126,6 +126,31 @@ impl<'a, 'r> Section<'a, 'r> {
         }
     }
 
+    /// A list of texts.
+    pub(crate) fn texts(&self, key: &'static str) -> Vec<&'a str> {
+        let Some(node) = self.node(key) else { return Vec::new() };
+        let expected = "expected a list of texts";
+        let items = match &node.value {
+            Value::List(items) => items,
+            // A variable holds one text, or several with commas between.
+            Value::Text(text) if node.origin.is_text_only() => {
+                return text.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
+            }
+            other => {
+                self.mistake(key, format!("{expected}, found {}", other.type_name()));
+                return Vec::new();
+            }
+        };
+        let text = |item: &'a Node| match &item.value {
+            Value::Text(text) => Some(text.as_str()),
+            other => {
+                self.mistake(key, format!("{expected}, found {} in it", other.type_name()));
+                None
+            }
+        };
+        items.iter().filter_map(text).collect()
+    }
+
     /// A text that must be there.
     pub(crate) fn required(&self, key: &'static str) -> Option<&'a str> {
         let before = self.reader.mistakes.borrow().len();

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use gatehouse_gateway::settings::{Abandoned, ClientGone, Limits};
+
 use super::read::{Section, brief};
 
 /// Addresses to listen on.
@@ -73,48 +75,15 @@ pub(crate) fn counters(s: &Section<'_, '_>) -> Option<Counters> {
     })
 }
 
-/// What happens upstream when the client leaves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Abandoned {
-    /// The reply is cut off.
-    Cancel,
-    /// The reply is read to its end.
-    Drain,
-}
-
-/// Bounds of the data path. Sizes in bytes.
+/// The data path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Gateway {
     /// Threads; at least 1.
     pub(crate) workers: usize,
-    /// Largest request body.
-    pub(crate) max_body: u64,
-    /// All request bodies together.
-    pub(crate) body_budget: u64,
-    /// Largest request head.
-    pub(crate) max_head: usize,
-    /// Open connections.
-    pub(crate) max_connections: usize,
-    /// Open connections of one address.
-    pub(crate) max_connections_per_address: usize,
-    /// Requests under way.
-    pub(crate) max_in_flight: usize,
-    /// For a request's head.
-    pub(crate) head: Duration,
-    /// Between two pieces of a body.
-    pub(crate) body_idle: Duration,
-    /// Between two requests.
-    pub(crate) idle: Duration,
-    /// A client that does not read.
-    pub(crate) write_stall: Duration,
-    /// Silence before a `ping`.
-    pub(crate) ping: Duration,
-    /// Streams whose client left.
-    pub(crate) gone_stream: Abandoned,
-    /// Plain replies whose client left.
-    pub(crate) gone_plain: Abandoned,
-    /// How long an abandoned reply is read.
-    pub(crate) gone_drain: Duration,
+    /// Bounds on what clients may use.
+    pub(crate) limits: Limits,
+    /// What happens to replies whose client has left.
+    pub(crate) client_gone: ClientGone,
 }
 
 const KIB: u64 = 1024;
@@ -129,11 +98,7 @@ pub(crate) fn gateway(s: &Section<'_, '_>) -> Gateway {
     if body_budget < max_body {
         s.mistake("body_budget_mib", "it is smaller than gateway.max_body_mib, so the largest body could never be served");
     }
-    Gateway {
-        workers: match count(s, "workers", 0..=1024) {
-            0 => std::thread::available_parallelism().map_or(1, usize::from),
-            n => n,
-        },
+    let limits = Limits {
         max_body,
         body_budget,
         max_head: usize::try_from(size("max_head_kib", 8..=1024, KIB)).unwrap_or(usize::MAX),
@@ -145,10 +110,17 @@ pub(crate) fn gateway(s: &Section<'_, '_>) -> Gateway {
         idle: s.seconds("idle_seconds", 1..=24 * HOUR),
         write_stall: s.seconds("write_stall_seconds", 1..=HOUR),
         ping: s.seconds("ping_seconds", 1..=HOUR),
-        gone_stream: s.choice("client_gone_stream", &gone),
-        gone_plain: s.choice("client_gone_plain", &gone),
-        gone_drain: s.seconds("client_gone_drain_seconds", 0..=HOUR),
-    }
+    };
+    let client_gone = ClientGone {
+        stream: s.choice("client_gone_stream", &gone),
+        plain: s.choice("client_gone_plain", &gone),
+        drain: s.seconds("client_gone_drain_seconds", 0..=HOUR),
+    };
+    let workers = match count(s, "workers", 0..=1024) {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        n => n,
+    };
+    Gateway { workers, limits, client_gone }
 }
 
 pub(super) fn count(s: &Section<'_, '_>, key: &'static str, range: std::ops::RangeInclusive<u64>) -> usize {
@@ -244,13 +216,31 @@ pub(crate) enum MasterKeySource {
     Exec(String),
 }
 
+/// The master keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Secrets {
+    /// The one that seals.
+    pub(crate) master_key: MasterKeySource,
+    /// Those that may have sealed before.
+    pub(crate) previous: Vec<MasterKeySource>,
+}
+
 /// Reads `[secrets]`.
-pub(crate) fn secrets(s: &Section<'_, '_>) -> Option<MasterKeySource> {
-    s.parsed("master_key", |text| match text.split_once(':') {
+pub(crate) fn secrets(s: &Section<'_, '_>) -> Option<Secrets> {
+    let previous = s.texts("previous_master_keys");
+    let previous = previous.into_iter().filter_map(|text| {
+        master_key(text).map_err(|error| s.mistake("previous_master_keys", error)).ok()
+    });
+    let previous = previous.collect();
+    Some(Secrets { master_key: s.parsed("master_key", master_key)?, previous })
+}
+
+fn master_key(text: &str) -> Result<MasterKeySource, &'static str> {
+    match text.split_once(':') {
         Some(("file", path)) if !path.is_empty() => Ok(MasterKeySource::File(path.into())),
         Some(("env", name)) if !name.is_empty() => Ok(MasterKeySource::Env(name.to_owned())),
         Some(("exec", command)) if !command.is_empty() => Ok(MasterKeySource::Exec(command.to_owned())),
         // What was given is not repeated: it may be the key.
         _ => Err("expected \"file:PATH\", \"env:VARIABLE\" or \"exec:COMMAND\"; the key itself is not accepted here"),
-    })
+    }
 }

@@ -43,10 +43,9 @@ pub(crate) fn changes(old: &[Shown], new: &[Shown]) -> Vec<Change> {
 }
 
 fn is_reloadable(key: &str) -> bool {
-    const STARTS: [&str; 5] = ["provider[", "provider_defaults.", "pricing.", "drain.", "log.filter"];
-    const LIMITS: [&str; 1] = ["gateway."];
-    STARTS.iter().any(|start| key.starts_with(start))
-        || LIMITS.iter().any(|start| key.starts_with(start)) && key != "gateway.workers"
+    const STARTS: [&str; 7] =
+        ["provider[", "provider_defaults.", "pricing.", "drain.", "audit.", "log.filter", "gateway."];
+    STARTS.iter().any(|start| key.starts_with(start)) && key != "gateway.workers"
 }
 
 fn walk(path: &str, node: &Node, out: &mut Vec<Shown>) {

@@ -1,5 +1,7 @@
 //! What the configuration reader promises.
 
+use gatehouse_providers::anthropic::CredentialKind;
+
 use super::*;
 
 const CANARY: &str = "sk-ant-canary-5f3a";
@@ -38,8 +40,8 @@ fn the_defaults_are_a_good_configuration() {
     let config = load_text("", &[], &[]).unwrap();
     assert_eq!(config.listen.gateway.to_string(), "127.0.0.1:8080");
     assert_eq!(config.listen.admin.to_string(), "127.0.0.1:8081");
-    assert_eq!(config.gateway.max_body, 32 << 20);
-    assert_eq!(config.gateway.ping.as_secs(), 15);
+    assert_eq!(config.gateway.limits.max_body, 32 << 20);
+    assert_eq!(config.gateway.limits.ping.as_secs(), 15);
     assert_eq!(config.pricing.terms.default.unwrap().cache_write_5m, 6_250_000);
     assert!(config.providers.is_empty());
 }
@@ -122,6 +124,7 @@ fn secrets_in_the_wrong_place_are_refused_and_never_repeated() {
         format!("[[provider]]\nname = \"a\"\napi_key = [\"{CANARY}\"]"),
         format!("[[provider]]\nname = \"a\"\napi_key = {CANARY}"),
         format!("[secrets]\nmaster_key = \"{CANARY}\""),
+        format!("[secrets]\nprevious_master_keys = [\"{CANARY}\", 7]"),
         format!("[store]\nurl = \"mysql://u:{CANARY}@h\""),
     ];
     for text in &texts {
@@ -140,7 +143,7 @@ fn variables_win_over_the_file_and_flags_over_both() {
     let text = "[gateway]\nworkers = 1\nmax_in_flight = 7\nidle_seconds = 9\n";
     let variables = [("GATEHOUSE__GATEWAY__WORKERS", "2"), ("GATEHOUSE__GATEWAY__MAX_IN_FLIGHT", "8"), ("GATEHOUSE_LOG", "debug")];
     let config = load_text(text, &variables, &["gateway.workers=3", "log.filter=warn"]).unwrap();
-    assert_eq!((config.gateway.workers, config.gateway.max_in_flight, config.gateway.idle.as_secs()), (3, 8, 9));
+    assert_eq!((config.gateway.workers, config.gateway.limits.max_in_flight, config.gateway.limits.idle.as_secs()), (3, 8, 9));
     assert_eq!(config.log.filter, "warn");
     let origin = |key: &str| config.shown.iter().find(|s| s.key == key).map(|s| s.origin.clone()).unwrap();
     assert_eq!(origin("gateway.workers"), "--set gateway.workers");
@@ -169,7 +172,7 @@ fn providers_go_by_name_in_variables() {
 fn provider_defaults_reach_every_provider() {
     let text = "[provider_defaults]\nauth = \"bearer\"\n[[provider]]\nname = \"a\"\napi_key = \"env:A\"\n[[provider]]\nname = \"b\"\napi_key = \"env:A\"\nauth = \"x-api-key\"\n";
     let config = load_text(text, &[], &[]).unwrap();
-    assert_eq!(config.providers.iter().map(|p| p.auth).collect::<Vec<_>>(), [Auth::Bearer, Auth::ApiKey]);
+    assert_eq!(config.providers.iter().map(|p| p.auth).collect::<Vec<_>>(), [CredentialKind::Bearer, CredentialKind::ApiKey]);
 }
 
 #[test]

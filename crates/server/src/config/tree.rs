@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use toml::de::{DeTable, DeValue};
 
@@ -14,7 +14,7 @@ pub(crate) enum Origin {
     /// In the defaults that the binary carries.
     Default,
     /// In a file, at a line (counted from 1).
-    File(Rc<str>, usize),
+    File(Arc<str>, usize),
     /// In an environment variable.
     Variable(String),
     /// On the command line, as `--set KEY=VALUE`.
@@ -139,14 +139,14 @@ pub(crate) fn parse(name: &str, text: &str, mistakes: &mut Vec<Mistake>) -> Node
 }
 
 struct Source<'a> {
-    name: Rc<str>,
+    name: Arc<str>,
     text: &'a str,
 }
 
 impl Source<'_> {
     fn origin(&self, at: usize) -> Origin {
         let before = self.text.as_bytes().get(..at).unwrap_or(self.text.as_bytes());
-        Origin::File(Rc::clone(&self.name), before.split(|b| *b == b'\n').count())
+        Origin::File(Arc::clone(&self.name), before.split(|b| *b == b'\n').count())
     }
 
     fn members(&self, table: &DeTable<'_>) -> BTreeMap<String, Node> {

@@ -38,21 +38,32 @@ struct Model {
     nonce: AtomicU64,
 }
 
-/// Starts the model on the current runtime. It takes only requests with this key in `x-api-key`, and ends with the
-/// runtime.
-pub(crate) async fn start(key: String, nonce: u64) -> std::io::Result<SocketAddr> {
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
+/// Starts the model on a thread of its own. It takes only requests with this key in `x-api-key`, and ends with the
+/// process.
+pub(crate) fn start(key: String, nonce: u64) -> std::io::Result<SocketAddr> {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+    listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let model = Arc::new(Model { key, cache: Mutex::default(), nonce: AtomicU64::new(nonce) });
-    tokio::spawn(async move {
-        loop {
-            let Ok((stream, _)) = listener.accept().await else { continue };
-            // Without it a stream's small events would wait for each other.
-            drop(stream.set_nodelay(true));
-            tokio::spawn(connection(Arc::clone(&model), stream));
-        }
-    });
+    std::thread::Builder::new().name("scripted-model".to_owned()).spawn(move || {
+        runtime.block_on(async move {
+            match TcpListener::from_std(listener) {
+                Ok(listener) => serve(listener, model).await,
+                Err(error) => tracing::error!(%error, "the scripted model cannot listen"),
+            }
+        });
+    })?;
     Ok(address)
+}
+
+async fn serve(listener: TcpListener, model: Arc<Model>) {
+    loop {
+        let Ok((stream, _)) = listener.accept().await else { continue };
+        // Without it a stream's small events would wait for each other.
+        drop(stream.set_nodelay(true));
+        tokio::spawn(connection(Arc::clone(&model), stream));
+    }
 }
 
 async fn connection(model: Arc<Model>, stream: tokio::net::TcpStream) {

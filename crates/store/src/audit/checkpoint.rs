@@ -5,7 +5,7 @@ use gatehouse_domain::id::{NodeId, OrgId};
 use gatehouse_domain::time::UnixMillis;
 
 use super::lock_head;
-use crate::dialect::{read, change, within};
+use crate::dialect::{change, read, within};
 use crate::engine::{Store, Tx};
 use crate::error::StoreError;
 use crate::stored;
@@ -63,7 +63,8 @@ impl Store {
     ) -> Result<Option<Signed>, StoreError> {
         let head = self.audit_head(org).await?;
         let last = self.newest_checkpoint(org).await?;
-        let (covered, at) = last.map_or((0, UnixMillis(i64::MIN)), |last| (last.checkpoint.seq, last.checkpoint.at));
+        let (covered, at) =
+            last.map_or((0, UnixMillis(i64::MIN)), |last| (last.checkpoint.seq, last.checkpoint.at));
         let new = head.seq.saturating_sub(covered);
         if new == 0 || (new < rule.entries && now < at.plus_millis(rule.millis)) {
             return Ok(None);
@@ -110,7 +111,12 @@ impl Store {
     }
 
     /// The checkpoints of the entries from `first` to `last`, in order.
-    pub(super) async fn checkpoints(&self, org: OrgId, first: i64, last: i64) -> Result<Vec<Signed>, StoreError> {
+    pub(super) async fn checkpoints(
+        &self,
+        org: OrgId,
+        first: i64,
+        last: i64,
+    ) -> Result<Vec<Signed>, StoreError> {
         let rows: Vec<Row> = read!(self, |db| {
             sqlx::query_as(RANGE).bind(org.to_string()).bind(first).bind(last).fetch_all(db).await
         })?;
@@ -119,8 +125,15 @@ impl Store {
 }
 
 fn sign(org: OrgId, head: Head, count: u64, node: NodeId, signer: &Signer, at: UnixMillis) -> Signed {
-    let checkpoint =
-        Checkpoint { at, count, hash: head.hash, key: signer.public(), node: node.to_string(), org, seq: head.seq };
+    let checkpoint = Checkpoint {
+        at,
+        count,
+        hash: head.hash,
+        key: signer.public(),
+        node: node.to_string(),
+        org,
+        seq: head.seq,
+    };
     let signature = checkpoint.sign(signer);
     Signed { checkpoint, signature }
 }

@@ -136,7 +136,8 @@ impl Store {
             let raw = rows.iter().map(|row| {
                 // As bytes, without a check of what they are; see `Raw`.
                 let text = |name: &str| {
-                    row.try_get_unchecked::<Vec<u8>, _>(name).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+                    row.try_get_unchecked::<Vec<u8>, _>(name)
+                        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
                 };
                 Ok(Raw {
                     seq: row.try_get("seq")?,

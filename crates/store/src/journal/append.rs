@@ -90,6 +90,11 @@ impl Pending {
         self.unsaved > self.max_unsaved || self.room < self.reserved() + RESERVE
     }
 
+    /// Whether so much waits that it is flushed although nobody waits for it.
+    pub(super) const fn half_full(&self) -> bool {
+        self.unsaved > self.max_unsaved / 2
+    }
+
     fn reserved(&self) -> i64 {
         signed(self.open.len()).saturating_mul(RESERVE)
     }

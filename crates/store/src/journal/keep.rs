@@ -29,7 +29,7 @@ enum Next {
 
 /// Works until the journal is closed.
 pub(super) fn run(inner: &Inner) {
-    let mut keeper = Keeper { copied_seq: 0, failing: false };
+    let mut keeper = Keeper { failing: false };
     while !inner.pending().stop {
         match keeper.round(inner) {
             Next::Rest => thread::park(),
@@ -39,8 +39,6 @@ pub(super) fn run(inner: &Inner) {
 }
 
 struct Keeper {
-    /// The newest copy of an intent; older segments must not go before it is durable.
-    copied_seq: u64,
     /// The last attempt to make a segment failed, and that has been told.
     failing: bool,
 }
@@ -80,10 +78,10 @@ impl Keeper {
         let held = inner.pending().open.values().any(|segment| segment <= last);
         if held {
             for number in &passed {
-                self.copy_intents(inner, *number)?;
+                Self::copy_intents(inner, *number)?;
             }
         }
-        if inner.durable.load(Ordering::Acquire) < self.copied_seq {
+        if inner.durable.load(Ordering::Acquire) < inner.copied.load(Ordering::Acquire) {
             return Ok(false);
         }
         if inner.files().spare.is_none() {
@@ -96,7 +94,7 @@ impl Keeper {
     }
 
     /// Appends the segment's intents that are still open once more, so that the segment is not needed for them.
-    fn copy_intents(&mut self, inner: &Inner, number: u64) -> io::Result<()> {
+    fn copy_intents(inner: &Inner, number: u64) -> io::Result<()> {
         let (mut scanner, beginning) = Scanner::open(inner.folder.read(number)?, number, u64::MAX)?;
         let mut found: HashMap<ExchangeId, Vec<u8>> = HashMap::new();
         if beginning == Beginning::Begun {
@@ -112,12 +110,12 @@ impl Keeper {
             }
         }
         for (id, payload) in found {
-            self.copy(inner, number, id, &payload);
+            Self::copy(inner, number, id, &payload);
         }
         Ok(())
     }
 
-    fn copy(&mut self, inner: &Inner, from: u64, id: ExchangeId, payload: &[u8]) {
+    fn copy(inner: &Inner, from: u64, id: ExchangeId, payload: &[u8]) {
         let mut files = inner.files();
         let mut pending = inner.pending();
         let room = pending.refusing().is_none() && !files.failed;
@@ -129,7 +127,7 @@ impl Keeper {
         pending.idle = false;
         files.take(&mut pending);
         drop(pending);
-        self.copied_seq = seq;
+        inner.copied.fetch_max(seq, Ordering::AcqRel);
         match files.write() {
             Ok(_) | Err(WriteError::NoSegment) => inner.recount(&files),
             Err(WriteError::Io(_)) => inner.break_gate(),

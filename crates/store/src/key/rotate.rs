@@ -52,18 +52,28 @@ impl Store {
             return Err(StoreError::Invalid { field: "overlap", why: "is negative".to_owned() });
         }
         if let Some(at) = by.expires_at.filter(|at| *at <= act.at) {
-            return Err(StoreError::Invalid { field: "expires_at", why: format!("is {at}, which is not in the future") });
+            return Err(StoreError::Invalid {
+                field: "expires_at",
+                why: format!("is {at}, which is not in the future"),
+            });
         }
         let mut tx = self.begin().await?;
         copy(&mut tx, org, old, by, act.at).await?;
         retire(&mut tx, org, old, by.id, act.at, overlap_ms).await?;
-        let rotated = Rotated { old: in_tx(&mut tx, org, old).await?, new: in_tx(&mut tx, org, by.id).await? };
+        let rotated =
+            Rotated { old: in_tx(&mut tx, org, old).await?, new: in_tx(&mut tx, org, by.id).await? };
         tx.publish(org, act).await?;
         Ok(rotated)
     }
 }
 
-async fn copy(tx: &mut Tx, org: OrgId, old: KeyId, by: &Replacement, now: UnixMillis) -> Result<(), StoreError> {
+async fn copy(
+    tx: &mut Tx,
+    org: OrgId,
+    old: KeyId,
+    by: &Replacement,
+    now: UnixMillis,
+) -> Result<(), StoreError> {
     let copied = change!(tx, |db| {
         sqlx::query(
             "INSERT INTO keys (org_id, id, public_id, hash, name, user_id, team_id, project_id, models, state, \
@@ -110,7 +120,11 @@ async fn retire(
         .await
     })?;
     if retired == 0 {
-        return Err(StoreError::refused(NOUN, old, "cannot be rotated: it is not active, has expired, or was rotated before"));
+        return Err(StoreError::refused(
+            NOUN,
+            old,
+            "cannot be rotated: it is not active, has expired, or was rotated before",
+        ));
     }
     Ok(())
 }

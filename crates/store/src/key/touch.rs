@@ -32,12 +32,16 @@ fn sql(rows: usize) -> String {
 /// # Errors
 /// The database.
 pub async fn touch(tx: &mut Tx, org: OrgId, used: &[(KeyId, UnixMillis)]) -> Result<(), StoreError> {
-    let mut used: Vec<(KeyId, i64)> = used.iter().map(|(id, at)| (*id, at.0 - at.0.rem_euclid(60_000))).collect();
+    let mut used: Vec<(KeyId, i64)> =
+        used.iter().map(|(id, at)| (*id, at.0 - at.0.rem_euclid(60_000))).collect();
     // In one order everywhere, so that two nodes do not wait for each other; of several times the last.
     used.sort_unstable_by(|a, b| (a.0, b.1).cmp(&(b.0, a.1)));
     used.dedup_by_key(|(id, _)| *id);
     let (many, rest) = used.as_chunks::<CHUNK>();
-    let chunks = many.iter().map(|chunk| (MANY.as_str(), chunk.as_slice())).chain(rest.chunks(1).map(|one| (ONE.as_str(), one)));
+    let chunks = many
+        .iter()
+        .map(|chunk| (MANY.as_str(), chunk.as_slice()))
+        .chain(rest.chunks(1).map(|one| (ONE.as_str(), one)));
     for (sql, chunk) in chunks {
         change!(tx, |db| {
             let mut query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(org.to_string());

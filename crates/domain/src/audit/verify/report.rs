@@ -107,7 +107,9 @@ impl fmt::Display for Fault {
             Wrong::Altered => write!(f, "entry {seq} was altered: its hash does not match"),
             Wrong::Missing { until } if *until == seq => write!(f, "entry {seq} is missing"),
             Wrong::Missing { until } => write!(f, "entries {seq} to {until} are missing"),
-            Wrong::Reordered { line } => write!(f, "entry {seq} is not in its place; it stands in line {line}"),
+            Wrong::Reordered { line } => {
+                write!(f, "entry {seq} is not in its place; it stands in line {line}")
+            }
             Wrong::Inserted => write!(f, "entry {seq} was inserted where it does not belong"),
             Wrong::Foreign(org) => write!(f, "entry {seq} belongs to another organization, `{org}`"),
             Wrong::CutOff { until } => {

@@ -139,7 +139,10 @@ fn a_cut_is_noticed_wherever_it_is() {
     let lines = lines(10);
     for keep in 1..lines.len() {
         let (seq, wrong) = fault(&lines[..keep]);
-        assert!(matches!(wrong, Wrong::CutOff { until: 10 } | Wrong::NoClosingCheckpoint), "{keep} {seq:?} {wrong:?}");
+        assert!(
+            matches!(wrong, Wrong::CutOff { until: 10 } | Wrong::NoClosingCheckpoint),
+            "{keep} {seq:?} {wrong:?}"
+        );
     }
 }
 

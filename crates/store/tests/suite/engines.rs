@@ -1,9 +1,7 @@
 //! Runs a test on each engine: SQLite in a temporary directory always, PostgreSQL in a database of its own when
 //! `GATEHOUSE_TEST_POSTGRES` holds the address of a server on which databases may be made.
 
-#![expect(dead_code, unreachable_pub, reason = "every test binary takes its own part of the harness")]
-
-use std::future::Future;
+use std::sync::Once;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use gatehouse_domain::audit::{Actor, Draft, Object, Signer};
@@ -19,8 +17,10 @@ use gatehouse_store::{Store, StoreConfig};
 use sqlx::{Connection as _, PgConnection, SqliteConnection};
 
 /// When tests play.
-pub const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
+pub(crate) const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
 
+/// Whether it was told that PostgreSQL is left out.
+static TOLD: Once = Once::new();
 static COUNTER: AtomicU64 = AtomicU64::new(1);
 
 /// Makes two tests, one for each engine, of each `async fn(World)`.
@@ -40,53 +40,92 @@ macro_rules! on_both {
     )+};
 }
 
+/// As [`on_both`], of each `async fn(StoreConfig)` that opens the store itself.
+macro_rules! from_nothing {
+    ($($name:ident),+ $(,)?) => {$(
+        mod $name {
+            #[test]
+            fn sqlite() {
+                crate::engines::with_sqlite(super::$name);
+            }
+
+            #[test]
+            fn postgres() {
+                crate::engines::with_postgres(super::$name);
+            }
+        }
+    )+};
+}
+
+pub(crate) use from_nothing;
 pub(crate) use on_both;
 
 /// An open store with one organization.
 #[derive(Clone)]
-pub struct World {
-    pub config: StoreConfig,
-    pub store: Store,
-    pub org: OrgId,
+pub(crate) struct World {
+    pub(crate) config: StoreConfig,
+    pub(crate) store: Store,
+    pub(crate) org: OrgId,
 }
 
 /// A number that nobody else in this process gets.
-pub fn unique() -> u64 {
+pub(crate) fn unique() -> u64 {
     COUNTER.fetch_add(1, Ordering::Relaxed)
 }
 
 /// An act by a test.
-pub fn act(action: &'static str) -> Draft {
+pub(crate) fn act(action: &'static str) -> Draft {
     Draft::new(NOW, Actor::system("test"), action, Object::new("thing", unique(), "a thing"))
 }
 
-pub fn name(text: &str) -> Name {
+pub(crate) fn name(text: &str) -> Name {
     Name::parse(text).unwrap()
 }
 
-pub fn email(text: &str) -> Email {
+pub(crate) fn email(text: &str) -> Email {
     Email::parse(text).unwrap()
 }
 
-pub fn pepper() -> Pepper {
+pub(crate) fn pepper() -> Pepper {
     Pepper::new([7; 32])
 }
 
-pub fn signer() -> Signer {
+pub(crate) fn signer() -> Signer {
     Signer::new(&[3; 32])
 }
 
-pub fn node() -> NodeId {
+pub(crate) fn node() -> NodeId {
     NodeId::from_bits(1)
 }
 
 /// A fresh secret.
-pub fn secret(kind: KeyKind) -> VirtualKey {
+pub(crate) fn secret(kind: KeyKind) -> VirtualKey {
     let mut random = [0; RANDOM_LEN];
     let unique = unique().to_be_bytes();
     random[..6].copy_from_slice(&unique[2..]);
     random[30..].copy_from_slice(&unique);
     VirtualKey::generate(kind, &random)
+}
+
+/// A user to be made.
+pub(crate) fn new_user(address: &str, teams: &[TeamId]) -> NewUser {
+    let id = UserId::new(NOW, u128::from(unique()));
+    NewUser { id, email: email(address), name: None, teams: teams.to_vec() }
+}
+
+/// A key to be made, of this holder and with this secret.
+pub(crate) fn new_key(user: UserId, key: &VirtualKey) -> NewKey {
+    NewKey {
+        id: KeyId::new(NOW, u128::from(unique())),
+        public: key.public(),
+        hash: key.hash(&pepper()),
+        name: None,
+        user,
+        team: None,
+        project: None,
+        models: ModelScope::all(),
+        expires_at: None,
+    }
 }
 
 impl World {
@@ -98,51 +137,35 @@ impl World {
     }
 
     /// The same database, opened once more: another node.
-    pub async fn another_node(&self) -> Store {
+    pub(crate) async fn another_node(&self) -> Store {
         Store::open(&self.config).await.unwrap()
     }
 
-    pub async fn team(&self, text: &str) -> Team {
+    pub(crate) async fn team(&self, text: &str) -> Team {
         let id = TeamId::new(NOW, u128::from(unique()));
         self.store.create_team(self.org, id, &name(text), &act("team.create")).await.unwrap()
     }
 
-    pub fn new_user(&self, address: &str, teams: &[TeamId]) -> NewUser {
-        let id = UserId::new(NOW, u128::from(unique()));
-        NewUser { id, email: email(address), name: None, teams: teams.to_vec() }
+    pub(crate) async fn user(&self, address: &str, teams: &[TeamId]) -> User {
+        self.store.create_user(self.org, &new_user(address, teams), &act("user.create")).await.unwrap()
     }
 
-    pub async fn user(&self, address: &str, teams: &[TeamId]) -> User {
-        self.store.create_user(self.org, &self.new_user(address, teams), &act("user.create")).await.unwrap()
-    }
-
-    pub fn new_key(&self, user: UserId, key: &VirtualKey) -> NewKey {
-        NewKey {
-            id: KeyId::new(NOW, u128::from(unique())),
-            public: key.public(),
-            hash: key.hash(&pepper()),
-            name: None,
-            user,
-            team: None,
-            project: None,
-            models: ModelScope::all(),
-            expires_at: None,
-        }
-    }
-
-    pub async fn key(&self, user: UserId) -> (KeyInfo, VirtualKey) {
+    pub(crate) async fn key(&self, user: UserId) -> (KeyInfo, VirtualKey) {
         let key = secret(KeyKind::Virtual);
-        let info = self.store.create_key(self.org, &self.new_key(user, &key), &act("key.create")).await.unwrap();
+        let info = self.store.create_key(self.org, &new_key(user, &key), &act("key.create")).await.unwrap();
         (info, key)
     }
 
     /// Runs statements past the store, as somebody with access to the database could.
-    pub async fn behind_its_back(&self, sql: &str) {
+    pub(crate) async fn behind_its_back(&self, sql: &str) {
         let sql = sqlx::AssertSqlSafe(sql.to_owned());
         if self.config.url == "sqlite" {
             let file = self.config.data_dir.join("gatehouse.db");
             let mut db = SqliteConnection::connect(file.to_str().unwrap()).await.unwrap();
-            sqlx::raw_sql("PRAGMA busy_timeout = 5000; PRAGMA foreign_keys = 0").execute(&mut db).await.unwrap();
+            sqlx::raw_sql("PRAGMA busy_timeout = 5000; PRAGMA foreign_keys = 0")
+                .execute(&mut db)
+                .await
+                .unwrap();
             sqlx::raw_sql(sql).execute(&mut db).await.unwrap();
             db.close().await.unwrap();
         } else {
@@ -154,28 +177,31 @@ impl World {
 }
 
 /// Runs a test with an open store on SQLite.
-pub fn on_sqlite<F: Future<Output = ()> + Send + 'static>(test: impl FnOnce(World) -> F + Send + 'static) {
+pub(crate) fn on_sqlite(test: impl AsyncFnOnce(World)) {
     with_sqlite(async |config| test(World::build(config).await).await);
 }
 
 /// Runs a test with an open store on PostgreSQL.
-pub fn on_postgres<F: Future<Output = ()> + Send + 'static>(test: impl FnOnce(World) -> F + Send + 'static) {
+pub(crate) fn on_postgres(test: impl AsyncFnOnce(World)) {
     with_postgres(async |config| test(World::build(config).await).await);
 }
 
 /// Runs a test on an empty SQLite directory.
-pub fn with_sqlite(test: impl AsyncFnOnce(StoreConfig)) {
+pub(crate) fn with_sqlite(test: impl AsyncFnOnce(StoreConfig)) {
     let dir = tempfile::tempdir().unwrap();
     runtime().block_on(test(StoreConfig::sqlite(dir.path())));
 }
 
 /// Runs a test on an empty PostgreSQL database, which is removed afterwards unless the test fails.
-pub fn with_postgres(test: impl AsyncFnOnce(StoreConfig)) {
-    #[expect(clippy::disallowed_methods, reason = "where the test server is, is known to whoever runs the tests")]
+pub(crate) fn with_postgres(test: impl AsyncFnOnce(StoreConfig)) {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "where the test server is, is known to whoever runs the tests"
+    )]
     let Ok(server) = std::env::var("GATEHOUSE_TEST_POSTGRES") else {
         // Past the test runner's capture, so that it is seen although the test passes.
         let told = b"NOT RUN ON POSTGRESQL: GATEHOUSE_TEST_POSTGRES is not set (scripts/test sets it)\n";
-        std::io::Write::write_all(&mut std::io::stderr(), told).unwrap();
+        TOLD.call_once(|| std::io::Write::write_all(&mut std::io::stderr(), told).unwrap());
         return;
     };
     let dir = tempfile::tempdir().unwrap();

@@ -1,9 +1,8 @@
 //! Organizations, teams, users, projects, administrators' tokens, secrets and nodes, on both engines.
 
-#[path = "harness/engines.rs"]
-mod engines;
-
-use engines::{NOW, World, act, email, name, node, on_both, pepper, secret, unique};
+use crate::engines::{
+    NOW, World, act, email, name, new_key, new_user, node, on_both, pepper, secret, unique,
+};
 use gatehouse_domain::directory::UserState;
 use gatehouse_domain::id::{AdminTokenId, NodeId, OrgId, ProjectId, TeamId, UserId};
 use gatehouse_domain::key::KeyKind;
@@ -82,7 +81,7 @@ async fn only_empty_teams_are_removed(w: World) {
 
 async fn users_are_added_and_found(w: World) {
     let (core, web) = (w.team("Core").await, w.team("Web").await);
-    let mut new = w.new_user("ada@example.com", &[web.id, core.id, web.id]);
+    let mut new = new_user("ada@example.com", &[web.id, core.id, web.id]);
     new.name = Some(name("Ada Lovelace"));
     let ada = w.store.create_user(w.org, &new, &act("user.create")).await.unwrap();
     assert_eq!(ada.teams, ["Core", "Web"]);
@@ -90,13 +89,13 @@ async fn users_are_added_and_found(w: World) {
     assert_eq!(w.store.user(w.org, ada.id).await.unwrap(), ada);
     assert_eq!(w.store.user_by_email(w.org, &email("ADA@example.com")).await.unwrap(), ada);
     assert_eq!(w.store.team(w.org, core.id).await.unwrap().members, 1);
-    conflict(w.store.create_user(w.org, &w.new_user("ada@example.com", &[]), &act("x")).await, "user");
+    conflict(w.store.create_user(w.org, &new_user("ada@example.com", &[]), &act("x")).await, "user");
     not_found(w.store.user(w.org, UserId::from_bits(1)).await, "user");
     not_found(w.store.user_by_email(w.org, &email("no@example.com")).await, "user");
-    let stray = w.new_user("bob@example.com", &[TeamId::from_bits(1)]);
+    let stray = new_user("bob@example.com", &[TeamId::from_bits(1)]);
     not_found(w.store.create_user(w.org, &stray, &act("x")).await, "team");
     not_found(w.store.user(w.org, stray.id).await, "user");
-    let many = w.new_user("bob@example.com", &vec![core.id; MAX_TEAMS + 1]);
+    let many = new_user("bob@example.com", &vec![core.id; MAX_TEAMS + 1]);
     let refused = w.store.create_user(w.org, &many, &act("x")).await;
     assert!(matches!(refused, Err(StoreError::Invalid { field: "teams", .. })), "{refused:?}");
 }
@@ -120,7 +119,7 @@ async fn users_change_state_and_teams(w: World) {
 
 async fn users_are_found_by_text_team_and_state(w: World) {
     let core = w.team("Core").await;
-    let mut ada = w.new_user("ada@example.com", &[core.id]);
+    let mut ada = new_user("ada@example.com", &[core.id]);
     ada.name = Some(name("Ada Lovelace"));
     w.store.create_user(w.org, &ada, &act("user.create")).await.unwrap();
     let bob = w.user("bob_100%@example.com", &[]).await;
@@ -165,7 +164,7 @@ async fn tenants_do_not_see_each_other(w: World) {
     not_found(w.store.team(other, team.id).await, "team");
     not_found(w.store.key(other, key.id).await, "key");
     not_found(w.store.set_user_state(other, ada.id, UserState::Disabled, &act("x")).await, "user");
-    let foreign = w.new_key(ada.id, &secret(KeyKind::Virtual));
+    let foreign = new_key(ada.id, &secret(KeyKind::Virtual));
     not_found(w.store.create_key(other, &foreign, &act("x")).await, "user");
     assert!(w.store.users(other, &UserFilter::default(), &Page::first(10)).await.unwrap().items.is_empty());
     assert!(w.store.load_snapshot(other).await.unwrap().is_empty());
@@ -282,7 +281,10 @@ async fn a_refused_change_leaves_no_audit_entry(w: World) {
     let version = w.store.policy_version(w.org).await.unwrap();
     let id = TeamId::new(NOW, u128::from(unique()));
     conflict(w.store.create_team(w.org, id, &name("Core"), &act("team.create")).await, "team");
-    not_found(w.store.set_user_state(w.org, UserId::from_bits(1), UserState::Active, &act("x")).await, "user");
+    not_found(
+        w.store.set_user_state(w.org, UserId::from_bits(1), UserState::Active, &act("x")).await,
+        "user",
+    );
     assert_eq!(w.store.audit_head(w.org).await.unwrap(), before);
     assert_eq!(w.store.policy_version(w.org).await.unwrap(), version);
 }

@@ -1,0 +1,14 @@
+//! The management API from the outside: requests into the router, a real database behind it.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a failed test panics")]
+
+mod house;
+mod roles;
+mod directory;
+mod keys;
+mod tokens;
+mod hostile;
+mod secrets;
+mod start;
+mod audit;
+mod config;
+mod document;

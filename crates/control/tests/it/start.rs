@@ -1,0 +1,95 @@
+//! First and later starts.
+
+use gatehouse_control::bootstrap::{StartError, start};
+use gatehouse_control::{bootstrap, secret};
+use gatehouse_domain::time::UnixMillis;
+use gatehouse_identity::keyring::Keyring;
+use gatehouse_identity::master::MasterKey;
+use gatehouse_identity::secret::Secret;
+use serde_json::json;
+
+use crate::house::{BEGIN, keyring, open, random, world};
+
+#[tokio::test]
+async fn the_second_start_finds_what_the_first_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir).await;
+    let first = start(&store, &keyring(), "Example", BEGIN, &random).await.unwrap();
+    assert!(first.owner.is_some());
+    let second = start(&store, &keyring(), "Other", BEGIN, &random).await.unwrap();
+    assert!(second.owner.is_none());
+    assert_eq!(second.org, first.org);
+    assert_eq!(second.roots.audit_seed(), first.roots.audit_seed());
+}
+
+#[tokio::test]
+async fn another_master_key_is_refused_with_a_reason() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir).await;
+    start(&store, &keyring(), "Example", BEGIN, &random).await.unwrap();
+    let other = Keyring::new(MasterKey::from_bytes([1; 32]), vec![]);
+    let error = start(&store, &other, "Example", BEGIN, &random).await.err().unwrap();
+    assert!(matches!(error, StartError::MasterKey(_)), "{error}");
+    let said = error.to_string();
+    assert!(said.contains(&keyring().newest().id().to_string()), "{said}");
+}
+
+#[tokio::test]
+async fn a_master_key_is_rotated_and_everything_goes_on() {
+    let world = world().await;
+    world.put("/api/v1/providers/main/key", json!({"key": "sk-1"})).await.ok();
+    let store = &world.app.store;
+    let new = || MasterKey::from_bytes([9; 32]);
+    let both = Keyring::new(new(), vec![keyring().newest().clone()]);
+    let rotated = start(store, &both, "Example", BEGIN, &random).await.unwrap();
+    assert!(rotated.owner.is_none());
+
+    let alone = Keyring::new(new(), vec![]);
+    let after = start(store, &alone, "Example", BEGIN, &random).await.unwrap();
+    let key = secret::provider_key(store, &alone, world.app.org, "main").await.unwrap();
+    assert_eq!(key.as_ref().and_then(Secret::expose_text), Some("sk-1"));
+    assert_eq!(after.roots.audit_seed(), rotated.roots.audit_seed(), "the audit key stays");
+    assert!(world.get("/api/v1/users").await.status.is_success(), "tokens stay good");
+    assert_eq!(world.audited("?action=secret.reseal").await.len(), 2);
+}
+
+#[tokio::test]
+async fn an_owner_is_made_again_when_none_works() {
+    let world = world().await;
+    let store = &world.app.store;
+    let body = json!({"name": "short", "role": "owner", "expires": "1h"});
+    let short = world.post("/api/v1/admin-tokens", body).await.ok();
+    let first = world.get("/api/v1/admin-tokens").await.ok()["items"][1]["id"].as_str().unwrap().to_owned();
+    world.post(&format!("/api/v1/admin-tokens/{first}/revoke"), json!({})).await.ok();
+
+    let at = |ms| UnixMillis(BEGIN.0 + ms);
+    assert!(start(store, &keyring(), "Example", at(1), &random).await.unwrap().owner.is_none());
+    let owner = start(store, &keyring(), "Example", at(3_600_000), &random).await.unwrap().owner.unwrap();
+    world.pass(3_600_000);
+    assert_eq!(world.ask(short["token"].as_str().unwrap(), "GET", "/api/v1/users", None).await.status, 401);
+    assert_eq!(world.ask(&owner.text, "GET", "/api/v1/users", None).await.status, 200);
+}
+
+#[tokio::test]
+async fn lost_roots_are_not_made_up() {
+    let world = world().await;
+    let name = gatehouse_domain::name::Name::parse(secret::ROOTS).unwrap();
+    let act = gatehouse_control::act::Caller::system("test").draft(
+        BEGIN,
+        "secret.remove",
+        gatehouse_domain::audit::Object::new("secret", &name, ""),
+    );
+    world.app.store.remove_secret(world.app.org, &name, &act).await.unwrap();
+    let error = start(&world.app.store, &keyring(), "Example", BEGIN, &random).await.err().unwrap();
+    assert!(matches!(error, StartError::RootsGone), "{error}");
+}
+
+#[tokio::test]
+async fn the_serving_machine_can_make_itself_a_token() {
+    let world = world().await;
+    let app = &world.app;
+    let made = bootstrap::owner_token(&app.store, app.org, &app.pepper, "local", BEGIN, &random).await.unwrap();
+    assert_eq!(world.ask(&made.text, "GET", "/api/v1/admin-tokens", None).await.status, 200);
+    let entry = &world.audited("?action=admin_token.create").await[0];
+    assert_eq!((&entry["actor"]["kind"], &entry["object"]["name"]), (&json!("system"), &json!("local")));
+}

@@ -1,0 +1,85 @@
+//! What everything stands on: master keys, database, organization, and the local credential.
+
+use std::path::Path;
+
+use gatehouse_control::bootstrap::{self, Started};
+use gatehouse_domain::audit::Signer;
+use gatehouse_domain::id::{NodeId, OrgId};
+use gatehouse_domain::key::Pepper;
+use gatehouse_identity::keyring::Keyring;
+use gatehouse_store::data_dir::DataDir;
+use gatehouse_store::{Store, StoreConfig};
+
+use super::failed;
+use crate::cli::{ADMIN_TOKEN_FILE, Failure};
+use crate::config::Config;
+use crate::environment::Environment;
+use crate::{clock, secret};
+
+/// Connections to PostgreSQL.
+const DATABASE_CONNECTIONS: u32 = 8;
+/// The organization's name, until somebody gives it another.
+const ORGANIZATION: &str = "Gatehouse";
+/// SQLite's file; where it is, the directory is in use.
+const DATABASE_FILE: &str = "gatehouse.db";
+
+/// What everything stands on.
+pub(super) struct Foundation {
+    pub(super) store: Store,
+    pub(super) keyring: Keyring,
+    pub(super) org: OrgId,
+    pub(super) pepper: Pepper,
+    pub(super) signer: Signer,
+    pub(super) node: NodeId,
+    /// Whether the organization's first owner was made just now.
+    pub(super) first_start: bool,
+}
+
+/// Lays it: reads (or makes) the master key, opens the database, makes sure that there is an organization with an owner
+/// whose token lies in the data directory.
+pub(super) async fn lay(config: &Config, data: &DataDir, environment: &Environment) -> Result<Foundation, Failure> {
+    let path = data.path();
+    let in_use = [DATABASE_FILE, ADMIN_TOKEN_FILE].iter().any(|name| path.join(name).exists());
+    let keyring = secret::keyring(&config.secrets, path, in_use, environment)
+        .map_err(|error| Failure::Usage(format!("secrets: {error}")))?;
+    let store = Store::open(&StoreConfig {
+        url: config.store.url.clone(),
+        data_dir: path.to_owned(),
+        max_connections: DATABASE_CONNECTIONS,
+    });
+    let store = store.await.map_err(failed)?;
+    let started = bootstrap::start(&store, &keyring, ORGANIZATION, clock::now(), &clock::random);
+    let started = started.await.map_err(failed)?;
+    keep_token(&store, &started, path).await?;
+    let node = data.node_id(NodeId::new(clock::now(), clock::random_bits())).map_err(failed)?;
+    Ok(Foundation {
+        store,
+        keyring,
+        org: started.org.id,
+        pepper: started.roots.pepper(),
+        signer: Signer::new(started.roots.audit_seed()),
+        node,
+        first_start: started.owner.is_some(),
+    })
+}
+
+/// Writes the owner's token where the command line on this machine finds it. If the file is gone, whoever can start the
+/// server here holds the master key anyway, and gets a new token.
+async fn keep_token(store: &Store, started: &Started, data_dir: &Path) -> Result<(), Failure> {
+    let path = data_dir.join(ADMIN_TOKEN_FILE);
+    let made;
+    let token = match &started.owner {
+        Some(token) => token,
+        None if path.exists() => return Ok(()),
+        None => {
+            let pepper = started.roots.pepper();
+            let making =
+                bootstrap::owner_token(store, started.org.id, &pepper, "local owner", clock::now(), &clock::random);
+            made = making.await.map_err(failed)?;
+            &made
+        }
+    };
+    let text = zeroize::Zeroizing::new(format!("{}\n", *token.text));
+    secret::write_private(&path, text.as_bytes())
+        .map_err(|error| Failure::Failed(format!("cannot write `{}`: {error}", path.display())))
+}

@@ -1,0 +1,69 @@
+//! What the management plane gets from the rest of the process.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gatehouse_control::app::{House, NotFlushed};
+use gatehouse_control::provider::ProviderInfo;
+use gatehouse_control::status::LedgerState;
+use metrics_exporter_prometheus::PrometheusHandle;
+use serde_json::{Value, json};
+
+use super::ledger::Books;
+use super::live::Live;
+use super::provider::Provided;
+use crate::clock;
+use crate::config::Shown;
+
+/// How long a reader of the ledger waits for what has just ended.
+const FLUSH: Duration = Duration::from_secs(5);
+
+/// Builds the callbacks. Each holds what it needs.
+pub(super) fn house(live: &Arc<Live>, books: &Arc<Books>, metrics: PrometheusHandle) -> House {
+    let of = || Arc::clone(live);
+    let (policy, keys, version, reload, config, providers, readiness) = (of(), of(), of(), of(), of(), of(), of());
+    let (flush, behind) = (Arc::clone(books), Arc::clone(books));
+    House {
+        now: Box::new(clock::now),
+        random: Box::new(clock::random),
+        policy_changed: Box::new(move || policy.policy_changed()),
+        provider_key_changed: Box::new(move |_| {
+            let live = Arc::clone(&keys);
+            tokio::spawn(async move { live.refresh_keys().await });
+        }),
+        snapshot_version: Box::new(move || version.policy.load().version()),
+        flush_ledger: Box::new(move || {
+            let books = Arc::clone(&flush);
+            Box::pin(async move { if books.flush(FLUSH).await { Ok(()) } else { Err(NotFlushed) } })
+        }),
+        ledger: Box::new(move || state(&behind)),
+        reload: Box::new(move || {
+            let live = Arc::clone(&reload);
+            Box::pin(async move { live.reload().await })
+        }),
+        effective_config: Box::new(move || effective(&config)),
+        providers: Box::new(move || providers.providers().iter().map(info).collect()),
+        readiness: Box::new(move || readiness.judge()),
+        metrics: Box::new(move || metrics.render()),
+    }
+}
+
+fn state(books: &Books) -> LedgerState {
+    let (lag_entries, lag_bytes) = books.lag();
+    LedgerState { accepting: books.refusing().is_none(), lag_entries, lag_bytes }
+}
+
+fn effective(live: &Live) -> Value {
+    let shown = |s: &Shown| json!({"key": s.key, "value": s.value, "origin": s.origin});
+    json!({"settings": live.config.load().shown.iter().map(shown).collect::<Vec<_>>()})
+}
+
+fn info(provided: &Provided) -> ProviderInfo {
+    ProviderInfo {
+        name: provided.configured.name.clone(),
+        kind: "anthropic".to_owned(),
+        base_url: provided.configured.base_url.clone(),
+        credential: provided.configured.api_key.to_string(),
+        state: provided.state(),
+    }
+}

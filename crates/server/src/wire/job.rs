@@ -1,0 +1,129 @@
+//! What goes on beside requests: the policy is kept fresh, the audit log signed, metrics folded, this node seen.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use gatehouse_control::App;
+use gatehouse_control::act::Caller;
+use gatehouse_store::StoreError;
+use gatehouse_store::audit::CheckpointRule;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::live::Live;
+use super::signal;
+use crate::{clock, metric};
+
+/// How often the policy's version is asked for; a change on another node is in force here this much later at most.
+const POLICY: Duration = Duration::from_secs(2);
+/// How often it is seen whether the audit log is to be signed.
+const CHECKPOINT: Duration = Duration::from_secs(5);
+/// How often this node says that it is there, and sealed keys that another node took are looked for.
+const PRESENCE: Duration = Duration::from_secs(30);
+/// How often readiness is judged anew.
+const READINESS: Duration = Duration::from_secs(1);
+
+/// Starts all of them. They end when the set is dropped.
+pub(super) fn start(live: &Arc<Live>, app: &App, metrics: PrometheusHandle) -> std::io::Result<JoinSet<()>> {
+    let mut jobs = JoinSet::new();
+    jobs.spawn(policy(Arc::clone(live)));
+    jobs.spawn(checkpoints(Arc::clone(live), app.clone()));
+    jobs.spawn(presence(Arc::clone(live), app.clone()));
+    jobs.spawn(readiness(Arc::clone(live)));
+    jobs.spawn(every(metric::UPKEEP, move || metrics.run_upkeep()));
+    jobs.spawn(reloads(signal::hangups()?, app.clone()));
+    Ok(jobs)
+}
+
+async fn every(period: Duration, mut act: impl FnMut()) {
+    let mut clock = interval(period);
+    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        clock.tick().await;
+        act();
+    }
+}
+
+/// Logs the first failure of a row, and its end.
+#[derive(Default)]
+struct Trouble {
+    began: bool,
+}
+
+impl Trouble {
+    fn note(&mut self, what: &str, done: Result<(), StoreError>) {
+        match done {
+            Ok(()) if self.began => {
+                self.began = false;
+                tracing::info!("{what} works again");
+            }
+            Err(error) if !self.began => {
+                self.began = true;
+                tracing::warn!(%error, "{what} does not work now; it is tried again and again");
+            }
+            Ok(()) | Err(_) => {}
+        }
+    }
+}
+
+async fn policy(live: Arc<Live>) {
+    let (mut clock, mut trouble) = (interval(POLICY), Trouble::default());
+    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = clock.tick() => {}
+            () = live.policy_change() => {}
+        }
+        trouble.note("reading the policy", live.refresh_policy().await);
+    }
+}
+
+async fn checkpoints(live: Arc<Live>, app: App) {
+    let (mut clock, mut trouble) = (interval(CHECKPOINT), Trouble::default());
+    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        clock.tick().await;
+        let audit = live.config.load().audit;
+        let millis = i64::try_from(audit.interval.as_millis()).unwrap_or(i64::MAX);
+        let rule = CheckpointRule { entries: audit.entries, millis };
+        let done = app.store.checkpoint_if_due(app.org, rule, app.node, &app.signer, clock::now()).await;
+        trouble.note("signing the audit log", done.map(drop));
+    }
+}
+
+async fn presence(live: Arc<Live>, app: App) {
+    let (mut clock, mut trouble) = (interval(PRESENCE), Trouble::default());
+    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut done = app.store.register_node(app.node, app.version, clock::now()).await;
+    loop {
+        trouble.note("telling the database that this node is there", done);
+        clock.tick().await;
+        live.refresh_keys().await;
+        done = app.store.touch_node(app.node, clock::now()).await;
+    }
+}
+
+async fn readiness(live: Arc<Live>) {
+    let mut before = true;
+    every(READINESS, move || {
+        let now = live.judge();
+        if now.ready != before {
+            before = now.ready;
+            let problems: Vec<&str> = now.checks.iter().filter_map(|check| check.problem.as_deref()).collect();
+            match now.ready {
+                true => tracing::info!("requests are served"),
+                false => tracing::warn!(?problems, "requests are not served"),
+            }
+        }
+    })
+    .await;
+}
+
+async fn reloads(mut hangups: tokio::signal::unix::Signal, app: App) {
+    while hangups.recv().await.is_some() {
+        if let Err(error) = gatehouse_control::config::reload(&app, &Caller::system("signal")).await {
+            tracing::error!(%error, "the configuration was not reloaded");
+        }
+    }
+}

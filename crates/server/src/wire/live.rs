@@ -1,0 +1,258 @@
+//! What is in force while the server runs: configuration, providers, policy. Each is swapped whole.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use gatehouse_control::config::{ReloadRefused, Reloaded};
+use gatehouse_control::status::{Check, Readiness};
+use gatehouse_domain::id::OrgId;
+use gatehouse_domain::policy::Snapshot;
+use gatehouse_domain::price::PriceTable;
+use gatehouse_gateway::settings::Settings;
+use gatehouse_identity::keyring::Keyring;
+use gatehouse_store::{Store, StoreError};
+use tokio::sync::{Notify, watch};
+
+use super::ledger::Books;
+use super::provider::{Provided, SealedKeys, prepare};
+use crate::config::{Config, SecretSource, Sources, changes, load};
+use crate::environment::Environment;
+use crate::log::LogControl;
+use crate::price;
+
+/// How long an act of the management API waits until what it changed is in force on this node.
+const IN_FORCE: Duration = Duration::from_secs(2);
+
+/// What is in force.
+pub(super) struct Live {
+    /// Where the configuration comes from.
+    pub(super) sources: Sources,
+    /// The environment.
+    pub(super) environment: Environment,
+    /// The configuration in force. Settings that need a restart may be newer here than in force.
+    pub(super) config: ArcSwap<Config>,
+    /// What the data path is told.
+    pub(super) settings: Arc<ArcSwap<Settings>>,
+    /// Keys and what they may.
+    pub(super) policy: Arc<ArcSwap<Snapshot>>,
+    /// Whether requests will be served, for the data path's own `/readyz`.
+    pub(super) ready: Arc<AtomicBool>,
+    /// The database.
+    pub(super) store: Store,
+    /// The organization of this deployment.
+    pub(super) org: OrgId,
+    /// The master keys.
+    pub(super) keyring: Keyring,
+    /// Journal and ledger.
+    pub(super) books: Arc<Books>,
+    providers: Mutex<Vec<Provided>>,
+    log: LogControl,
+    stopping: AtomicBool,
+    reloading: tokio::sync::Mutex<()>,
+    /// Counts acts that changed the policy; the refresher is woken.
+    asked: AtomicU64,
+    wake: Notify,
+    /// Up to which act the policy in force is known to reach.
+    reached: watch::Sender<u64>,
+}
+
+/// What [`Live::begin`] is given.
+pub(super) struct Beginnings {
+    pub(super) sources: Sources,
+    pub(super) environment: Environment,
+    pub(super) config: Config,
+    pub(super) prices: PriceTable,
+    pub(super) store: Store,
+    pub(super) org: OrgId,
+    pub(super) keyring: Keyring,
+    pub(super) books: Arc<Books>,
+    pub(super) log: LogControl,
+}
+
+impl Live {
+    /// Puts the configuration and the policy in force for the first time.
+    ///
+    /// # Errors
+    /// What is wrong with the providers' keys, one text each; the database.
+    pub(super) async fn begin(parts: Beginnings) -> Result<Self, Vec<String>> {
+        let failed = |error: StoreError| vec![error.to_string()];
+        let snapshot = parts.store.load_snapshot(parts.org).await.map_err(failed)?;
+        let sealed = sealed_keys(&parts.config, &parts.store, &parts.keyring, parts.org).await?;
+        let providers = prepare(&parts.config.providers, sealed, &[], &parts.environment)?;
+        let settings = settings(&parts.config, parts.prices, &providers);
+        Ok(Self {
+            sources: parts.sources,
+            environment: parts.environment,
+            config: ArcSwap::from_pointee(parts.config),
+            settings: Arc::new(ArcSwap::from_pointee(settings)),
+            policy: Arc::new(ArcSwap::from_pointee(snapshot)),
+            ready: Arc::new(AtomicBool::new(false)),
+            store: parts.store,
+            org: parts.org,
+            keyring: parts.keyring,
+            books: parts.books,
+            providers: Mutex::new(providers),
+            log: parts.log,
+            stopping: AtomicBool::new(false),
+            reloading: tokio::sync::Mutex::new(()),
+            asked: AtomicU64::new(0),
+            wake: Notify::new(),
+            reached: watch::Sender::new(0),
+        })
+    }
+
+    /// The configured providers.
+    pub(super) fn providers(&self) -> Vec<Provided> {
+        self.providers.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Reads the configuration anew and puts it in force, whole or not at all.
+    pub(super) async fn reload(self: &Arc<Self>) -> Result<Reloaded, ReloadRefused> {
+        let _one_at_a_time = self.reloading.lock().await;
+        let config = self.read_again().await?;
+        let prices = price::table(&config.pricing).map_err(|error| refused(vec![error.to_string()]))?;
+        let providers = self.prepared(&config).await.map_err(refused)?;
+        let old = self.config.load_full();
+        if old.log.filter != config.log.filter {
+            self.log.set_filter(&config.log.filter).map_err(|error| refused(vec![error.to_string()]))?;
+        }
+        self.settings.store(Arc::new(settings(&config, prices, &providers)));
+        *self.providers.lock().unwrap_or_else(PoisonError::into_inner) = providers;
+        let mut done = Reloaded::default();
+        for change in changes(&old.shown, &config.shown) {
+            let list = if change.reloadable { &mut done.changed } else { &mut done.restart_needed };
+            list.push(change.key);
+        }
+        self.config.store(Arc::new(config));
+        self.judge();
+        tracing::info!(changed = ?done.changed, restart_needed = ?done.restart_needed, "the configuration was reloaded");
+        Ok(done)
+    }
+
+    async fn read_again(self: &Arc<Self>) -> Result<Config, ReloadRefused> {
+        let live = Arc::clone(self);
+        // Files may be on slow disks.
+        match tokio::task::spawn_blocking(move || load(&live.sources)).await {
+            Ok(Ok(config)) => Ok(config),
+            Ok(Err(mistakes)) => Err(refused(mistakes.0.iter().map(ToString::to_string).collect())),
+            Err(_) => Err(refused(vec!["the configuration could not be read by a fault of the server".to_owned()])),
+        }
+    }
+
+    async fn prepared(self: &Arc<Self>, config: &Config) -> Result<Vec<Provided>, Vec<String>> {
+        let sealed = sealed_keys(config, &self.store, &self.keyring, self.org).await?;
+        let (live, wanted, before) = (Arc::clone(self), config.providers.clone(), self.providers());
+        let prepared = tokio::task::spawn_blocking(move || prepare(&wanted, sealed, &before, &live.environment));
+        prepared.await.unwrap_or_else(|_| Err(vec!["the providers could not be prepared by a fault of the server".to_owned()]))
+    }
+
+    /// Takes over providers' keys that were sealed anew.
+    pub(super) async fn refresh_keys(self: &Arc<Self>) {
+        let _one_at_a_time = self.reloading.lock().await;
+        let config = self.config.load_full();
+        if !config.providers.iter().any(|provider| matches!(provider.api_key, SecretSource::Sealed(_))) {
+            return;
+        }
+        match self.prepared(&config).await {
+            Ok(providers) => {
+                let mut settings = (**self.settings.load()).clone();
+                settings.providers = usable(&providers);
+                self.settings.store(Arc::new(settings));
+                *self.providers.lock().unwrap_or_else(PoisonError::into_inner) = providers;
+                self.judge();
+            }
+            Err(problems) => tracing::warn!(?problems, "providers' keys could not be read anew; the old ones stay"),
+        }
+    }
+
+    /// Notes that the policy has changed.
+    pub(super) fn policy_changed(&self) {
+        self.asked.fetch_add(1, Ordering::AcqRel);
+        self.wake.notify_one();
+    }
+
+    /// Waits until somebody has noted a change of the policy.
+    pub(super) async fn policy_change(&self) {
+        self.wake.notified().await;
+    }
+
+    /// Puts the newest policy in force if it is newer than the one in force.
+    pub(super) async fn refresh_policy(&self) -> Result<(), StoreError> {
+        let asked = self.asked.load(Ordering::Acquire);
+        let version = self.store.policy_version(self.org).await?;
+        if version != self.policy.load().version() {
+            self.policy.store(Arc::new(self.store.load_snapshot(self.org).await?));
+        }
+        self.reached.send_replace(asked);
+        Ok(())
+    }
+
+    /// Waits, for a bounded time, until changes noted so far are in force on this node.
+    pub(super) async fn in_force(&self) {
+        let asked = self.asked.load(Ordering::Acquire);
+        let mut reached = self.reached.subscribe();
+        let caught_up = reached.wait_for(|reached| *reached >= asked);
+        // Should the database be away just now, the change comes into force with the next poll that succeeds.
+        drop(tokio::time::timeout(IN_FORCE, caught_up).await);
+    }
+
+    /// No more requests from now on.
+    pub(super) fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+        self.judge();
+    }
+
+    /// Judges whether requests will be served, and tells the data path.
+    pub(super) fn judge(&self) -> Readiness {
+        let problem = |bad: bool, text: &str| bad.then(|| text.to_owned());
+        let provider = self.settings.load().providers.is_empty();
+        let checks = [
+            ("server", problem(self.stopping.load(Ordering::Acquire), "the server is stopping")),
+            ("provider", problem(provider, "no provider with a key is configured")),
+            ("journal", self.books.refusing()),
+        ];
+        let ready = checks.iter().all(|(_, problem)| problem.is_none());
+        self.ready.store(ready, Ordering::Release);
+        let check = |(name, problem): (&'static str, Option<String>)| Check { name, ok: problem.is_none(), problem };
+        Readiness { ready, checks: checks.into_iter().map(check).collect() }
+    }
+}
+
+fn refused(mistakes: Vec<String>) -> ReloadRefused {
+    ReloadRefused { mistakes }
+}
+
+fn settings(config: &Config, prices: PriceTable, providers: &[Provided]) -> Settings {
+    Settings {
+        limits: config.gateway.limits.clone(),
+        client_gone: config.gateway.client_gone.clone(),
+        providers: usable(providers),
+        prices: Arc::new(prices),
+    }
+}
+
+fn usable(providers: &[Provided]) -> Vec<Arc<gatehouse_gateway::settings::Provider>> {
+    providers.iter().filter_map(|provided| provided.usable.clone()).collect()
+}
+
+async fn sealed_keys(
+    config: &Config,
+    store: &Store,
+    keyring: &Keyring,
+    org: OrgId,
+) -> Result<SealedKeys, Vec<String>> {
+    let (mut keys, mut problems) = (SealedKeys::new(), Vec::new());
+    for provider in &config.providers {
+        let SecretSource::Sealed(name) = &provider.api_key else { continue };
+        match gatehouse_control::secret::provider_key(store, keyring, org, name).await {
+            Ok(Some(key)) => {
+                keys.insert(name.clone(), key);
+            }
+            Ok(None) => {}
+            Err(error) => problems.push(format!("provider[{}].api_key: {error}", provider.name)),
+        }
+    }
+    if problems.is_empty() { Ok(keys) } else { Err(problems) }
+}

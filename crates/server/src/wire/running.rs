@@ -1,0 +1,164 @@
+//! The running server: how it comes up on its foundation, and how it goes down.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gatehouse_control::App;
+use gatehouse_control::attempts::Attempts;
+use gatehouse_domain::price::PriceTable;
+use gatehouse_gateway::{Gateway, Parts};
+use gatehouse_store::data_dir::DataDir;
+use metrics_exporter_prometheus::PrometheusHandle;
+use serde_json::json;
+use tokio::task::JoinSet;
+
+use super::foundation::{Foundation, lay};
+use super::ledger::Books;
+use super::live::{Beginnings, Live};
+use super::{IfTaken, Ready, Start, admin, failed, house, job, signal};
+use crate::cli::{Failure, LISTEN_FILE};
+use crate::config::Config;
+use crate::log::LogControl;
+use crate::{clock, secret};
+
+/// At the end, how long the ledger may take to catch up. What it does not write is in the journal for the next start.
+const LAST_FLUSH: Duration = Duration::from_secs(10);
+
+/// The running server.
+pub(super) struct Running {
+    live: Arc<Live>,
+    gateway: Gateway,
+    books: Arc<Books>,
+    jobs: JoinSet<()>,
+    stop: signal::StopSignals,
+    /// Of the gateway and of the admin listener.
+    addresses: (SocketAddr, SocketAddr),
+    first_start: bool,
+}
+
+/// Brings everything up.
+pub(super) async fn build(
+    start: Start,
+    config: Config,
+    prices: PriceTable,
+    log: LogControl,
+    metrics: PrometheusHandle,
+    data: &DataDir,
+) -> Result<Running, Failure> {
+    let stop = signal::StopSignals::listen().map_err(failed)?;
+    let gateway = bind(config.listen.gateway, "listen.gateway", start.if_taken)?;
+    let admin = bind(config.listen.admin, "listen.admin", start.if_taken)?;
+    let addresses = (gateway.local_addr().map_err(failed)?, admin.local_addr().map_err(failed)?);
+    let ground = lay(&config, data, &start.environment).await?;
+    let books = Arc::new(Books::open(&config, &prices, &ground, data.path()).await?);
+    let workers = config.gateway.workers;
+    let first_start = ground.first_start;
+    let live = Live::begin(Beginnings {
+        sources: start.sources,
+        environment: start.environment,
+        config,
+        prices,
+        store: ground.store.clone(),
+        org: ground.org,
+        keyring: ground.keyring.clone(),
+        books: Arc::clone(&books),
+        log,
+    });
+    let live = Arc::new(live.await.map_err(|problems| Failure::Usage(problems.join("\n")))?);
+    let parts = Parts {
+        settings: Arc::clone(&live.settings),
+        policy: Arc::clone(&live.policy),
+        pepper: ground.pepper.clone(),
+        ledger: books.for_data_path(),
+        ready: Arc::clone(&live.ready),
+    };
+    let gateway = gatehouse_gateway::start(gateway, workers, parts).map_err(failed)?;
+    let app = app(ground, &live, &books, metrics.clone());
+    let mut jobs = job::start(&live, &app, metrics).map_err(failed)?;
+    admin.set_nonblocking(true).map_err(failed)?;
+    let admin = tokio::net::TcpListener::from_std(admin).map_err(failed)?;
+    jobs.spawn(admin::serve(admin, admin::routes(app, Arc::clone(&live))));
+    write_addresses(addresses, data.path())?;
+    live.judge();
+    Ok(Running { live, gateway, books, jobs, stop, addresses, first_start })
+}
+
+fn app(ground: Foundation, live: &Arc<Live>, books: &Arc<Books>, metrics: PrometheusHandle) -> App {
+    App::new(gatehouse_control::app::Parts {
+        store: ground.store,
+        org: ground.org,
+        pepper: ground.pepper,
+        keyring: ground.keyring,
+        signer: ground.signer,
+        node: ground.node,
+        version: env!("CARGO_PKG_VERSION"),
+        started_at: clock::now(),
+        attempts: Attempts::default(),
+        house: house::house(live, books, metrics),
+    })
+}
+
+fn bind(address: SocketAddr, setting: &str, if_taken: IfTaken) -> Result<TcpListener, Failure> {
+    let bound = match TcpListener::bind(address) {
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse && if_taken == IfTaken::Move => {
+            TcpListener::bind(SocketAddr::new(address.ip(), 0))
+        }
+        bound => bound,
+    };
+    bound.map_err(|error| {
+        Failure::Failed(format!("cannot listen on {address}: {error}; `{setting}` sets another address (port 0 takes any)"))
+    })
+}
+
+fn write_addresses((gateway, admin): (SocketAddr, SocketAddr), data_dir: &Path) -> Result<(), Failure> {
+    let path = data_dir.join(LISTEN_FILE);
+    let text = format!("{}\n", json!({"gateway": address_of(gateway), "admin": address_of(admin)}));
+    secret::write_private(&path, text.as_bytes())
+        .map_err(|error| Failure::Failed(format!("cannot write `{}`: {error}", path.display())))
+}
+
+/// How to reach a listener from this machine.
+fn address_of(bound: SocketAddr) -> String {
+    let ip = match bound.ip() {
+        std::net::IpAddr::V4(ip) if ip.is_unspecified() => std::net::Ipv4Addr::LOCALHOST.into(),
+        std::net::IpAddr::V6(ip) if ip.is_unspecified() => std::net::Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    format!("http://{}", SocketAddr::new(ip, bound.port()))
+}
+
+impl Running {
+    /// What is known about it.
+    pub(super) fn ready<'a>(&self, data_dir: &'a Path) -> Ready<'a> {
+        Ready {
+            gateway: address_of(self.addresses.0),
+            admin: address_of(self.addresses.1),
+            data_dir,
+            first_start: self.first_start,
+            config: self.live.config.load_full(),
+        }
+    }
+
+    /// Waits for a signal to stop, then takes everything down: no more requests from now on, streams may end within the
+    /// drain time (a second signal ends it), journal and ledger are written out.
+    pub(super) async fn until_stopped(mut self, data_dir: &Path) {
+        self.stop.next().await;
+        self.live.stop();
+        let patience = self.live.config.load().drain.patience;
+        let open = self.gateway.in_flight();
+        tracing::info!(requests = open, patience_seconds = patience.as_secs(), "stopping: what is under way may end");
+        let mut stop = self.stop;
+        self.gateway.drain(patience, async move { stop.next().await }).await;
+        if !self.books.flush(LAST_FLUSH).await {
+            tracing::warn!("the ledger did not catch up; the journal keeps the rest for the next start");
+        }
+        self.jobs.shutdown().await;
+        self.books.close().await;
+        self.live.store.close().await;
+        // Whoever finds the file would knock at a closed door; if it cannot be removed they do.
+        drop(std::fs::remove_file(data_dir.join(LISTEN_FILE)));
+        tracing::info!("stopped");
+    }
+}

@@ -1,0 +1,51 @@
+//! What the operator sees when the server has started.
+
+use serde_json::json;
+
+use super::Ready;
+use crate::cli::{ADMIN_TOKEN_FILE, Client, Failure, Out, exports, read_token};
+
+/// The user whose key is made on the first start.
+const OWNER: &str = "owner@localhost";
+
+/// Greets: on the first start with a key and what to do next, later with the addresses only.
+pub(super) fn greet(ready: &Ready<'_>, out: &mut Out) -> Result<(), Failure> {
+    let config = &ready.config;
+    let store = if config.store.url == "sqlite" { "sqlite, in the data directory" } else { "postgres" };
+    out.line(format!("Gatehouse {} is ready.", env!("CARGO_PKG_VERSION")))?;
+    out.line(format!("  gateway  {}", ready.gateway))?;
+    out.line(format!("  admin    {}", ready.admin))?;
+    out.line(format!("  data     {}", ready.data_dir.display()))?;
+    out.line(format!("  store    {store}"))?;
+    if config.providers.is_empty() {
+        out.line("  provider none: set ANTHROPIC_API_KEY, or add a [[provider]] to a configuration file (--config)")?;
+    }
+    for provider in &config.providers {
+        out.line(format!("  provider {} at {}", provider.name, provider.base_url))?;
+    }
+    if ready.first_start {
+        first_time(ready, out)?;
+    }
+    Ok(())
+}
+
+fn first_time(ready: &Ready<'_>, out: &mut Out) -> Result<(), Failure> {
+    let client = client(ready)?;
+    client.post("/api/v1/users", &json!({"email": OWNER, "name": "Owner"}))?;
+    let made = client.post("/api/v1/keys", &json!({"user": OWNER, "name": "first key"}))?;
+    let key = made["key"].as_str().unwrap_or_default();
+    out.line("\nThis is the first start. Point Claude Code at it (the key is shown once):\n")?;
+    out.line(exports(&ready.gateway, key))?;
+    out.line("\nNext, in another terminal:\n")?;
+    let dir = ready.data_dir.display();
+    for command in ["user add ada@example.com", "key create --user ada@example.com", "exchanges --table", "usage"] {
+        out.line(format!("  gatehouse --data-dir {dir} {command}"))?;
+    }
+    Ok(())
+}
+
+/// The management API, with the local owner's token: everything is made through it, there is no private door.
+pub(crate) fn client(ready: &Ready<'_>) -> Result<Client, Failure> {
+    let token = read_token(&ready.data_dir.join(ADMIN_TOKEN_FILE))?;
+    Ok(Client::new(&ready.admin, token, Some(ready.gateway.clone())))
+}

@@ -1,0 +1,15 @@
+//! The ledger in the database: finished exchanges, their hourly sums, and the task that brings them in from the journal.
+//!
+//! Each entry comes in exactly once: a node's place in its journal is written in the transaction that brings the entries
+//! in, and an identifier that is there already is left alone and counted nowhere.
+
+mod bring;
+mod rollup;
+mod exchanges;
+mod usage;
+mod writer;
+
+pub use bring::bring_in;
+pub use exchanges::{ExchangeFilter, ExchangeRow, Order};
+pub use usage::{By, UsageRow};
+pub use writer::{Flushed, Lag, Ledger, NotFlushed};

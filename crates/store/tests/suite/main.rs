@@ -1,0 +1,15 @@
+//! The store's tests: one suite, run on both engines.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a failed unwrap is the message; not every function here is a test"
+)]
+
+mod engines;
+mod opening;
+mod migrations;
+mod directory;
+mod keys;
+mod paging;
+mod audit;
