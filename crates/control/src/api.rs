@@ -18,6 +18,8 @@ pub mod team;
 pub mod project;
 pub mod key;
 pub mod admin_token;
+pub mod usage;
+pub mod exchange;
 pub mod audit;
 pub mod config;
 pub mod provider;
@@ -97,6 +99,8 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(key::revoke))
         .routes(routes!(admin_token::list, admin_token::create))
         .routes(routes!(admin_token::revoke))
+        .routes(routes!(usage::get))
+        .routes(routes!(exchange::list))
         .routes(routes!(audit::list))
         .routes(routes!(audit::export))
         .routes(routes!(audit::public_key))

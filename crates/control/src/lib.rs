@@ -16,6 +16,8 @@ pub mod team;
 pub mod project;
 pub mod key;
 pub mod admin_token;
+pub mod usage;
+pub mod exchange;
 pub mod audit;
 pub mod config;
 pub mod provider;

@@ -42,12 +42,12 @@ pub(super) async fn lay(config: &Config, data: &DataDir, environment: &Environme
     let in_use = [DATABASE_FILE, ADMIN_TOKEN_FILE].iter().any(|name| path.join(name).exists());
     let keyring = secret::keyring(&config.secrets, path, in_use, environment)
         .map_err(|error| Failure::Usage(format!("secrets: {error}")))?;
-    let store = Store::open(&StoreConfig {
+    let at = StoreConfig {
         url: config.store.url.clone(),
         data_dir: path.to_owned(),
         max_connections: DATABASE_CONNECTIONS,
-    });
-    let store = store.await.map_err(failed)?;
+    };
+    let store = Store::open(&at).await.map_err(failed)?;
     let started = bootstrap::start(&store, &keyring, ORGANIZATION, clock::now(), &clock::random);
     let started = started.await.map_err(failed)?;
     keep_token(&store, &started, path).await?;

@@ -8,6 +8,7 @@ use gatehouse_domain::exchange::{Cost, Exchange, Intent};
 use gatehouse_domain::price::PriceTable;
 use gatehouse_gateway::ledger::{Ledger, LedgerFull, Ticket};
 use gatehouse_store::journal::{Journal, Options};
+use gatehouse_store::ledger::Ledger as StoreLedger;
 
 use super::failed;
 use super::foundation::Foundation;
@@ -36,5 +37,64 @@ impl Ledger for JournalLedger {
 
     fn on_durable(&self, wake: Box<dyn Fn() + Send + Sync>) {
         self.0.on_durable(wake);
+    }
+}
+
+/// Records that are not durable may take this much memory.
+const UNSAVED: usize = 8 * 1024 * 1024;
+
+/// At the end, how long the ledger's task may take for what it has begun.
+const LAST: Duration = Duration::from_secs(5);
+
+/// Journal and ledger together.
+pub(super) struct Books {
+    journal: Arc<Journal>,
+    ledger: StoreLedger,
+}
+
+impl Books {
+    /// Opens the journal, records what the last run left open, and begins to bring entries into the database.
+    pub(super) async fn open(
+        config: &Config,
+        prices: &PriceTable,
+        ground: &Foundation,
+        data_dir: &Path,
+    ) -> Result<Self, Failure> {
+        let mut options = Options::new(data_dir.join("journal"));
+        options.segment_bytes = config.journal.segment;
+        options.max_bytes = config.journal.max;
+        options.max_unsaved_bytes = UNSAVED;
+        let price =
+            |intent: &Intent| prices.price(&intent.model, &intent.estimated_usage(), intent.started_at).cost;
+        let (journal, recovered) = Journal::start(&options, &price as &dyn Fn(&Intent) -> Cost).map_err(failed)?;
+        tracing::debug!(entries = recovered.entries, interrupted = recovered.interrupted, "the journal is open");
+        let journal = Arc::new(journal);
+        let ledger = StoreLedger::start(ground.store.clone(), Arc::clone(&journal), ground.org, ground.node);
+        Ok(Self { journal, ledger })
+    }
+
+    /// The journal as the data path takes it.
+    pub(super) fn for_data_path(&self) -> Arc<dyn Ledger> {
+        Arc::new(JournalLedger(Arc::clone(&self.journal)))
+    }
+
+    /// Waits until everything that has ended is in the database; says whether it got there in time.
+    pub(super) async fn flush(&self, limit: Duration) -> bool {
+        self.ledger.flush(limit).await.is_ok()
+    }
+
+    /// How far the database is behind, in entries and bytes.
+    pub(super) fn lag(&self) -> (u64, u64) {
+        (self.ledger.lag().entries, self.journal.stats().unsaved_bytes as u64)
+    }
+
+    /// Why no new exchange is taken, if none is.
+    pub(super) fn refusing(&self) -> Option<String> {
+        self.journal.ready().err().map(|why| why.to_string())
+    }
+
+    /// Ends the task that writes to the database.
+    pub(super) async fn close(&self) {
+        self.ledger.stop(LAST).await;
     }
 }

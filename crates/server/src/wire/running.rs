@@ -74,7 +74,7 @@ pub(super) async fn build(
         ledger: books.for_data_path(),
         ready: Arc::clone(&live.ready),
     };
-    let gateway = gatehouse_gateway::start(gateway, workers, parts).map_err(failed)?;
+    let gateway = gatehouse_gateway::start(&gateway, workers, parts).map_err(failed)?;
     let app = app(ground, &live, &books, metrics.clone());
     let mut jobs = job::start(&live, &app, metrics).map_err(failed)?;
     admin.set_nonblocking(true).map_err(failed)?;

@@ -244,7 +244,9 @@ fn fitted(exchange: &Exchange) -> Exchange {
     let mut e = exchange.clone();
     shorten(&mut e.request_id);
     for text in [&mut e.provider, &mut e.model, &mut e.served_model, &mut e.reason, &mut e.session, &mut e.client] {
-        text.as_mut().map_or((), shorten);
+        if let Some(text) = text {
+            shorten(text);
+        }
     }
     let rest = e.usage.advisors.split_off(ADVISORS.min(e.usage.advisors.len()));
     if let Some(last) = e.usage.advisors.last_mut() {

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use gatehouse_domain::id::{NodeId, OrgId};
 use tokio::sync::Notify;
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
 use super::bring;
@@ -22,10 +21,9 @@ const GATHER: Duration = Duration::from_millis(80);
 /// The longest pause between two attempts when the database is away.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// The ledger of this node: the task, and what it tells.
+/// The ledger of this node: its task, and what it tells.
 pub struct Ledger {
     shared: Arc<Shared>,
-    task: JoinHandle<()>,
 }
 
 struct Shared {
@@ -44,6 +42,8 @@ struct Shared {
     work: Notify,
     /// Something has been brought in.
     done: Notify,
+    /// The task has ended.
+    ended: Notify,
 }
 
 /// How far the database is behind the journal.
@@ -78,6 +78,7 @@ impl Ledger {
             stop: AtomicBool::new(false),
             work: Notify::new(),
             done: Notify::new(),
+            ended: Notify::new(),
         });
         let weak = Arc::downgrade(&shared);
         shared.journal.on_durable(Box::new(move || {
@@ -85,8 +86,8 @@ impl Ledger {
                 shared.work.notify_one();
             }
         }));
-        let task = tokio::spawn(run(Arc::clone(&shared)));
-        Self { shared, task }
+        tokio::spawn(run(Arc::clone(&shared)));
+        Self { shared }
     }
 
     /// Waits until everything that is durable now is in the database.
@@ -118,34 +119,40 @@ impl Ledger {
     }
 
     /// Brings in what is there, up to this time, and ends. What is left comes in at the next start.
-    pub async fn stop(self, limit: Duration) {
+    pub async fn stop(&self, limit: Duration) {
         let _ = self.flush(limit).await;
         self.shared.stop.store(true, Ordering::Release);
         self.shared.work.notify_one();
-        let _ = timeout(Duration::from_secs(1), self.task).await;
+        // Dropping the handle would only detach the task: it ends by itself at the next look.
+        let _ = timeout(Duration::from_secs(1), self.shared.ended.notified()).await;
     }
 }
 
 async fn run(shared: Arc<Shared>) {
+    work(&shared).await;
+    shared.ended.notify_one();
+}
+
+async fn work(shared: &Shared) {
     let mut pause = Pause::default();
-    let Some(mut tail) = begin(&shared, &mut pause).await else { return };
+    let Some(mut tail) = begin(shared, &mut pause).await else { return };
     while !shared.stop.load(Ordering::Acquire) {
         // A wake-up may be lost between two processes' worth of care; a look once a second costs nothing.
         let _ = timeout(Duration::from_secs(1), shared.work.notified()).await;
-        gather(&shared).await;
+        gather(shared).await;
         while !shared.stop.load(Ordering::Acquire) {
             let batch = match tail.read(BATCH) {
                 Ok(batch) => batch,
                 Err(error) => {
-                    pause.after(&shared, &error, "reading the journal").await;
+                    pause.after(shared, &error, "reading the journal").await;
                     continue;
                 }
             };
-            if !bring_until_in(&shared, &batch, &mut pause).await {
+            if !bring_until_in(shared, &batch, &mut pause).await {
                 return;
             }
             let at_end = batch.exchanges.len() < BATCH;
-            arrived(&shared, batch.to);
+            arrived(shared, batch.to);
             if at_end {
                 break;
             }

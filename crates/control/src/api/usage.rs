@@ -1,0 +1,152 @@
+//! `/api/v1/usage`.
+
+use axum::Json;
+use axum::extract::State;
+use gatehouse_domain::time::UnixMillis;
+use gatehouse_store::ledger::{By, UsageRow};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::auth::{Admin, ReadDirectory};
+use super::error::ApiError;
+use super::extract::Params;
+use super::page::Items;
+use crate::act::Range;
+use crate::app::App;
+use crate::usage;
+
+/// A sum of usage.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct UsageView {
+    /// Identifier of what the sum is of; empty for what belongs to none.
+    pub id: String,
+    /// Its name: e-mail address, team, project, model, provider, a key's public part, the beginning of a day or hour.
+    pub name: String,
+    /// Exchanges.
+    pub requests: u64,
+    /// Of these, how many failed; refusals of the gateway are not among them.
+    pub errors: u64,
+    /// Of these, how many the gateway refused.
+    pub refusals: u64,
+    /// Of these, how many have estimated usage.
+    pub estimated: u64,
+    /// Input tokens outside the cache.
+    pub input_tokens: u64,
+    /// Tokens written to the cache, for five minutes and for an hour.
+    pub cache_creation_input_tokens: u64,
+    /// Of these, for an hour.
+    pub cache_creation_1h_input_tokens: u64,
+    /// Tokens read from the cache.
+    pub cache_read_input_tokens: u64,
+    /// Output tokens.
+    pub output_tokens: u64,
+    /// Web searches.
+    pub web_search_requests: u64,
+    /// What it cost, in nano-dollars.
+    pub cost_nanos: i64,
+    /// The same in dollars.
+    pub cost_usd: String,
+    /// Mean time of an exchange in milliseconds.
+    pub mean_duration_ms: u64,
+    /// Mean time to the first byte of a reply in milliseconds, of those that had one.
+    pub mean_first_byte_ms: Option<u64>,
+}
+
+/// What to sum by.
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ByView {
+    /// Users.
+    User,
+    /// Teams that were charged.
+    Team,
+    /// Models.
+    Model,
+    /// Keys.
+    Key,
+    /// Projects that were charged.
+    Project,
+    /// Providers.
+    Provider,
+    /// UTC days.
+    Day,
+    /// UTC hours.
+    Hour,
+    /// Everything in one sum.
+    Total,
+}
+
+/// Which usage is wanted.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct Query {
+    /// What to sum by; `user` if not given.
+    #[param(inline)]
+    by: Option<ByView>,
+    /// From the hour of this UTC time on, or of a span back from now such as `7d`.
+    since: Option<String>,
+    /// Up to this UTC time, or a span back from now.
+    until: Option<String>,
+}
+
+impl From<ByView> for By {
+    fn from(by: ByView) -> Self {
+        match by {
+            ByView::User => Self::User,
+            ByView::Team => Self::Team,
+            ByView::Model => Self::Model,
+            ByView::Key => Self::Key,
+            ByView::Project => Self::Project,
+            ByView::Provider => Self::Provider,
+            ByView::Day => Self::Day,
+            ByView::Hour => Self::Hour,
+            ByView::Total => Self::Total,
+        }
+    }
+}
+
+fn view(by: By, row: UsageRow) -> UsageView {
+    let name = match by {
+        By::Day | By::Hour => row.id.parse().map_or_else(|_| row.id.clone(), |ms| UnixMillis(ms).to_string()),
+        By::Key => row.name.map_or_else(|| row.id.clone(), |public| format!("gh_{public}")),
+        By::User | By::Team | By::Model | By::Project | By::Provider | By::Total => {
+            row.name.unwrap_or_else(|| row.id.clone())
+        }
+    };
+    UsageView {
+        id: row.id,
+        name,
+        requests: row.requests,
+        errors: row.errors,
+        refusals: row.refusals,
+        estimated: row.estimated,
+        input_tokens: row.input_tokens,
+        cache_creation_input_tokens: row.cache_write_5m_tokens.saturating_add(row.cache_write_1h_tokens),
+        cache_creation_1h_input_tokens: row.cache_write_1h_tokens,
+        cache_read_input_tokens: row.cache_read_tokens,
+        output_tokens: row.output_tokens,
+        web_search_requests: row.web_searches,
+        cost_nanos: row.cost.0,
+        cost_usd: row.cost.to_string(),
+        mean_duration_ms: row.duration_ms.checked_div(row.requests).unwrap_or(0),
+        mean_first_byte_ms: row.first_byte_ms.checked_div(row.first_bytes),
+    }
+}
+
+/// Sums usage, the largest cost first; days and hours in their order.
+#[utoipa::path(
+    get, path = "/api/v1/usage", tag = "usage", operation_id = "usage_get", params(Query),
+    security(("admin_token" = ["read_directory"])),
+    responses((status = 200, body = Items<UsageView>))
+)]
+pub async fn get(
+    _: Admin<ReadDirectory>,
+    State(app): State<App>,
+    Params(query): Params<Query>,
+) -> Result<Json<Items<UsageView>>, ApiError> {
+    let by = query.by.map_or(By::User, By::from);
+    let range = Range { since: query.since, until: query.until };
+    let sums = usage::sums(&app, by, range).await?;
+    Ok(Json(Items::all(sums.into_iter().map(|row| view(by, row)).collect())))
+}
