@@ -67,8 +67,7 @@ pub async fn create(
         .draft(now, "admin_token.create", Object::new("admin_token", id, name.as_str()))
         .with("role", role.as_str());
     act.detail = act.detail.with_some("expires_at", expires_at);
-    let new =
-        NewAdminToken { id, public: key.public(), hash: key.hash(&app.pepper), name, role, expires_at };
+    let new = NewAdminToken { id, public: key.public(), hash: key.hash(&app.pepper), name, role, expires_at };
     let token = app.store.create_admin_token(app.org, &new, &act).await?;
     Ok(Issued { token, text: key.reveal() })
 }

@@ -114,7 +114,9 @@ fn routes() -> OpenApiRouter<App> {
 fn described(mut document: OpenApi) -> OpenApi {
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
-        .description(Some("An administrator's token (`gha_…`). Scopes name the permission the token's role must include."))
+        .description(Some(
+            "An administrator's token (`gha_…`). Scopes name the permission the token's role must include.",
+        ))
         .build();
     let components = document.components.get_or_insert_default();
     components.add_security_scheme("admin_token", SecurityScheme::Http(bearer));
@@ -146,5 +148,6 @@ async fn unknown_path(State(_): State<App>, uri: axum::http::Uri) -> ApiError {
 async fn method_not_allowed(method: axum::http::Method, uri: axum::http::Uri) -> Response {
     let path = error::shortened(uri.path());
     let method = error::shortened(method.as_str());
-    ApiError::new(Code::MethodNotAllowed, format!("`{path}` does not know the method `{method}`")).into_response()
+    ApiError::new(Code::MethodNotAllowed, format!("`{path}` does not know the method `{method}`"))
+        .into_response()
 }

@@ -136,7 +136,10 @@ mod tests {
             assert_eq!(verdict.wait_seconds, None, "{n}");
             reports += u32::from(verdict.report.is_some());
         }
-        assert_eq!(attempts.failed(v4(1), NOW.plus_millis(10_000)), Verdict { wait_seconds: Some(50), report: Some(9) });
+        assert_eq!(
+            attempts.failed(v4(1), NOW.plus_millis(10_000)),
+            Verdict { wait_seconds: Some(50), report: Some(9) }
+        );
         assert_eq!(reports, 1);
         assert_eq!(attempts.failed(v4(2), NOW).wait_seconds, None, "another address is not touched");
         assert_eq!(attempts.failed(v4(1), NOW.plus_millis(WINDOW_MS)).wait_seconds, None, "a minute later");

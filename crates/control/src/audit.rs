@@ -45,7 +45,10 @@ pub async fn begin_export(app: &App, caller: &Caller, first: u64) -> Result<(), 
     let closing = app.store.checkpoint(app.org, app.node, &app.signer, app.now()).await?;
     let last = closing.checkpoint.seq;
     if first == 0 || first > last {
-        return Err(ActError::field("first", format!("there is no entry {first}; the log goes from 1 to {last}")));
+        return Err(ActError::field(
+            "first",
+            format!("there is no entry {first}; the log goes from 1 to {last}"),
+        ));
     }
     Ok(())
 }

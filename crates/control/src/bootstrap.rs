@@ -116,7 +116,12 @@ pub async fn owner_token(
     Ok(OwnerToken { id, text: key.reveal() })
 }
 
-async fn organization(store: &Store, keyring: &Keyring, name: &str, now: UnixMillis) -> Result<Org, StartError> {
+async fn organization(
+    store: &Store,
+    keyring: &Keyring,
+    name: &str,
+    now: UnixMillis,
+) -> Result<Org, StartError> {
     if let Some(org) = store.orgs().await?.into_iter().next() {
         return Ok(org);
     }

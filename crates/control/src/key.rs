@@ -194,7 +194,12 @@ pub async fn expire(app: &App, caller: &Caller, given: &str, at: &str) -> Result
 ///
 /// # Errors
 /// There is none; it is revoked and should be something else; the database.
-pub async fn set_state(app: &App, caller: &Caller, given: &str, state: KeyState) -> Result<KeyInfo, ActError> {
+pub async fn set_state(
+    app: &App,
+    caller: &Caller,
+    given: &str,
+    state: KeyState,
+) -> Result<KeyInfo, ActError> {
     let key = get(app, given).await?;
     let action = match state {
         KeyState::Active => "key.enable",

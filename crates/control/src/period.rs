@@ -9,7 +9,9 @@ pub const LONGEST_SPAN_MS: i64 = 3_660 * DAY_MS;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadPeriod {
     /// Neither form.
-    #[error("`{0}` is neither a span (such as 90m, 24h, 7d, 2w) nor a UTC time (2026-11-22, 2026-11-22T23:37:08Z)")]
+    #[error(
+        "`{0}` is neither a span (such as 90m, 24h, 7d, 2w) nor a UTC time (2026-11-22, 2026-11-22T23:37:08Z)"
+    )]
     Form(String),
     /// Not a span.
     #[error("`{0}` is not a span (expected such as 90m, 24h, 7d, 2w; at most ten years)")]
@@ -64,7 +66,7 @@ fn read_span(text: &str) -> Option<i64> {
         return None;
     }
     let span = digits.parse::<i64>().ok()?.checked_mul(unit)?;
-    (1..=LONGEST_SPAN_MS).contains(&span).then_some(span)
+    (0..=LONGEST_SPAN_MS).contains(&span).then_some(span)
 }
 
 fn shortened(text: &str) -> String {
@@ -79,14 +81,34 @@ mod tests {
 
     #[test]
     fn reads_spans() {
-        for (text, ms) in [("1s", 1000), ("90m", 5_400_000), ("24h", DAY_MS), ("30d", 30 * DAY_MS), ("2w", 14 * DAY_MS)] {
+        for (text, ms) in [
+            ("0s", 0),
+            ("1s", 1000),
+            ("90m", 5_400_000),
+            ("24h", DAY_MS),
+            ("30d", 30 * DAY_MS),
+            ("2w", 14 * DAY_MS),
+        ] {
             assert_eq!(span_ms(text), Ok(ms), "{text}");
         }
     }
 
     #[test]
     fn refuses_what_is_no_span() {
-        for text in ["", "d", "7", "-7d", "+7d", "7 d", "0d", "1.5h", "7D", "\u{0667}d", "99999999999d", "9999999999w", "7\u{e9}"] {
+        for text in [
+            "",
+            "d",
+            "7",
+            "-7d",
+            "+7d",
+            "7 d",
+            "1.5h",
+            "7D",
+            "\u{0667}d",
+            "99999999999d",
+            "9999999999w",
+            "7\u{e9}",
+        ] {
             assert!(span_ms(text).is_err(), "{text}");
             assert!(back_from(NOW, text).is_err(), "{text}");
         }
@@ -97,7 +119,10 @@ mod tests {
         assert_eq!(back_from(NOW, "1d"), Ok(UnixMillis(999 * DAY_MS)));
         assert_eq!(back_from(NOW, "1970-01-02"), Ok(UnixMillis(DAY_MS)));
         assert_eq!(ahead_of(NOW, "1d"), Ok(UnixMillis(1_001 * DAY_MS)));
-        assert_eq!(ahead_of(NOW, "2030-01-01T00:00:00Z"), "2030-01-01".parse().map_err(|_| BadPeriod::Form(String::new())));
+        assert_eq!(
+            ahead_of(NOW, "2030-01-01T00:00:00Z"),
+            "2030-01-01".parse().map_err(|_| BadPeriod::Form(String::new()))
+        );
         assert_eq!(ahead_of(NOW, "1970-01-02"), Err(BadPeriod::Past("1970-01-02".into())));
     }
 }

@@ -59,7 +59,10 @@ fn check_name(name: &str) -> Result<(), ActError> {
 /// A key goes into a header, so it has no spaces and no control characters. The messages do not repeat it.
 fn check_key(key: &Secret) -> Result<(), ActError> {
     if !(1..=MAX_KEY).contains(&key.len()) {
-        return Err(ActError::field("key", format!("the key has {} bytes, expected 1 to {MAX_KEY}", key.len())));
+        return Err(ActError::field(
+            "key",
+            format!("the key has {} bytes, expected 1 to {MAX_KEY}", key.len()),
+        ));
     }
     if !key.expose().iter().all(u8::is_ascii_graphic) {
         return Err(ActError::field("key", "the key has characters other than visible ASCII"));

@@ -70,7 +70,8 @@ pub async fn reseal(
     let newest = keyring.newest().id().to_string();
     let mut done = 0;
     for info in store.secrets(org).await?.into_iter().filter(|info| info.key_id != newest) {
-        let (Some(place), Some(sealed)) = (place_of(&info.name), stored(store, org, &info.name).await?) else {
+        let (Some(place), Some(sealed)) = (place_of(&info.name), stored(store, org, &info.name).await?)
+        else {
             continue;
         };
         let mut nonce = [0; NONCE_LEN];

@@ -37,7 +37,8 @@ pub async fn get(app: &App, given: &str) -> Result<Team, ActError> {
     if let Ok(id) = given.parse::<TeamId>() {
         return Ok(app.store.team(app.org, id).await?);
     }
-    let name = Name::parse(given).map_err(|_| ActError::NotFound { noun: "team", given: given.to_owned() })?;
+    let name =
+        Name::parse(given).map_err(|_| ActError::NotFound { noun: "team", given: given.to_owned() })?;
     Ok(app.store.team_by_name(app.org, &name).await?)
 }
 

@@ -73,12 +73,7 @@ pub async fn get(app: &App, given: &str) -> Result<User, ActError> {
 ///
 /// # Errors
 /// There is none; the database.
-pub async fn set_state(
-    app: &App,
-    caller: &Caller,
-    given: &str,
-    state: UserState,
-) -> Result<User, ActError> {
+pub async fn set_state(app: &App, caller: &Caller, given: &str, state: UserState) -> Result<User, ActError> {
     let user = get(app, given).await?;
     let action = match state {
         UserState::Active => "user.enable",
@@ -94,12 +89,7 @@ pub async fn set_state(
 ///
 /// # Errors
 /// There is no such user or team; the database.
-pub async fn set_teams(
-    app: &App,
-    caller: &Caller,
-    given: &str,
-    teams: &[String],
-) -> Result<User, ActError> {
+pub async fn set_teams(app: &App, caller: &Caller, given: &str, teams: &[String]) -> Result<User, ActError> {
     let user = get(app, given).await?;
     let (teams, team_names) = find_teams(app, teams).await?;
     let act = caller

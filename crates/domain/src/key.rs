@@ -120,11 +120,8 @@ impl VirtualKey {
     /// Makes a key from random bytes.
     pub fn generate(kind: KeyKind, random: &[u8; RANDOM_LEN]) -> Self {
         let (public, secret) = random.split_at(6);
-        let mut key = Self {
-            kind,
-            public: PublicId([0; PUBLIC_LEN]),
-            secret: Zeroizing::new([0; SECRET_LEN]),
-        };
+        let mut key =
+            Self { kind, public: PublicId([0; PUBLIC_LEN]), secret: Zeroizing::new([0; SECRET_LEN]) };
         encode_base62(public, &mut key.public.0);
         encode_base62(secret, &mut *key.secret);
         key
@@ -141,7 +138,8 @@ impl VirtualKey {
             return Err(BadKey::Mistyped);
         }
         let (public, secret) = signed.split_at(PUBLIC_LEN);
-        let mut key = Self { kind, public: PublicId([0; PUBLIC_LEN]), secret: Zeroizing::new([0; SECRET_LEN]) };
+        let mut key =
+            Self { kind, public: PublicId([0; PUBLIC_LEN]), secret: Zeroizing::new([0; SECRET_LEN]) };
         key.public.0.copy_from_slice(public);
         key.secret.copy_from_slice(secret);
         Ok(key)

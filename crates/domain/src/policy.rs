@@ -110,7 +110,12 @@ impl Snapshot {
     }
 
     /// Recognizes a presented key. An unknown public part is compared as well, so that the time taken does not tell.
-    pub fn identify(&self, key: &VirtualKey, pepper: &Pepper, now: UnixMillis) -> Result<Arc<KeyGrant>, Denied> {
+    pub fn identify(
+        &self,
+        key: &VirtualKey,
+        pepper: &Pepper,
+        now: UnixMillis,
+    ) -> Result<Arc<KeyGrant>, Denied> {
         let Some(grant) = self.keys.get(&key.public()) else {
             let nobody = KeyHash::from_bytes([0; 32]);
             return Err(if key.matches(pepper, &nobody) { Denied::Revoked } else { Denied::Unknown });

@@ -16,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 
+use crate::framing::Framing;
 use crate::settings::Limits;
 
 /// What a connection is waiting for.
@@ -51,8 +52,7 @@ pub(crate) struct Connection {
     stalled: Cell<u32>,
     /// Set once the current request reached our service: until then, whatever hyper writes is a bare error of its own.
     answered: Cell<bool>,
-    /// hyper found the head malformed and said so.
-    pub(crate) malformed: Cell<bool>,
+    framing: RefCell<Framing>,
     /// Why the sweep cut it.
     pub(crate) overstayed: Cell<Option<Overstay>>,
     waker: RefCell<Option<Waker>>,
@@ -67,7 +67,7 @@ impl Connection {
             since: Cell::new(tick),
             stalled: Cell::new(0),
             answered: Cell::new(false),
-            malformed: Cell::new(false),
+            framing: RefCell::default(),
             overstayed: Cell::new(None),
             waker: RefCell::new(None),
             abort: RefCell::new(None),
@@ -80,6 +80,25 @@ impl Connection {
         if phase == Phase::Serving {
             self.answered.set(true);
         }
+    }
+
+    /// Notes bytes of the client: the first ones after a rest begin a head.
+    fn arrived(&self, bytes: &[u8], tick: u32) {
+        match self.phase.get() {
+            Phase::Idle => {
+                self.enter(Phase::Head, tick);
+                self.answered.set(false);
+                self.framing.borrow_mut().restart();
+                self.framing.borrow_mut().feed(bytes);
+            }
+            Phase::Head => self.framing.borrow_mut().feed(bytes),
+            Phase::Serving => {}
+        }
+    }
+
+    /// Whether the head framed its body in two ways.
+    pub(crate) fn is_framed_twice(&self) -> bool {
+        self.framing.borrow().is_ambiguous()
     }
 
     /// Whether the connection has overstayed at this second.
@@ -157,7 +176,6 @@ impl<W: Tick> Watched<W> {
     }
 
     fn replace(&mut self, head: &[u8]) {
-        self.connection.malformed.set(true);
         self.instead = Some(self.worker.refuse_head(&self.connection, head.get(9..12).unwrap_or(b"400")));
     }
 
@@ -186,9 +204,9 @@ impl<W: Tick> AsyncRead for Watched<W> {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let result = Pin::new(&mut self.io).poll_read(cx, buf);
-        if self.connection.phase.get() == Phase::Idle && buf.filled().len() > before {
-            self.connection.enter(Phase::Head, self.worker.tick());
-            self.connection.answered.set(false);
+        let fresh = &buf.filled()[before..];
+        if !fresh.is_empty() {
+            self.connection.arrived(fresh, self.worker.tick());
         }
         result
     }

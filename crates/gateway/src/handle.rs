@@ -136,7 +136,12 @@ fn accept(
     };
     let mut open = Open::new(worker, connection, kind);
     open.note_head(&head.headers);
-    match fault_of(worker, &head, kind, allowed) {
+    let fault = if connection.is_framed_twice() {
+        Some(Refusal::MalformedHead)
+    } else {
+        fault_of(worker, &head, kind, allowed)
+    };
+    match fault {
         None => Ok(Accepted { open, kind, head, body }),
         Some(why) => Err(Refused::new(open, why, readable(&head.headers, body))),
     }

@@ -9,6 +9,7 @@ pub mod ledger;
 pub mod settings;
 mod serve;
 mod connection;
+mod framing;
 mod worker;
 mod handle;
 mod open;

@@ -188,6 +188,10 @@ impl Refusal {
         if let Some(seconds) = row.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
+        if *self == Self::MalformedHead {
+            // Where this head ends and the next begins is not certain.
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         if let Self::BadMethod(allowed) = self {
             headers.insert(header::ALLOW, HeaderValue::from_static(allowed));
         }

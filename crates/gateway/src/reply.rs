@@ -92,7 +92,7 @@ pub(crate) fn raw(response: &Response<Bytes>) -> Bytes {
     let mut out = Vec::with_capacity(512);
     let reason = status.canonical_reason().unwrap_or("Error");
     out.extend_from_slice(format!("HTTP/1.1 {} {reason}\r\n", status.as_u16()).as_bytes());
-    for (name, value) in response.headers() {
+    for (name, value) in response.headers().iter().filter(|(name, _)| *name != http::header::CONNECTION) {
         out.extend_from_slice(name.as_str().as_bytes());
         out.extend_from_slice(b": ");
         out.extend_from_slice(value.as_bytes());

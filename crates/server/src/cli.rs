@@ -93,7 +93,9 @@ fn run(args: Args, environment: &Environment, out: &mut Out) -> Result<u8, Failu
         Command::Project(command) => people::project(command, &client::connect(global, environment)?, out),
         Command::Key(command) => key::run(command, &client::connect(global, environment)?, out),
         Command::Usage(command) => spending::usage(&command, &client::connect(global, environment)?, out),
-        Command::Exchanges(command) => spending::exchanges(&command, &client::connect(global, environment)?, out),
+        Command::Exchanges(command) => {
+            spending::exchanges(&command, &client::connect(global, environment)?, out)
+        }
         Command::Price(command) => spending::price(&command, environment, out),
         Command::Provider(command) => operate::provider(command, &client::connect(global, environment)?, out),
         Command::Admin(command) => operate::admin(command, &client::connect(global, environment)?, out),

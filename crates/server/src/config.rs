@@ -21,7 +21,7 @@ pub(crate) use provider::{Provider, SecretSource};
 pub(crate) use section::{
     Audit, Counters, Drain, Gateway, Journal, Listen, Log, LogFormat, MasterKeySource, Secrets, Store,
 };
-pub(crate) use show::{Change, Shown, changes};
+pub(crate) use show::{Shown, changes};
 pub(crate) use tree::Origin;
 
 use read::{Reader, Section};

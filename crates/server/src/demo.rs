@@ -17,7 +17,12 @@ use crate::wire::{self, IfTaken, Start};
 const KEY_VARIABLE: &str = "SCRIPTED_MODEL_KEY";
 
 /// Runs `demo`. Without a data directory it uses a fresh one and removes it at the end.
-pub(crate) fn run(args: &DemoArgs, global: &Global, environment: &Environment, out: &mut Out) -> Result<u8, Failure> {
+pub(crate) fn run(
+    args: &DemoArgs,
+    global: &Global,
+    environment: &Environment,
+    out: &mut Out,
+) -> Result<u8, Failure> {
     let key = Zeroizing::new(format!("sk-scripted-{:032x}", clock::random_bits()));
     let address = model::start(key.to_string(), u64::try_from(clock::now().0).unwrap_or(1))?;
     let temporary = match &global.data_dir {
@@ -38,7 +43,10 @@ pub(crate) fn run(args: &DemoArgs, global: &Global, environment: &Environment, o
     let code = wire::run(start, |ready| {
         let client = wire::client(ready)?;
         let key = organization::furnish(&client)?;
-        out.line(format!("Gatehouse {} demo: a scripted model, no provider, no cost.", env!("CARGO_PKG_VERSION")))?;
+        out.line(format!(
+            "Gatehouse {} demo: a scripted model, no provider, no cost.",
+            env!("CARGO_PKG_VERSION")
+        ))?;
         out.line("In another terminal, point Claude Code at it:\n")?;
         out.line(exports(&ready.gateway, &key))?;
         out.line("\nand try:\n\n  claude -p \"list the files here\" --allowedTools Bash\n\nThen see what was recorded:\n")?;
@@ -46,7 +54,11 @@ pub(crate) fn run(args: &DemoArgs, global: &Global, environment: &Environment, o
         for command in ["exchanges --table", "usage --by team", "user list", "audit list"] {
             out.line(format!("  gatehouse --data-dir {dir} {command}"))?;
         }
-        out.line(format!("\nManagement API: {}. Stop with Ctrl-C{}.", ready.admin, farewell(temporary.is_some())))?;
+        out.line(format!(
+            "\nManagement API: {}. Stop with Ctrl-C{}.",
+            ready.admin,
+            farewell(temporary.is_some())
+        ))?;
         Ok(())
     });
     if let Some(temporary) = temporary {

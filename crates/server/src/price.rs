@@ -30,7 +30,8 @@ pub(crate) fn table(pricing: &Pricing) -> Result<PriceTable, PriceError> {
         None => PriceTable::builtin(),
         Some(path) => {
             let name = path.display().to_string();
-            let text = std::fs::read_to_string(path).map_err(|error| PriceError::File(name.clone(), error))?;
+            let text =
+                std::fs::read_to_string(path).map_err(|error| PriceError::File(name.clone(), error))?;
             PriceTable::parse(&text).map_err(|error| PriceError::Table(name, error))?
         }
     };
@@ -56,7 +57,8 @@ const SAMPLE: u64 = 1000;
 pub(crate) fn list(serve: &ServeArgs, environment: &Environment, out: &mut Out) -> Result<u8, Failure> {
     let (table, now) = (configured(serve, environment)?, clock::now());
     let kinds = ["INPUT", "WRITE 5M", "WRITE 1H", "READ", "OUTPUT"].map(|title| (title, Align::Right));
-    let mut shown = Table::new(&[&[("MODEL", Align::Left)][..], &kinds, &[("RETIRES", Align::Left)]].concat());
+    let mut shown =
+        Table::new(&[&[("MODEL", Align::Left)][..], &kinds, &[("RETIRES", Align::Left)]].concat());
     let mut items = Vec::new();
     for model in table.models(now) {
         let prices = CASES.map(|(_, _, set)| difference(&table, &model.id, set, |_| {}, now));
@@ -74,7 +76,8 @@ pub(crate) fn list(serve: &ServeArgs, environment: &Environment, out: &mut Out) 
 }
 
 fn item(model: &KnownModel, prices: &[String; 5]) -> Value {
-    let mut item = json!({"model": model.id, "name": model.display_name, "retires_at": model.retires_at.map(day)});
+    let mut item =
+        json!({"model": model.id, "name": model.display_name, "retires_at": model.retires_at.map(day)});
     for ((key, _, _), price) in CASES.iter().zip(prices) {
         item[*key] = json!(price);
     }
@@ -82,7 +85,12 @@ fn item(model: &KnownModel, prices: &[String; 5]) -> Value {
 }
 
 /// Runs `price explain`.
-pub(crate) fn explain(model: &str, serve: &ServeArgs, environment: &Environment, out: &mut Out) -> Result<u8, Failure> {
+pub(crate) fn explain(
+    model: &str,
+    serve: &ServeArgs,
+    environment: &Environment,
+    out: &mut Out,
+) -> Result<u8, Failure> {
     let (table, now) = (configured(serve, environment)?, clock::now());
     let mut probe = Usage::default();
     probe.tokens = Tokens { input: 1, ..Tokens::default() };
@@ -96,7 +104,8 @@ pub(crate) fn explain(model: &str, serve: &ServeArgs, environment: &Environment,
         ("batch", |usage| usage.tier = ServiceTier::Batch),
         ("geo us", |usage| usage.geo = Geo::Us),
     ];
-    let mut shown = Table::new(&[("USD PER MTOK", Align::Left), ("INPUT", Align::Right), ("OUTPUT", Align::Right)]);
+    let mut shown =
+        Table::new(&[("USD PER MTOK", Align::Left), ("INPUT", Align::Right), ("OUTPUT", Align::Right)]);
     let mut prices = json!({});
     for (name, more) in conditions {
         let of = |set: fn(&mut Usage, u64)| difference(&table, model, set, more, now);
@@ -106,12 +115,19 @@ pub(crate) fn explain(model: &str, serve: &ServeArgs, environment: &Environment,
     }
     if out.wants_json() {
         let known = known.map(|known| known.id.clone());
-        out.json(&json!({"model": model, "known_as": known, "basis": basis.as_str(), "usd_per_mtok": prices}))?;
+        out.json(
+            &json!({"model": model, "known_as": known, "basis": basis.as_str(), "usd_per_mtok": prices}),
+        )?;
         return Ok(0);
     }
     let why = match known {
-        Some(known) => format!("`{model}` is {} ({}), priced by {}.", known.display_name, known.id, basis.as_str()),
-        None => format!("No table knows `{model}`: its price is by {}, and its use raises an alarm.", basis.as_str()),
+        Some(known) => {
+            format!("`{model}` is {} ({}), priced by {}.", known.display_name, known.id, basis.as_str())
+        }
+        None => format!(
+            "No table knows `{model}`: its price is by {}, and its use raises an alarm.",
+            basis.as_str()
+        ),
     };
     out.line(why)?;
     out.table(&shown, "")?;
@@ -119,7 +135,13 @@ pub(crate) fn explain(model: &str, serve: &ServeArgs, environment: &Environment,
 }
 
 /// What one kind of token costs under a condition, in dollars per million tokens.
-fn difference(table: &PriceTable, model: &str, set: fn(&mut Usage, u64), more: fn(&mut Usage), now: UnixMillis) -> String {
+fn difference(
+    table: &PriceTable,
+    model: &str,
+    set: fn(&mut Usage, u64),
+    more: fn(&mut Usage),
+    now: UnixMillis,
+) -> String {
     let price = |count: u64| {
         let mut usage = Usage::default();
         set(&mut usage, count);

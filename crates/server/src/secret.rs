@@ -45,7 +45,9 @@ pub(crate) enum SecretError {
     #[error("{0}: {1}")]
     MasterKey(String, BadMasterKey),
     /// The master key is gone although there is data made with it.
-    #[error("the master key `{0}` is missing although the data directory is in use: restore it from a backup; without it no key and no sealed secret works (to give them all up, remove the data directory)")]
+    #[error(
+        "the master key `{0}` is missing although the data directory is in use: restore it from a backup; without it no key and no sealed secret works (to give them all up, remove the data directory)"
+    )]
     Lost(PathBuf),
     /// There is no randomness.
     #[error("the system gives no random bytes: {0}")]
@@ -53,7 +55,10 @@ pub(crate) enum SecretError {
 }
 
 /// Reads a secret. `None` for one that the store keeps sealed.
-pub(crate) fn resolve(source: &SecretSource, environment: &Environment) -> Result<Option<Secret>, SecretError> {
+pub(crate) fn resolve(
+    source: &SecretSource,
+    environment: &Environment,
+) -> Result<Option<Secret>, SecretError> {
     let (name, bytes) = match source {
         SecretSource::Env(name) => (format!("the variable `{name}`"), variable(name, environment)?),
         SecretSource::File(path) => (format!("the file `{}`", path.display()), file(path)?),
@@ -78,7 +83,11 @@ pub(crate) fn keyring(
     let newest = match &secrets.master_key {
         MasterKeySource::File(path) if !data_dir.join(path).exists() => {
             let path = data_dir.join(path);
-            if in_use && secrets.previous.is_empty() { Err(SecretError::Lost(path)) } else { make_master_key(&path) }
+            if in_use && secrets.previous.is_empty() {
+                Err(SecretError::Lost(path))
+            } else {
+                make_master_key(&path)
+            }
         }
         source => master_key(source, data_dir, environment),
     };
@@ -186,7 +195,10 @@ mod tests {
     use super::*;
 
     fn environment() -> Environment {
-        Environment { variables: [("KEY".to_owned(), " sk-canary\n".to_owned()), ("NONE".to_owned(), String::new())].into() }
+        Environment {
+            variables: [("KEY".to_owned(), " sk-canary\n".to_owned()), ("NONE".to_owned(), String::new())]
+                .into(),
+        }
     }
 
     fn text(source: &SecretSource) -> Result<String, String> {
@@ -226,7 +238,8 @@ mod tests {
     fn the_master_key_is_made_once_and_kept() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("master.key");
-        let mut secrets = Secrets { master_key: MasterKeySource::File("master.key".into()), previous: Vec::new() };
+        let mut secrets =
+            Secrets { master_key: MasterKeySource::File("master.key".into()), previous: Vec::new() };
         let get = |secrets: &Secrets, in_use| keyring(secrets, folder.path(), in_use, &environment());
         let made = get(&secrets, false).unwrap_or_else(|e| panic!("{e}"));
         let read = get(&secrets, true).unwrap_or_else(|e| panic!("{e}"));

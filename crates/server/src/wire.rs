@@ -84,7 +84,10 @@ pub(crate) fn serve(
 }
 
 /// Starts the server, announces it, and runs it until it is asked to stop.
-pub(crate) fn run(start: Start, announce: impl FnOnce(&Ready<'_>) -> Result<(), Failure>) -> Result<u8, Failure> {
+pub(crate) fn run(
+    start: Start,
+    announce: impl FnOnce(&Ready<'_>) -> Result<(), Failure>,
+) -> Result<u8, Failure> {
     let config = load(&start.sources)
         .map_err(|mistakes| Failure::Usage(format!("the configuration is refused\n{mistakes}")))?;
     let prices = price::table(&config.pricing).map_err(|error| Failure::Usage(error.to_string()))?;

@@ -43,7 +43,7 @@ mod faults;
 mod tests;
 
 pub use replay::Recovered;
-pub use tail::{Batch, Tail, TailError};
+pub use tail::{Tail, TailError};
 
 use append::{Files, Pending, WriteError};
 use frame::{FrameKind, Payload};
@@ -161,7 +161,10 @@ impl Journal {
     ///
     /// # Errors
     /// When the folder cannot be read or written, or holds entries of another release.
-    pub fn start(options: &Options, price: &dyn Fn(&Intent) -> Cost) -> Result<(Self, Recovered), StartError> {
+    pub fn start(
+        options: &Options,
+        price: &dyn Fn(&Intent) -> Cost,
+    ) -> Result<(Self, Recovered), StartError> {
         let (inner, recovered) = replay::start(options, price)?;
         let inner = Arc::new(inner);
         let keep = inner.spawn("journal-keep", keep::run)?;
@@ -188,7 +191,11 @@ impl Journal {
         pending.open.insert(intent.id, files.current.number);
         files.take(&mut pending);
         self.inner.set_gate(&pending);
+        let flush = pending.half_full() && std::mem::take(&mut pending.idle);
         drop(pending);
+        if flush {
+            self.inner.wake_sync();
+        }
         match files.write() {
             Ok(false) => Ok(()),
             Ok(true) => {
@@ -242,6 +249,11 @@ impl Journal {
     /// Up to which ticket entries are durable.
     pub fn durable(&self) -> Ticket {
         Ticket(self.inner.durable.load(Ordering::Acquire))
+    }
+
+    /// The newest entry whose durability somebody may wait for: the end of the newest exchange.
+    pub fn newest(&self) -> Ticket {
+        Ticket(self.inner.pending().wanted.max(self.inner.found_seq))
     }
 
     /// Registers a wake-up, called from the sync thread once per flush after [`Journal::durable`] has advanced.
@@ -318,10 +330,8 @@ pub(crate) struct Inner {
     /// The segment that the ledger has come to.
     passed: AtomicU64,
     commits: AtomicU64,
-    /// Held while a segment is made.
-    making: Mutex<()>,
-    /// The newest copy of an intent; older segments must not go before it is durable.
-    copied: AtomicU64,
+    /// Held while segments are made and let go.
+    making: Mutex<keep::Freeing>,
     wakes: RwLock<Vec<Wake>>,
     /// The sync and the keep thread.
     threads: OnceLock<(Thread, Thread)>,

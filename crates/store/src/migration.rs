@@ -31,7 +31,8 @@ macro_rules! migration {
 }
 
 /// All migrations, in order.
-pub const ALL: &[Migration] = &[migration!(1, "0001_directory", "directory"), migration!(2, "0002_ledger", "ledger")];
+pub const ALL: &[Migration] =
+    &[migration!(1, "0001_directory", "directory"), migration!(2, "0002_ledger", "ledger")];
 
 /// Why the schema cannot be brought up to date. Nothing was changed by the migration named.
 #[derive(Debug, thiserror::Error)]

@@ -52,11 +52,8 @@ impl<P: Needs> FromRequestParts<App> for Admin<P> {
         let arrival = parts.extensions.get::<Arrival>().cloned().ok_or_else(|| {
             ApiError::internal("a route was reached without passing the guard, which names the request")
         })?;
-        let unknown = Caller {
-            actor: Actor::anonymous(),
-            from: arrival.from,
-            request_id: Some(arrival.request_id),
-        };
+        let unknown =
+            Caller { actor: Actor::anonymous(), from: arrival.from, request_id: Some(arrival.request_id) };
         let Some(presented) = bearer(parts) else {
             return Err(refused(admin_token::reject(app, &unknown, "no_token").await));
         };

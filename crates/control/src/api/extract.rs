@@ -9,7 +9,7 @@ use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::request::Parts;
 use http_body_util::LengthLimitError;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::error::{ApiError, Code, shortened};
 
@@ -102,6 +102,11 @@ async fn read(req: Request) -> Result<Bytes, ApiError> {
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+    // serde would fill a structure from an array too, by position.
+    if bytes.trim_ascii_start().first() != Some(&b'{') {
+        serde_json::from_slice::<IgnoredAny>(bytes).map_err(|e| malformed(&e))?;
+        return Err(ApiError::new(Code::InvalidField, "the body must be a JSON object"));
+    }
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut json).map_err(|e| {
         if e.inner().is_data() {
@@ -140,7 +145,8 @@ fn told(path: String, message: &str) -> ApiError {
 
 /// serde repeats a value of the wrong type. It may be a secret in the wrong place, so only its type is told.
 fn without_value(message: &str) -> String {
-    let wrong = ["invalid type: ", "invalid value: "].into_iter().find_map(|start| message.strip_prefix(start));
+    let wrong =
+        ["invalid type: ", "invalid value: "].into_iter().find_map(|start| message.strip_prefix(start));
     let Some((given, expected)) = wrong.and_then(|rest| rest.rsplit_once(", expected ")) else {
         return message.to_owned();
     };
@@ -171,6 +177,7 @@ mod tests {
             ("{\"name\":\"a\"} x", Code::MalformedJson, None),
             ("{\"name\":\"\\ud800\"}", Code::MalformedJson, None),
             ("[]", Code::InvalidField, None),
+            ("[\"a\"]", Code::InvalidField, None),
             ("null", Code::InvalidField, None),
             ("{}", Code::MissingField, Some("name")),
             ("{\"name\":\"a\",\"nmae\":1}", Code::UnknownField, Some("nmae")),
@@ -183,17 +190,29 @@ mod tests {
             let error = parse::<Example>(text.as_bytes()).unwrap_err();
             assert_eq!((error.code, error.field.as_deref()), (code, field), "{text}: {}", error.message);
         }
-        let deep = "[".repeat(100_000);
-        assert_eq!(parse::<Example>(deep.as_bytes()).unwrap_err().code, Code::InvalidField);
+        for deep in
+            ["[".repeat(100_000), "{\"a\":".repeat(100_000), format!("{{\"name\":{}", "[".repeat(100_000))]
+        {
+            assert!(parse::<Example>(deep.as_bytes()).is_err());
+        }
         let good = parse::<Example>(b" {\"name\":\"a\",\"teams\":[\"x\"]}\n").unwrap();
         assert_eq!((good.name.as_str(), good.teams.len(), good.count), ("a", 1, None));
     }
 
     #[test]
     fn a_value_of_the_wrong_type_is_not_repeated() {
-        for text in ["\"canary, expected\"", "{\"name\":[\"canary\"]}", "{\"name\":\"a\",\"count\":\"canary\"}", "{\"name\":77077}"] {
+        for text in [
+            "\"canary, expected\"",
+            "{\"name\":[\"canary\"]}",
+            "{\"name\":\"a\",\"count\":\"canary\"}",
+            "{\"name\":77077}",
+        ] {
             let error = parse::<Example>(text.as_bytes()).unwrap_err();
-            assert!(!error.message.contains("canary") && !error.message.contains("77077"), "{}", error.message);
+            assert!(
+                !error.message.contains("canary") && !error.message.contains("77077"),
+                "{}",
+                error.message
+            );
         }
     }
 

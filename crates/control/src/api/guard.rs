@@ -6,8 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST, HeaderName, ORIGIN, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
-    X_FRAME_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST, HeaderName, ORIGIN, REFERRER_POLICY,
+    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use axum::http::{HeaderMap, HeaderValue, Method};
 use axum::middleware::Next;
@@ -45,13 +45,22 @@ pub async fn guard(State(app): State<App>, mut req: Request, next: Next) -> Resp
 
 fn check(req: &Request) -> Result<(), ApiError> {
     let host = host_of(req.headers()).ok_or_else(|| {
-        ApiError::new(Code::BadRequest, "the request needs exactly one `Host` header, naming a host and maybe a port")
+        ApiError::new(
+            Code::BadRequest,
+            "the request needs exactly one `Host` header, naming a host and maybe a port",
+        )
     })?;
     if req.uri().authority().is_some() {
-        return Err(ApiError::new(Code::BadRequest, "this listener is no proxy: ask for a path, not an address"));
+        return Err(ApiError::new(
+            Code::BadRequest,
+            "this listener is no proxy: ask for a path, not an address",
+        ));
     }
     if changes_state(req.method()) && !same_origin(req.headers(), host) {
-        return Err(ApiError::new(Code::CrossOrigin, "a page of another origin may not change anything here"));
+        return Err(ApiError::new(
+            Code::CrossOrigin,
+            "a page of another origin may not change anything here",
+        ));
     }
     Ok(())
 }
@@ -136,12 +145,16 @@ mod tests {
 
     #[test]
     fn hostile_hosts_are_refused() {
-        for host in ["", " ", "a b", "a/b", "a:b", "a:70000", "a:+1", "a:1:2", "[::1", "[x]", "[::1]x", "a@b", "\u{e9}", "a,b"] {
+        for host in [
+            "", " ", "a b", "a/b", "a:b", "a:70000", "a:+1", "a:1:2", "[::1", "[x]", "[::1]x", "a@b",
+            "\u{e9}", "a,b",
+        ] {
             assert_eq!(check(&head("GET", &[("host", host)])).unwrap_err().code, Code::BadRequest, "{host}");
         }
         assert!(check(&head("GET", &[])).is_err());
         assert!(check(&head("GET", &[("host", "a"), ("host", "a")])).is_err());
-        let absolute = Request::builder().uri("http://evil.example/api").header("host", "a").body(Body::empty());
+        let absolute =
+            Request::builder().uri("http://evil.example/api").header("host", "a").body(Body::empty());
         assert!(check(&absolute.unwrap()).is_err());
     }
 

@@ -47,11 +47,7 @@ pub struct Query {
 
 impl From<Project> for ProjectView {
     fn from(project: Project) -> Self {
-        Self {
-            id: project.id.to_string(),
-            name: project.name,
-            created_at: project.created_at.to_string(),
-        }
+        Self { id: project.id.to_string(), name: project.name, created_at: project.created_at.to_string() }
     }
 }
 

@@ -27,7 +27,11 @@ async fn an_export_verifies_against_the_published_key() {
     let later = world.get("/api/v1/audit/export?first=20").await;
     assert!(verify(later.text.as_bytes(), &[key]).unwrap().fault.is_none());
     for first in ["0", "100000", "-1", "x"] {
-        world.get(&format!("/api/v1/audit/export?first={first}")).await.refused(400, "invalid_field", Some("first"));
+        world.get(&format!("/api/v1/audit/export?first={first}")).await.refused(
+            400,
+            "invalid_field",
+            Some("first"),
+        );
     }
 }
 
@@ -72,7 +76,9 @@ async fn entries_are_filtered_and_paged() {
     assert_eq!(count("?action=team.add&until=10s").await, 15);
     assert_eq!(count("?kind=exchanges").await, 0);
     assert_eq!(count("?actor=bootstrap").await, 3);
-    for (query, field) in [("since=soon", "since"), ("until=x", "until"), ("after=x", "after"), ("since=1h&until=2h", "until")] {
+    for (query, field) in
+        [("since=soon", "since"), ("until=x", "until"), ("after=x", "after"), ("since=1h&until=2h", "until")]
+    {
         world.get(&format!("/api/v1/audit?{query}")).await.refused(400, "invalid_field", Some(field));
     }
     let _: Value = world.get("/api/v1/audit?kind=all&since=2020-01-01").await.ok();

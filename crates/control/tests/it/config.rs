@@ -11,7 +11,10 @@ async fn a_reload_says_what_changed_and_is_recorded_in_two_steps() {
     let answer = world.post("/api/v1/config/reload", json!({})).await.ok();
     assert_eq!(answer, json!({"changed": ["log.filter"], "restart_needed": ["listen.admin"]}));
     let entries = world.audited("").await;
-    assert_eq!((&entries[0]["action"], &entries[1]["action"]), (&json!("config.reload"), &json!("config.reload.begin")));
+    assert_eq!(
+        (&entries[0]["action"], &entries[1]["action"]),
+        (&json!("config.reload"), &json!("config.reload.begin"))
+    );
     assert_eq!(entries[0]["detail"]["changed"], json!(["log.filter"]));
 }
 
@@ -36,6 +39,9 @@ async fn configuration_providers_and_status_are_shown() {
     assert_eq!(get("/api/v1/providers").await["items"][0]["credential"], "sealed:main");
     let status = get("/api/v1/status").await;
     assert_eq!((&status["version"], &status["store"]), (&json!("1.2.3"), &json!("sqlite")));
-    assert_eq!((&status["started_at"], &status["snapshot_version"]), (&json!("2027-01-15T08:00:00.000Z"), &json!(7)));
+    assert_eq!(
+        (&status["started_at"], &status["snapshot_version"]),
+        (&json!("2027-01-15T08:00:00.000Z"), &json!(7))
+    );
     assert_eq!(status["organization"], world.app.org.to_string());
 }

@@ -82,7 +82,9 @@ async fn fields_that_cannot_be_used_are_named() {
     ] {
         world.post(path, body).await.refused(400, "invalid_field", Some(field));
     }
-    for query in ["?team=ghosts", "?limit=0", "?limit=1001", "?after=%00", "?limit=-1", "?limit=x", "?state=dead"] {
+    for query in
+        ["?team=ghosts", "?limit=0", "?limit=1001", "?after=%00", "?limit=-1", "?limit=x", "?state=dead"]
+    {
         let field = query[1..].split('=').next();
         world.get(&format!("/api/v1/users{query}")).await.refused(400, "invalid_field", field);
     }
@@ -94,7 +96,10 @@ async fn texts_that_look_like_sql_are_only_texts() {
     let nasty = "Robert'); DROP TABLE users;-- % _ \\ \" ${jndi} <script>";
     let team = world.post("/api/v1/teams", json!({"name": nasty})).await.ok();
     assert_eq!(team["name"], nasty);
-    world.post("/api/v1/users", json!({"email": "o'brien+x@b.c", "name": nasty, "teams": [nasty]})).await.ok();
+    world
+        .post("/api/v1/users", json!({"email": "o'brien+x@b.c", "name": nasty, "teams": [nasty]}))
+        .await
+        .ok();
     for q in ["%25", "_", "%5C", "'", "%22", "drop%20table", "%3Cscript%3E", "%27%20OR%201=1--"] {
         let found = world.get(&format!("/api/v1/users?q={q}")).await.ok()["items"].as_array().unwrap().len();
         assert_eq!(found, usize::from(!q.contains("OR")), "{q}");
@@ -117,7 +122,9 @@ async fn ten_thousand_users_are_listed_page_by_page() {
     loop {
         let after = next.map(|cursor| format!("&after={cursor}")).unwrap_or_default();
         let page = world.get(&format!("/api/v1/users?limit=999{after}")).await.ok();
-        seen.extend(page["items"].as_array().unwrap().iter().map(|user| user["email"].as_str().unwrap().to_owned()));
+        seen.extend(
+            page["items"].as_array().unwrap().iter().map(|user| user["email"].as_str().unwrap().to_owned()),
+        );
         pages += 1;
         next = page["next"].as_str().map(str::to_owned);
         if next.is_none() {

@@ -34,12 +34,18 @@ fn every_operation_is_described() {
         for (method, operation) in item.as_object().unwrap() {
             let name = format!("{method} {path}");
             ids.push(operation["operationId"].as_str().unwrap().to_owned());
-            assert!(operation["summary"].as_str().is_some_and(|text| !text.is_empty()), "{name} has no summary");
+            assert!(
+                operation["summary"].as_str().is_some_and(|text| !text.is_empty()),
+                "{name} has no summary"
+            );
             assert!(operation["responses"]["default"].is_object(), "{name} does not describe errors");
             for part in path.split('/').filter_map(|part| part.strip_prefix('{')) {
                 let named = part.trim_end_matches('}');
                 let parameters = operation["parameters"].as_array().unwrap();
-                assert!(parameters.iter().any(|p| p["name"] == named && p["in"] == "path"), "{name} lacks {named}");
+                assert!(
+                    parameters.iter().any(|p| p["name"] == named && p["in"] == "path"),
+                    "{name} lacks {named}"
+                );
             }
         }
     }

@@ -66,11 +66,6 @@ impl Answer {
         serde_json::from_str(&self.text).unwrap_or_else(|e| panic!("{e}: {}", self.text))
     }
 
-    /// The stable code of an error.
-    pub(crate) fn code(&self) -> String {
-        self.json()["error"]["code"].as_str().unwrap_or_else(|| panic!("no error: {}", self.text)).to_owned()
-    }
-
     /// The answer of something that must succeed.
     pub(crate) fn ok(&self) -> Value {
         assert!(self.status.is_success(), "{}: {}", self.status, self.text);
@@ -153,10 +148,15 @@ fn house(knobs: &Arc<Knobs>) -> House {
                 if !mistakes.is_empty() {
                     return Err(ReloadRefused { mistakes });
                 }
-                Ok(Reloaded { changed: vec!["log.filter".into()], restart_needed: vec!["listen.admin".into()] })
+                Ok(Reloaded {
+                    changed: vec!["log.filter".into()],
+                    restart_needed: vec!["listen.admin".into()],
+                })
             })
         }),
-        effective_config: Box::new(|| json!({"settings": [{"key": "log.filter", "value": "info", "origin": "default"}]})),
+        effective_config: Box::new(
+            || json!({"settings": [{"key": "log.filter", "value": "info", "origin": "default"}]}),
+        ),
         providers: Box::new(|| {
             vec![ProviderInfo {
                 name: "main".into(),
@@ -168,7 +168,10 @@ fn house(knobs: &Arc<Knobs>) -> House {
         }),
         readiness: Box::new(move || {
             let problem = ready.not_ready.lock().unwrap().clone();
-            Readiness { ready: problem.is_none(), checks: vec![Check { name: "ledger", ok: problem.is_none(), problem }] }
+            Readiness {
+                ready: problem.is_none(),
+                checks: vec![Check { name: "ledger", ok: problem.is_none(), problem }],
+            }
         }),
         metrics: Box::new(|| "# TYPE up gauge\nup 1\n".to_owned()),
     }

@@ -39,13 +39,20 @@ async fn a_key_is_made_shown_once_and_works() {
     assert_eq!(made.status, 201);
     let made = made.json();
     assert_eq!(made["expires_at"], "2027-02-14T08:00:00.000Z");
-    assert_eq!((&made["team"], &made["project"], &made["email"]), (&json!("Core"), &json!("Apollo"), &json!("ada@b.c")));
+    assert_eq!(
+        (&made["team"], &made["project"], &made["email"]),
+        (&json!("Core"), &json!("Apollo"), &json!("ada@b.c"))
+    );
     assert_eq!(made["models"], json!(["claude-haiku-*", "claude-opus-5-5"]));
     let key = text(&made["key"]);
     assert!(key.starts_with(text(&made["hint"])));
     assert_eq!(verdict(&world, key).await, Ok(()));
 
-    for path in ["/api/v1/keys".to_owned(), format!("/api/v1/keys/{}", text(&made["id"])), format!("/api/v1/keys/{}", text(&made["hint"]))] {
+    for path in [
+        "/api/v1/keys".to_owned(),
+        format!("/api/v1/keys/{}", text(&made["id"])),
+        format!("/api/v1/keys/{}", text(&made["hint"])),
+    ] {
         let seen = world.get(&path).await;
         assert!(seen.status.is_success() && !seen.text.contains(&key[11..]), "{path}: {}", seen.text);
     }
@@ -73,7 +80,12 @@ async fn disable_enable_and_revoke_take_effect_and_revoking_is_final() {
         assert_eq!(verdict(&world, key).await, expected, "{verb}");
     }
     assert_eq!(changes(), before + 5, "the data path is told of every change");
-    for (verb, body) in [("enable", json!({})), ("disable", json!({})), ("expire", json!({"at": "1d"})), ("rotate", json!({}))] {
+    for (verb, body) in [
+        ("enable", json!({})),
+        ("disable", json!({})),
+        ("expire", json!({"at": "1d"})),
+        ("rotate", json!({})),
+    ] {
         world.post(&format!("/api/v1/keys/{id}/{verb}"), body).await.refused(409, "conflict", None);
     }
     assert_eq!(verdict(&world, key).await, Err(Denied::Revoked));
@@ -103,7 +115,9 @@ async fn a_rotated_key_works_beside_its_successor_for_the_overlap() {
 #[tokio::test]
 async fn the_default_overlap_is_a_day_and_none_is_possible() {
     let world = with_ada().await;
-    for (body, until) in [(json!({}), "2027-01-16T08:00:00.000Z"), (json!({"overlap": "0"}), "2027-01-15T08:00:00.000Z")] {
+    for (body, until) in
+        [(json!({}), "2027-01-16T08:00:00.000Z"), (json!({"overlap": "0"}), "2027-01-15T08:00:00.000Z")]
+    {
         let old = world.post("/api/v1/keys", json!({"user": "ada@b.c"})).await.ok();
         let new = world.post(&format!("/api/v1/keys/{}/rotate", text(&old["id"])), body).await.ok();
         assert_eq!(new["replaces"]["expires_at"], until);
@@ -157,7 +171,14 @@ async fn fields_that_cannot_be_used_are_named() {
         let path = format!("/api/v1/keys/{}/{verb}", text(&key["id"]));
         world.post(&path, body).await.refused(400, "invalid_field", Some(field));
     }
-    for id in ["x", "key_", "usr_00000000000000000000000000", "key_00000000000000000000000000", "gh_00000000", "%F0%9F%94%91"] {
+    for id in [
+        "x",
+        "key_",
+        "usr_00000000000000000000000000",
+        "key_00000000000000000000000000",
+        "gh_00000000",
+        "%F0%9F%94%91",
+    ] {
         world.get(&format!("/api/v1/keys/{id}")).await.refused(404, "not_found", None);
     }
     assert_eq!(world.get("/api/v1/keys").await.ok()["items"].as_array().unwrap().len(), 1);
@@ -178,6 +199,7 @@ async fn lists_are_filtered() {
     let world = with_ada().await;
     world.post("/api/v1/users", json!({"email": "bob@b.c"})).await.ok();
     let one = world.post("/api/v1/keys", json!({"user": "ada@b.c", "team": "Core"})).await.ok();
+    world.pass(1);
     let two = world.post("/api/v1/keys", json!({"user": "bob@b.c", "project": "Apollo"})).await.ok();
     world.post(&format!("/api/v1/keys/{}/revoke", text(&two["id"])), json!({})).await.ok();
     for (query, expected) in [

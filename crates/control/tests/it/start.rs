@@ -88,7 +88,8 @@ async fn lost_roots_are_not_made_up() {
 async fn the_serving_machine_can_make_itself_a_token() {
     let world = world().await;
     let app = &world.app;
-    let made = bootstrap::owner_token(&app.store, app.org, &app.pepper, "local", BEGIN, &random).await.unwrap();
+    let made =
+        bootstrap::owner_token(&app.store, app.org, &app.pepper, "local", BEGIN, &random).await.unwrap();
     assert_eq!(world.ask(&made.text, "GET", "/api/v1/admin-tokens", None).await.status, 200);
     let entry = &world.audited("?action=admin_token.create").await[0];
     assert_eq!((&entry["actor"]["kind"], &entry["object"]["name"]), (&json!("system"), &json!("local")));

@@ -12,7 +12,10 @@ use serde_json::{Value, json};
 use crate::house::{Answer, World, world};
 
 async fn from(world: &World, address: &str, token: &str) -> Answer {
-    let req = Request::builder().uri("/api/v1/users").header("host", "a").header("authorization", format!("Bearer {token}"));
+    let req = Request::builder()
+        .uri("/api/v1/users")
+        .header("host", "a")
+        .header("authorization", format!("Bearer {token}"));
     let mut req = req.body(Body::empty()).unwrap();
     req.extensions_mut().insert(ConnectInfo(SocketAddr::new(address.parse().unwrap(), 1)));
     world.send(req).await
@@ -29,7 +32,10 @@ async fn a_token_works_until_it_is_revoked() {
     assert!(!listed.text.contains(&token[12..]));
     assert_eq!(listed.json()["items"][0]["last_used_at"], "2027-01-15T08:00:00.000Z");
 
-    assert_eq!(world.post(&format!("/api/v1/admin-tokens/{id}/revoke"), json!({})).await.ok()["state"], "revoked");
+    assert_eq!(
+        world.post(&format!("/api/v1/admin-tokens/{id}/revoke"), json!({})).await.ok()["state"],
+        "revoked"
+    );
     world.ask(token, "GET", "/api/v1/users", None).await.refused(401, "unauthenticated", None);
     assert_eq!(world.audited("?action=admin.sign_in").await[0]["object"]["id"], id);
 }

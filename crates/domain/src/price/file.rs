@@ -62,12 +62,15 @@ pub enum BadTable {
         why: &'static str,
     },
     /// A kind of token of the default price is free.
-    #[error("the default price must be above zero for every kind of token, or unknown models would seem to be free")]
+    #[error(
+        "the default price must be above zero for every kind of token, or unknown models would seem to be free"
+    )]
     FreeDefault,
 }
 
 pub(super) fn parse(text: &str) -> Result<PriceTable, BadTable> {
-    let file: File = toml::from_str(text).map_err(|error| BadTable::Syntax(error.to_string().trim_end().to_owned()))?;
+    let file: File =
+        toml::from_str(text).map_err(|error| BadTable::Syntax(error.to_string().trim_end().to_owned()))?;
     let default = file.default.rates("the default price")?;
     if !default.all_positive() {
         return Err(BadTable::FreeDefault);
@@ -254,7 +257,8 @@ fn check_prices(model: &str, prices: &[Price]) -> Result<(), BadTable> {
         return bad("there is no line without conditions");
     }
     for (n, a) in prices.iter().enumerate() {
-        let rivals = prices.iter().skip(n + 1).filter(|b| (a.speed, a.prompt_over) == (b.speed, b.prompt_over));
+        let rivals =
+            prices.iter().skip(n + 1).filter(|b| (a.speed, a.prompt_over) == (b.speed, b.prompt_over));
         for b in rivals {
             let ends = |x: &Price, y: &Price| x.until.zip(y.from).is_some_and(|(until, from)| until <= from);
             if !ends(a, b) && !ends(b, a) {
@@ -271,9 +275,12 @@ fn date(owner: &str, field: &'static str, text: &str) -> Result<UnixMillis, BadT
 
 /// A decimal number in millionths.
 fn amount(owner: &str, field: &'static str, text: &str, max: u64) -> Result<u64, BadTable> {
-    micros(text)
-        .filter(|micros| *micros <= max * MICROS)
-        .ok_or_else(|| BadTable::Amount { owner: owner.to_owned(), field, given: text.chars().take(80).collect(), max })
+    micros(text).filter(|micros| *micros <= max * MICROS).ok_or_else(|| BadTable::Amount {
+        owner: owner.to_owned(),
+        field,
+        given: text.chars().take(80).collect(),
+        max,
+    })
 }
 
 fn micros(text: &str) -> Option<u64> {

@@ -40,7 +40,9 @@ pub enum BadTerms {
     #[error("a discount of `{0}` hundredths of a percent is more than 100 %")]
     Discount(u64),
     /// A default price of zero.
-    #[error("the default price must be above zero for every kind of token, or unknown models would seem to be free")]
+    #[error(
+        "the default price must be above zero for every kind of token, or unknown models would seem to be free"
+    )]
     FreeDefault,
 }
 

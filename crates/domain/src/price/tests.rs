@@ -61,7 +61,11 @@ fn every_row_of_the_list() {
 fn no_listed_model_is_left_out_of_the_tests() {
     let tested = LIST.map(|(model, ..)| model);
     for model in &PriceTable::builtin().models {
-        assert!(tested.contains(&model.known.id.as_str()) || model.known.id == "claude-3-5-sonnet", "{:?}", model.known);
+        assert!(
+            tested.contains(&model.known.id.as_str()) || model.known.id == "claude-3-5-sonnet",
+            "{:?}",
+            model.known
+        );
     }
 }
 
@@ -101,8 +105,16 @@ fn agrees_with_the_client() {
         ("claude-opus-5-5", by_fable(&us(&plain)), 44_627_000),
         ("claude-opus-5-5", by_fable(&fast(&plain)), 60_210_000),
         ("claude-opus-5-5", by_fable(&searched(&us(&fast(&cached)))), 190_162_200),
-        ("claude-opus-5-5", advised(&fast(&plain), "claude-opus-4-8", usage(500, 0, 0, 0, 300).tokens), 49_280_000),
-        ("claude-opus-5-5", advised(&plain, "claude-haiku-5-5", usage(500, 0, 0, 200_000, 300).tokens), 30_640_000),
+        (
+            "claude-opus-5-5",
+            advised(&fast(&plain), "claude-opus-4-8", usage(500, 0, 0, 0, 300).tokens),
+            49_280_000,
+        ),
+        (
+            "claude-opus-5-5",
+            advised(&plain, "claude-haiku-5-5", usage(500, 0, 0, 200_000, 300).tokens),
+            30_640_000,
+        ),
         (
             "claude-opus-5-5",
             advised(&usage(200_000, 0, 0, 0, 780), "claude-haiku-5-5", usage(500, 0, 0, 0, 300).tokens),
@@ -138,7 +150,8 @@ fn batches_cost_half_but_not_their_searches_or_advisors() {
 fn regional_endpoints_cost_a_tenth_more() {
     let table = PriceTable::builtin();
     let tokens = usage(1000, 2000, 3000, 4000, 5000);
-    let regional = |usage: &Usage| table.price_in(Place::Regional, "claude-opus-5-5", usage, NOW).cost.nanos.0;
+    let regional =
+        |usage: &Usage| table.price_in(Place::Regional, "claude-opus-5-5", usage, NOW).cost.nanos.0;
     assert_eq!(regional(&tokens), 152_680_000);
     assert_eq!(regional(&Usage { geo: Geo::Us, ..tokens }), 167_948_000);
 }
@@ -170,7 +183,10 @@ fn one_model_has_many_names() {
         ("claude-sonnet-4-0", Some("claude-sonnet-4")),
         ("claude-opus-5-5[1m]", Some("claude-opus-5-5")),
         ("projects/p/locations/global/publishers/anthropic/models/claude-opus-5", Some("claude-opus-5")),
-        ("arn:aws:bedrock:eu-west-1:1:inference-profile/eu.anthropic.claude-opus-4-1-20250805-v1:0", Some("claude-opus-4-1")),
+        (
+            "arn:aws:bedrock:eu-west-1:1:inference-profile/eu.anthropic.claude-opus-4-1-20250805-v1:0",
+            Some("claude-opus-4-1"),
+        ),
         ("claude-opus-5-5-preview", None),
         ("claude-opus-6", None),
         ("claude-opus", None),
@@ -220,8 +236,13 @@ fn absurd_amounts_saturate_and_say_so() {
     assert_eq!(nanos("claude-opus-4-7", &most), 165_000_000_000_000_000);
 }
 
-const RATES: Rates =
-    Rates { input: 1_000_000, cache_write_5m: 2_000_000, cache_write_1h: 3_000_000, cache_read: 4_000_000, output: 5_000_000 };
+const RATES: Rates = Rates {
+    input: 1_000_000,
+    cache_write_5m: 2_000_000,
+    cache_write_1h: 3_000_000,
+    cache_read: 4_000_000,
+    output: 5_000_000,
+};
 
 fn terms(discount: u64, contracts: &[(&str, Option<u64>, Option<Rates>)]) -> PriceTable {
     let contracts = contracts
@@ -232,16 +253,26 @@ fn terms(discount: u64, contracts: &[(&str, Option<u64>, Option<Rates>)]) -> Pri
             rates: *rates,
         })
         .collect();
-    PriceTable::builtin().with_terms(Terms { discount: Discount(discount), contracts, default: None }).unwrap()
+    PriceTable::builtin()
+        .with_terms(Terms { discount: Discount(discount), contracts, default: None })
+        .unwrap()
 }
 
 #[test]
 fn contracts_change_prices() {
     let one = usage(1, 0, 0, 0, 0);
     let fast = Usage { speed: Speed::Fast, ..one.clone() };
-    let searched = Usage { server_tools: ServerTools { web_search: 1, ..ServerTools::default() }, ..one.clone() };
+    let searched =
+        Usage { server_tools: ServerTools { web_search: 1, ..ServerTools::default() }, ..one.clone() };
     let everything_off = terms(1250, &[]);
-    let some = terms(1000, &[("claude-haiku-*", Some(2500), None), ("claude-opus-*", None, Some(RATES)), ("own-*", Some(0), Some(RATES))]);
+    let some = terms(
+        1000,
+        &[
+            ("claude-haiku-*", Some(2500), None),
+            ("claude-opus-*", None, Some(RATES)),
+            ("own-*", Some(0), Some(RATES)),
+        ],
+    );
     for (table, model, usage, expected, basis) in [
         (&everything_off, "claude-opus-5-5", &one, 3_500, PriceBasis::Contract),
         (&everything_off, "claude-opus-5-5", &fast, 7_000, PriceBasis::Contract),
@@ -277,7 +308,11 @@ fn models_are_offered_until_they_retire() {
     let (before, after) = (offered("2026-11-29T23:59:59Z"), offered("2026-11-30"));
     assert!(before.contains(&"claude-sonnet-4-5") && !after.contains(&"claude-sonnet-4-5"));
     assert_eq!(before.len(), after.len() + 1);
-    assert!(["claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5", "claude-fable-5-1"].iter().all(|m| after.contains(m)));
+    assert!(
+        ["claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5", "claude-fable-5-1"]
+            .iter()
+            .all(|m| after.contains(m))
+    );
     assert!(!before.contains(&"claude-opus-4-1"));
     assert_eq!(table.as_of().to_string(), "2026-11-22T00:00:00.000Z");
 }
@@ -316,7 +351,10 @@ fn bad_tables_are_refused_with_a_reason() {
         (String::new(), "no line without conditions"),
         (format!("{{ speed = \"fast\", {TOKENS} }}"), "no line without conditions"),
         (format!("{{ {TOKENS} }}, {{ {TOKENS} }}"), "same conditions at the same time"),
-        (format!("{{ until = \"2026-02-01\", {TOKENS} }}, {{ from = \"2026-01-31\", {TOKENS} }}"), "same time"),
+        (
+            format!("{{ until = \"2026-02-01\", {TOKENS} }}, {{ from = \"2026-01-31\", {TOKENS} }}"),
+            "same time",
+        ),
         (format!("{{ from = \"2026-02-01\", until = \"2026-02-01\", {TOKENS} }}"), "ends before it begins"),
         (format!("{{ from = \"soon\", {TOKENS} }}"), "`from` of m is `soon`"),
         (format!("{{ {} }}", TOKENS.replacen("\"1\"", "\"-1\"", 1)), "`input` of m is `-1`"),
@@ -325,8 +363,14 @@ fn bad_tables_are_refused_with_a_reason() {
         (format!("{{ {} }}", TOKENS.replacen("\"1\"", "\"1000000.1\"", 1)), "at most 1000000"),
         (format!("{{ {} }}", TOKENS.replacen("\"1\"", "1.5", 1)), "string"),
         (format!("{{ sped = \"fast\", {TOKENS} }}"), "unknown field"),
-        (format!("{{ {TOKENS} }}]\n[[model]]\nid = \"m\"\nname = \"N\"\nprices = [{{ {TOKENS} }}"), "name of two models"),
-        (format!("{{ {TOKENS} }}]\n[[model]]\nid = \"a b\"\nname = \"N\"\nprices = [{{ {TOKENS} }}"), "not a model's name"),
+        (
+            format!("{{ {TOKENS} }}]\n[[model]]\nid = \"m\"\nname = \"N\"\nprices = [{{ {TOKENS} }}"),
+            "name of two models",
+        ),
+        (
+            format!("{{ {TOKENS} }}]\n[[model]]\nid = \"a b\"\nname = \"N\"\nprices = [{{ {TOKENS} }}"),
+            "not a model's name",
+        ),
     ] {
         let error = table(&prices).unwrap_err().to_string();
         assert!(error.contains(reason), "{prices}: {error}");
@@ -338,12 +382,11 @@ fn bad_tables_are_refused_with_a_reason() {
 fn any_usage() -> impl Strategy<Value = Usage> {
     let count = || prop_oneof![0_u64..10, 0_u64..300_000, 0_u64..1_000_000_000_000];
     let tokens = || {
-        (count(), count(), count(), count(), count())
-            .prop_map(|(a, b, c, d, e)| usage(a, b, c, d, e).tokens)
+        (count(), count(), count(), count(), count()).prop_map(|(a, b, c, d, e)| usage(a, b, c, d, e).tokens)
     };
     let advisor = (any_model(), tokens()).prop_map(|(model, tokens)| Advisor { model, tokens });
-    (tokens(), 0_u64..100, 0_u8..3, any::<bool>(), any::<bool>(), proptest::collection::vec(advisor, 0..3)).prop_map(
-        |(tokens, web_search, tier, fast, us, advisors)| Usage {
+    (tokens(), 0_u64..100, 0_u8..3, any::<bool>(), any::<bool>(), proptest::collection::vec(advisor, 0..3))
+        .prop_map(|(tokens, web_search, tier, fast, us, advisors)| Usage {
             tokens,
             thinking: 0,
             server_tools: ServerTools { web_search, ..ServerTools::default() },
@@ -351,8 +394,7 @@ fn any_usage() -> impl Strategy<Value = Usage> {
             speed: if fast { Speed::Fast } else { Speed::Standard },
             geo: if us { Geo::Us } else { Geo::Global },
             advisors,
-        },
-    )
+        })
 }
 
 fn any_model() -> impl Strategy<Value = String> {

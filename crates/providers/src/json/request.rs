@@ -1,6 +1,6 @@
 //! What the data path must know of a request's body.
 
-use super::scan::{Document, Raw, Root, ScanError, Scanner, Wanted};
+use super::scan::{Document, Member, Raw, Root, ScanError, Scanner, Wanted};
 
 /// Most bytes of `model` as written. Names may have 200 characters; this leaves room for escapes.
 const MAX_MODEL: usize = 1024;
@@ -18,7 +18,8 @@ pub struct RequestFacts {
     pub model: Option<String>,
     /// `stream`; `false` if not given.
     pub stream: bool,
-    /// `max_tokens`, if given as a whole number. (Anything else is the provider's to refuse.)
+    /// `max_tokens`, if given as a whole number; the largest, if given more than once. (Anything else is the provider's
+    /// to refuse.)
     pub max_tokens: Option<u64>,
 }
 
@@ -75,7 +76,12 @@ impl RequestScan {
         Ok(RequestFacts {
             model: one(&document, "model", model)?,
             stream: one(&document, "stream", stream)?.unwrap_or(false),
-            max_tokens: one(&document, "max_tokens", max_tokens)?.flatten(),
+            max_tokens: document
+                .members
+                .iter()
+                .filter(|m| m.name == "max_tokens")
+                .filter_map(max_tokens)
+                .max(),
         })
     }
 }
@@ -118,11 +124,10 @@ fn stream(raw: &Raw) -> Result<bool, RequestError> {
     }
 }
 
-/// Spellings that are no whole number count alike, but not like one: `max_tokens` given as 5 and as "6" is ambiguous.
-#[expect(clippy::unnecessary_wraps, reason = "read like the other members, which can be unusable")]
-fn max_tokens(raw: &Raw) -> Result<Option<u64>, RequestError> {
-    Ok(match raw {
+/// The number, if it is one.
+fn max_tokens(member: &Member) -> Option<u64> {
+    match &member.raw {
         Raw::Whole(text) => serde_json::from_slice(text).ok(),
         Raw::TooLong => None,
-    })
+    }
 }

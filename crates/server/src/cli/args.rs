@@ -7,8 +7,10 @@ use clap::{Parser, Subcommand};
 /// The house around AI coding assistants: gateway, keys, ledger and audit log in one program.
 #[derive(Parser)]
 #[command(name = "gatehouse", version, max_term_width = 100)]
-#[command(after_help = "Exit codes: 0 done, 1 refused or failed, 2 wrong usage or configuration, 3 server not reachable.\n\
-                        Start with `gatehouse demo`, which needs no provider and no key.")]
+#[command(
+    after_help = "Exit codes: 0 done, 1 refused or failed, 2 wrong usage or configuration, 3 server not reachable.\n\
+                        Start with `gatehouse demo`, which needs no provider and no key."
+)]
 pub(crate) struct Args {
     /// What every command takes.
     #[command(flatten)]

@@ -42,7 +42,9 @@ fn check(path: &Path, key: Option<&str>, out: &mut Out) -> Result<u8, Failure> {
     let trusted: Vec<PublicKey> = key
         .map(|key| serde_json::from_value(json!(key.trim())))
         .transpose()
-        .map_err(|_| Failure::Usage("--key is no public key (expected 64 hexadecimal characters)".to_owned()))?
+        .map_err(|_| {
+            Failure::Usage("--key is no public key (expected 64 hexadecimal characters)".to_owned())
+        })?
         .into_iter()
         .collect();
     let unreadable =
@@ -68,7 +70,8 @@ fn tell(report: &Report, out: &mut Out) -> io::Result<()> {
         return out.line(format!("{entries} entries before it are sound"));
     }
     out.line(format!("sound: {entries} entries, {} signed checkpoints", report.checkpoints))?;
-    let keys: Vec<String> = report.keys.iter().map(|key| output::field(&json!({"key": key}), "key")).collect();
+    let keys: Vec<String> =
+        report.keys.iter().map(|key| output::field(&json!({"key": key}), "key")).collect();
     if report.trusted {
         return out.line(format!("signed by the given key {}", keys.join(", ")));
     }
@@ -87,7 +90,9 @@ fn export(path: &Path, client: &Client, out: &mut Out) -> Result<u8, Failure> {
     let mut from = client.stream("/api/v1/audit/export")?;
     let (mut bytes, mut lines, mut writer) = (vec![0; 1 << 16], 0_u64, BufWriter::new(file.as_file_mut()));
     loop {
-        let n = from.read(&mut bytes).map_err(|error| Failure::Failed(format!("the export broke off: {error}")))?;
+        let n = from
+            .read(&mut bytes)
+            .map_err(|error| Failure::Failed(format!("the export broke off: {error}")))?;
         if n == 0 {
             break;
         }
@@ -100,7 +105,10 @@ fn export(path: &Path, client: &Client, out: &mut Out) -> Result<u8, Failure> {
     file.persist(path).map_err(|error| failed(error.error))?;
     let shown = path.display();
     let answer = json!({"file": shown.to_string(), "lines": lines});
-    out.done(&answer, &format!("Wrote {lines} lines to {shown}. Check it with `gatehouse audit verify {shown}`."))?;
+    out.done(
+        &answer,
+        &format!("Wrote {lines} lines to {shown}. Check it with `gatehouse audit verify {shown}`."),
+    )?;
     Ok(0)
 }
 

@@ -30,7 +30,9 @@ pub(crate) struct Client {
 pub(crate) fn connect(global: &Global, environment: &Environment) -> Result<Client, Failure> {
     let server = credential::server(global, environment)?;
     if !server.starts_with("http://") && !server.starts_with("https://") {
-        return Err(Failure::Usage(format!("`{server}` is not an address that begins with http:// or https://")));
+        return Err(Failure::Usage(format!(
+            "`{server}` is not an address that begins with http:// or https://"
+        )));
     }
     let token = credential::token(global, environment)?;
     let gateway = credential::gateway(global, environment);
@@ -123,7 +125,12 @@ impl Client {
     }
 
     /// All items of a list.
-    pub(crate) fn list(&self, path: &str, query: &[(&str, &str)], limit: Option<u64>) -> Result<Vec<Value>, Failure> {
+    pub(crate) fn list(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+        limit: Option<u64>,
+    ) -> Result<Vec<Value>, Failure> {
         let mut out = Vec::new();
         self.each(path, query, limit, |item| {
             out.push(item);
@@ -168,7 +175,9 @@ impl Client {
                 self.agent.run(request.map_err(|error| Failure::Usage(error.to_string()))?)
             }
         };
-        sent.map_err(|error| Failure::Unreachable(format!("cannot reach the server at {}: {error}", self.server)))
+        sent.map_err(|error| {
+            Failure::Unreachable(format!("cannot reach the server at {}: {error}", self.server))
+        })
     }
 }
 

@@ -24,7 +24,8 @@ pub(crate) fn run(
         }
         ConfigCommand::Show(_) => {
             let answer = connect(global, environment)?.get("/api/v1/config", &[])?;
-            let mut table = Table::new(&[("SETTING", Align::Left), ("VALUE", Align::Left), ("FROM", Align::Left)]);
+            let mut table =
+                Table::new(&[("SETTING", Align::Left), ("VALUE", Align::Left), ("FROM", Align::Left)]);
             for setting in answer["settings"].as_array().into_iter().flatten() {
                 table.row(["key", "value", "origin"].map(|key| output::field(setting, key)));
             }
@@ -33,7 +34,8 @@ pub(crate) fn run(
         }
         ConfigCommand::Reload => {
             let answer = connect(global, environment)?.post("/api/v1/config/reload", &json!({}))?;
-            let (changed, restart) = (output::field(&answer, "changed"), output::field(&answer, "restart_needed"));
+            let (changed, restart) =
+                (output::field(&answer, "changed"), output::field(&answer, "restart_needed"));
             let mut sentence = match changed.as_str() {
                 "-" => "Reloaded; nothing that can change while running is different.".to_owned(),
                 list => format!("Reloaded: {list}."),
@@ -54,7 +56,8 @@ pub(crate) fn sources(serve: &ServeArgs, environment: &Environment) -> Sources {
 
 /// Reads a configuration; all mistakes become one failure.
 pub(crate) fn read(serve: &ServeArgs, environment: &Environment) -> Result<Config, Failure> {
-    load(&sources(serve, environment)).map_err(|mistakes| Failure::Usage(format!("the configuration is refused\n{mistakes}")))
+    load(&sources(serve, environment))
+        .map_err(|mistakes| Failure::Usage(format!("the configuration is refused\n{mistakes}")))
 }
 
 fn check(serve: &ServeArgs, environment: &Environment, out: &mut Out) -> Result<u8, Failure> {
@@ -81,10 +84,16 @@ fn check(serve: &ServeArgs, environment: &Environment, out: &mut Out) -> Result<
 
 fn summary(config: &Config) -> String {
     let store = if config.store.url == "sqlite" { "sqlite" } else { "postgres" };
-    let providers: Vec<String> =
-        config.providers.iter().map(|provider| format!("{} at {}", provider.name, provider.base_url)).collect();
+    let providers: Vec<String> = config
+        .providers
+        .iter()
+        .map(|provider| format!("{} at {}", provider.name, provider.base_url))
+        .collect();
     let list = if providers.is_empty() { "none".to_owned() } else { providers.join(", ") };
-    format!("gateway on {}, admin on {}, store {store}, providers: {list}", config.listen.gateway, config.listen.admin)
+    format!(
+        "gateway on {}, admin on {}, store {store}, providers: {list}",
+        config.listen.gateway, config.listen.admin
+    )
 }
 
 /// What is no mistake but worth knowing: keys that this environment does not have, listeners open to the network.
@@ -104,7 +113,8 @@ pub(crate) fn notes(config: &Config, environment: &Environment) -> Vec<String> {
             notes.push(format!("the key of provider `{}` is not there: {error}", provider.name));
         }
     }
-    for (name, address) in [("listen.gateway", config.listen.gateway), ("listen.admin", config.listen.admin)] {
+    for (name, address) in [("listen.gateway", config.listen.gateway), ("listen.admin", config.listen.admin)]
+    {
         if !address.ip().is_loopback() {
             notes.push(format!(
                 "{name} = {address} can be reached from other machines and speaks plain HTTP: put TLS in front of it"

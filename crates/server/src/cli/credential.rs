@@ -22,7 +22,9 @@ pub(crate) fn data_dir(global: &Global, environment: &Environment) -> Result<Pat
     absolute("XDG_DATA_HOME")
         .or_else(|| Some(absolute("HOME")?.join(".local/share")))
         .map(|base| base.join("gatehouse"))
-        .ok_or_else(|| Failure::Usage("there is no home directory; name a data directory with --data-dir".to_owned()))
+        .ok_or_else(|| {
+            Failure::Usage("there is no home directory; name a data directory with --data-dir".to_owned())
+        })
 }
 
 /// The management API's address: as given, else what the local server wrote down.
@@ -62,7 +64,8 @@ pub(crate) fn token(global: &Global, environment: &Environment) -> Result<Zeroiz
         return Ok(Zeroizing::new(given.trim().to_owned()));
     }
     if global.server.is_some() && global.data_dir.is_none() {
-        let why = "no token was given: with --server, set GATEHOUSE_TOKEN or name the server's own --data-dir";
+        let why =
+            "no token was given: with --server, set GATEHOUSE_TOKEN or name the server's own --data-dir";
         return Err(Failure::Usage(why.to_owned()));
     }
     read_token(&data_dir(global, environment)?.join(ADMIN_TOKEN_FILE))

@@ -23,7 +23,10 @@ pub(crate) fn run(command: KeyCommand, client: &Client, out: &mut Out) -> Result
         KeyCommand::Rotate { id, overlap } => {
             let made = client.post(&path_of(&id, "/rotate"), &json!({"overlap": overlap}))?;
             if !out.wants_json() {
-                out.line(format!("{id} goes on for {overlap}; its successor is {}.", output::field(&made, "id")))?;
+                out.line(format!(
+                    "{id} goes on for {overlap}; its successor is {}.",
+                    output::field(&made, "id")
+                ))?;
             }
             show_new(&made, client, out)?;
         }
@@ -31,9 +34,13 @@ pub(crate) fn run(command: KeyCommand, client: &Client, out: &mut Out) -> Result
             let answer = client.post(&path_of(&id, "/expire"), &json!({"at": at}))?;
             out.done(&answer, &format!("{id} ends at {}.", output::field(&answer, "expires_at")))?;
         }
-        KeyCommand::Disable { id } => act(&id, "disable", "is refused until it is enabled again", client, out)?,
+        KeyCommand::Disable { id } => {
+            act(&id, "disable", "is refused until it is enabled again", client, out)?
+        }
         KeyCommand::Enable { id } => act(&id, "enable", "works again", client, out)?,
-        KeyCommand::Revoke { id } => act(&id, "revoke", "is refused for good, open streams included", client, out)?,
+        KeyCommand::Revoke { id } => {
+            act(&id, "revoke", "is refused for good, open streams included", client, out)?
+        }
     }
     Ok(0)
 }
@@ -67,7 +74,11 @@ fn show_new(made: &Value, client: &Client, out: &mut Out) -> Result<(), Failure>
         return Ok(());
     }
     let gateway = client.gateway();
-    out.line(format!("Key {} for {}, shown once:\n", output::field(made, "id"), output::field(made, "email")))?;
+    out.line(format!(
+        "Key {} for {}, shown once:\n",
+        output::field(made, "id"),
+        output::field(made, "email")
+    ))?;
     out.line(exports(gateway.unwrap_or("http://GATEWAY-ADDRESS"), &output::field(made, "key")))?;
     Ok(())
 }

@@ -18,10 +18,14 @@ pub(crate) fn provider(command: ProviderCommand, client: &Client, out: &mut Out)
     match command {
         ProviderCommand::List => {
             let providers = client.list("/api/v1/providers", &[], None)?;
-            let columns = ["NAME", "KIND", "ADDRESS", "CREDENTIAL", "STATE"].map(|title| (title, Align::Left));
+            let columns =
+                ["NAME", "KIND", "ADDRESS", "CREDENTIAL", "STATE"].map(|title| (title, Align::Left));
             let mut table = Table::new(&columns);
             for provider in &providers {
-                table.row(["name", "kind", "base_url", "credential", "state"].map(|key| output::field(provider, key)));
+                table.row(
+                    ["name", "kind", "base_url", "credential", "state"]
+                        .map(|key| output::field(provider, key)),
+                );
             }
             let empty = "No provider is configured. Set ANTHROPIC_API_KEY, or add a [[provider]] to the configuration.";
             out.list(&providers, &table, empty)?;
@@ -30,7 +34,9 @@ pub(crate) fn provider(command: ProviderCommand, client: &Client, out: &mut Out)
             let key = read_key()?;
             let path = format!("/api/v1/providers/{}/key", escaped(&name));
             let answer = client.put(&path, &json!({"key": key.as_str()}))?;
-            let sentence = format!("Sealed the key of {name}. A provider uses it when its api_key is \"sealed:{name}\".");
+            let sentence = format!(
+                "Sealed the key of {name}. A provider uses it when its api_key is \"sealed:{name}\"."
+            );
             out.done(&answer, &sentence)?;
         }
     }
@@ -44,7 +50,9 @@ fn read_key() -> Result<Zeroizing<String>, Failure> {
     read.map_err(|error| Failure::Usage(format!("cannot read the key from standard input: {error}")))?;
     match std::str::from_utf8(&bytes).map(str::trim) {
         Ok(text) if !text.is_empty() => Ok(Zeroizing::new(text.to_owned())),
-        _ => Err(Failure::Usage("no key came on standard input; try `gatehouse provider set-key NAME < FILE`".to_owned())),
+        _ => Err(Failure::Usage(
+            "no key came on standard input; try `gatehouse provider set-key NAME < FILE`".to_owned(),
+        )),
     }
 }
 
@@ -66,7 +74,8 @@ pub(crate) fn admin(command: AdminCommand, client: &Client, out: &mut Out) -> Re
         }
         TokenCommand::List => {
             let tokens = client.list("/api/v1/admin-tokens", &[], None)?;
-            let columns = ["ID", "TOKEN", "NAME", "ROLE", "STATE", "EXPIRES", "LAST USED"].map(|title| (title, Align::Left));
+            let columns = ["ID", "TOKEN", "NAME", "ROLE", "STATE", "EXPIRES", "LAST USED"]
+                .map(|title| (title, Align::Left));
             let mut table = Table::new(&columns);
             for token in &tokens {
                 let keys = ["id", "hint", "name", "role", "state", "expires_at", "last_used_at"];

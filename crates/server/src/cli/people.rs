@@ -50,7 +50,8 @@ fn path_of(user: &str, act: &str) -> String {
 }
 
 fn user_table(users: &[Value]) -> Table {
-    let columns = [("EMAIL", Align::Left), ("NAME", Align::Left), ("STATE", Align::Left), ("TEAMS", Align::Left)];
+    let columns =
+        [("EMAIL", Align::Left), ("NAME", Align::Left), ("STATE", Align::Left), ("TEAMS", Align::Left)];
     let mut table = Table::new(&columns);
     for user in users {
         table.row(["email", "name", "state", "teams"].map(|key| output::field(user, key)));
@@ -67,7 +68,8 @@ pub(crate) fn team(command: TeamCommand, client: &Client, out: &mut Out) -> Resu
         }
         TeamCommand::List => {
             let teams = client.list("/api/v1/teams", &[], None)?;
-            let mut table = Table::new(&[("TEAM", Align::Left), ("MEMBERS", Align::Right), ("CREATED", Align::Left)]);
+            let mut table =
+                Table::new(&[("TEAM", Align::Left), ("MEMBERS", Align::Right), ("CREATED", Align::Left)]);
             for team in &teams {
                 table.row(["name", "members", "created_at"].map(|key| output::field(team, key)));
             }
@@ -90,7 +92,11 @@ pub(crate) fn project(command: ProjectCommand, client: &Client, out: &mut Out) -
             for project in &projects {
                 table.row(["name", "created_at"].map(|key| output::field(project, key)));
             }
-            out.list(&projects, &table, "There is no project yet. Add one with `gatehouse project add NAME`.")?;
+            out.list(
+                &projects,
+                &table,
+                "There is no project yet. Add one with `gatehouse project add NAME`.",
+            )?;
         }
     }
     Ok(0)

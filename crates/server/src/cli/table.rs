@@ -90,7 +90,8 @@ mod tests {
 
     #[test]
     fn columns_line_up_with_numbers_on_the_right() {
-        let mut table = Table::new(&[("USER", Align::Left), ("REQUESTS", Align::Right), ("MODEL", Align::Left)]);
+        let mut table =
+            Table::new(&[("USER", Align::Left), ("REQUESTS", Align::Right), ("MODEL", Align::Left)]);
         assert!(table.is_empty());
         table.row(["ada@example.com".to_owned(), "7".to_owned(), "a".to_owned()]);
         table.row(["王小明".to_owned(), grouped(1_234_567), String::new()]);

@@ -31,23 +31,27 @@ pub(crate) fn pricing(s: &Section<'_, '_>) -> Pricing {
         cache_read: rate("default_cache_read_usd"),
     };
     if !default.all_positive() {
-        s.mistake("default_input_usd", "the default prices must not be zero: unknown models would seem to be free");
+        s.mistake(
+            "default_input_usd",
+            "the default prices must not be zero: unknown models would seem to be free",
+        );
     }
-    let terms = Terms {
-        discount: percent(s).unwrap_or_default(),
-        contracts: contracts(s),
-        default: Some(default),
-    };
+    let terms =
+        Terms { discount: percent(s).unwrap_or_default(), contracts: contracts(s), default: Some(default) };
     Pricing { file: s.text("file").map(PathBuf::from), terms }
 }
 
 fn contracts(s: &Section<'_, '_>) -> Vec<Contract> {
     let Some(list) = s.node("contract") else { return Vec::new() };
     let Value::List(items) = &list.value else {
-        s.mistake("contract", format!("expected [[pricing.contract]] sections, found {}", list.value.type_name()));
+        s.mistake(
+            "contract",
+            format!("expected [[pricing.contract]] sections, found {}", list.value.type_name()),
+        );
         return Vec::new();
     };
-    let read = |(index, item)| s.reader().section(&format!("pricing.contract[{index}]"), item, None, contract);
+    let read =
+        |(index, item)| s.reader().section(&format!("pricing.contract[{index}]"), item, None, contract);
     items.iter().enumerate().filter_map(read).collect()
 }
 

@@ -95,7 +95,8 @@ pub(crate) fn providers(top: &Section<'_, '_>) -> Vec<Provider> {
     };
     let mut out: Vec<Provider> = Vec::new();
     for (index, item) in items.iter().enumerate() {
-        let path = format!("provider[{}]", name_of(item).map_or_else(|| index.to_string(), |name| brief(name)));
+        let path =
+            format!("provider[{}]", name_of(item).map_or_else(|| index.to_string(), |name| brief(name)));
         let read = top.reader().section(&path, item, fallback, provider);
         let Some(provider) = read else { continue };
         if out.iter().any(|other| other.name == provider.name) {
@@ -188,7 +189,9 @@ fn valid_base_url(text: &str) -> Result<String, String> {
     }
     match uri.authority() {
         None => return Err(bad("it names no host")),
-        Some(authority) if authority.as_str().contains('@') => return Err(bad("it must not hold a user or password")),
+        Some(authority) if authority.as_str().contains('@') => {
+            return Err(bad("it must not hold a user or password"));
+        }
         Some(_) => {}
     }
     if text.contains(['?', '#']) {

@@ -50,8 +50,14 @@ impl Reader {
         fallback: Option<&'a BTreeMap<String, Node>>,
         read: impl FnOnce(&Section<'a, '_>) -> T,
     ) -> T {
-        let section =
-            Section { reader: self, path: path.to_owned(), origin: &node.origin, members: None, fallback, known: RefCell::default() };
+        let section = Section {
+            reader: self,
+            path: path.to_owned(),
+            origin: &node.origin,
+            members: None,
+            fallback,
+            known: RefCell::default(),
+        };
         match &node.value {
             Value::Section(members) => {
                 let section = Section { members: Some(members), ..section };
@@ -59,7 +65,11 @@ impl Reader {
                 section.refuse_unknown(members);
                 out
             }
-            other @ (Value::Text(_) | Value::Number(_) | Value::Boolean(_) | Value::List(_) | Value::Other(_)) => {
+            other @ (Value::Text(_)
+            | Value::Number(_)
+            | Value::Boolean(_)
+            | Value::List(_)
+            | Value::Other(_)) => {
                 let what = format!("expected a section ([{path}]), found {}", other.type_name());
                 self.note(Mistake::new(node.origin.clone(), path, what));
                 let quiet = Self::default();
@@ -91,7 +101,11 @@ impl<'a, 'r> Section<'a, 'r> {
     }
 
     /// Reads a section in it. `None` if it is not there.
-    pub(crate) fn section<T>(&self, key: &'static str, read: impl FnOnce(&Section<'a, '_>) -> T) -> Option<T> {
+    pub(crate) fn section<T>(
+        &self,
+        key: &'static str,
+        read: impl FnOnce(&Section<'a, '_>) -> T,
+    ) -> Option<T> {
         let node = self.node(key)?;
         Some(self.reader.section(&self.path_of(key), node, None, read))
     }

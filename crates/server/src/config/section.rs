@@ -25,15 +25,22 @@ pub(crate) fn listen(s: &Section<'_, '_>) -> Option<Listen> {
     }
     let (gateway, admin) = (s.parsed("gateway", address)?, s.parsed("admin", address)?);
     if gateway == admin && gateway.port() != 0 {
-        s.mistake("admin", format!("`{admin}` is already the gateway's address; the two never share a listener"));
+        s.mistake(
+            "admin",
+            format!("`{admin}` is already the gateway's address; the two never share a listener"),
+        );
     }
     Some(Listen { gateway, admin })
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {
-    let given = text.strip_prefix("localhost:").map_or_else(|| text.to_owned(), |port| format!("127.0.0.1:{port}"));
+    let given =
+        text.strip_prefix("localhost:").map_or_else(|| text.to_owned(), |port| format!("127.0.0.1:{port}"));
     given.parse().map_err(|_| {
-        format!("expected an address and a port such as \"127.0.0.1:8080\" or \"[::]:8080\", found `{}`", brief(text))
+        format!(
+            "expected an address and a port such as \"127.0.0.1:8080\" or \"[::]:8080\", found `{}`",
+            brief(text)
+        )
     })
 }
 
@@ -62,12 +69,23 @@ pub(crate) enum Counters {
     Memory,
 }
 
+impl std::fmt::Display for Counters {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Memory => f.write_str("memory"),
+        }
+    }
+}
+
 /// Reads `[counters]`.
 pub(crate) fn counters(s: &Section<'_, '_>) -> Option<Counters> {
     s.parsed("url", |text| {
         if text == "memory" {
             Ok(Counters::Memory)
-        } else if text.starts_with("redis://") || text.starts_with("rediss://") || text.starts_with("valkey://") {
+        } else if text.starts_with("redis://")
+            || text.starts_with("rediss://")
+            || text.starts_with("valkey://")
+        {
             Err("shared counters are not part of this release; expected \"memory\"")
         } else {
             Err("expected \"memory\"")
@@ -94,9 +112,13 @@ const HOUR: u64 = 3600;
 pub(crate) fn gateway(s: &Section<'_, '_>) -> Gateway {
     let gone = [("cancel", Abandoned::Cancel), ("drain", Abandoned::Drain)];
     let size = |key, range, unit| s.whole(key, range).saturating_mul(unit);
-    let (max_body, body_budget) = (size("max_body_mib", 1..=1024, MIB), size("body_budget_mib", 1..=1_048_576, MIB));
+    let (max_body, body_budget) =
+        (size("max_body_mib", 1..=1024, MIB), size("body_budget_mib", 1..=1_048_576, MIB));
     if body_budget < max_body {
-        s.mistake("body_budget_mib", "it is smaller than gateway.max_body_mib, so the largest body could never be served");
+        s.mistake(
+            "body_budget_mib",
+            "it is smaller than gateway.max_body_mib, so the largest body could never be served",
+        );
     }
     let limits = Limits {
         max_body,
@@ -228,9 +250,9 @@ pub(crate) struct Secrets {
 /// Reads `[secrets]`.
 pub(crate) fn secrets(s: &Section<'_, '_>) -> Option<Secrets> {
     let previous = s.texts("previous_master_keys");
-    let previous = previous.into_iter().filter_map(|text| {
-        master_key(text).map_err(|error| s.mistake("previous_master_keys", error)).ok()
-    });
+    let previous = previous
+        .into_iter()
+        .filter_map(|text| master_key(text).map_err(|error| s.mistake("previous_master_keys", error)).ok());
     let previous = previous.collect();
     Some(Secrets { master_key: s.parsed("master_key", master_key)?, previous })
 }
@@ -241,6 +263,8 @@ fn master_key(text: &str) -> Result<MasterKeySource, &'static str> {
         Some(("env", name)) if !name.is_empty() => Ok(MasterKeySource::Env(name.to_owned())),
         Some(("exec", command)) if !command.is_empty() => Ok(MasterKeySource::Exec(command.to_owned())),
         // What was given is not repeated: it may be the key.
-        _ => Err("expected \"file:PATH\", \"env:VARIABLE\" or \"exec:COMMAND\"; the key itself is not accepted here"),
+        _ => Err(
+            "expected \"file:PATH\", \"env:VARIABLE\" or \"exec:COMMAND\"; the key itself is not accepted here",
+        ),
     }
 }

@@ -89,26 +89,47 @@ fn five_mistakes_are_reported_at_once_with_their_lines() {
 #[test]
 fn each_kind_of_mistake_names_its_place() {
     for (text, expected) in [
-        ("[listen]\nproxy = \"127.0.0.1:3128\"", "my.toml:2: listen.proxy: the forward proxy is not part of this release"),
-        ("[listen]\nadmin = \"127.0.0.1:8080\"", "my.toml:2: listen.admin: `127.0.0.1:8080` is already the gateway's"),
+        (
+            "[listen]\nproxy = \"127.0.0.1:3128\"",
+            "my.toml:2: listen.proxy: the forward proxy is not part of this release",
+        ),
+        (
+            "[listen]\nadmin = \"127.0.0.1:8080\"",
+            "my.toml:2: listen.admin: `127.0.0.1:8080` is already the gateway's",
+        ),
         ("[listen]\ngateway = \"nowhere\"", "my.toml:2: listen.gateway: expected an address and a port"),
-        ("[counters]\nurl = \"redis://h\"", "my.toml:2: counters.url: shared counters are not part of this release"),
+        (
+            "[counters]\nurl = \"redis://h\"",
+            "my.toml:2: counters.url: shared counters are not part of this release",
+        ),
         ("[store]\nurl = \"mysql://h\"", "my.toml:2: store.url: expected \"sqlite\" or"),
         ("[log]\nfilter = \"a=b=c\"", "my.toml:2: log.filter: expected a filter such as"),
         ("[log]\nformat = \"jsno\"", "found `jsno` (did you mean `json`?)"),
         ("gateway = 3", "my.toml:1: gateway: expected a section ([gateway]), found a number"),
         ("[gateway]\nworkers = 1\nworkers = 2", "my.toml:3: not TOML: duplicate key"),
         ("[gateway\nworkers = 1", "my.toml:1: not TOML: "),
-        ("[pricing]\ndiscount_percent = 101", "my.toml:2: pricing.discount_percent: expected a number from 0 to 100"),
+        (
+            "[pricing]\ndiscount_percent = 101",
+            "my.toml:2: pricing.discount_percent: expected a number from 0 to 100",
+        ),
         ("[pricing]\ndefault_input_usd = 0", "must not be zero"),
-        ("[[pricing.contract]]\nmodel = \"a*b\"\ndiscount_percent = 1", "pricing.contract[0].model: `a*b` is not a model pattern"),
+        (
+            "[[pricing.contract]]\nmodel = \"a*b\"\ndiscount_percent = 1",
+            "pricing.contract[0].model: `a*b` is not a model pattern",
+        ),
         ("[[pricing.contract]]\nmodel = \"a\"", "says neither a discount nor prices"),
         ("[[pricing.contract]]\nmodel = \"a\"\ninput_usd = 1", "need both input_usd and output_usd"),
         ("[provider]\nname = \"x\"", "provider: expected [[provider]] sections, found a section"),
         ("[[provider]]\napi_key = \"env:K\"", "my.toml:1: provider[0].name: it is required"),
         ("[[provider]]\nname = \"a\"", "my.toml:1: provider[a].api_key: it is required"),
-        ("[[provider]]\nname = \"a\"\napi_key = \"env:K\"\n[[provider]]\nname = \"a\"\napi_key = \"env:K\"", "there is already a provider named `a`"),
-        ("[[provider]]\nname = \"a\"\napi_key = \"env:K\"\nbase_url = \"ftp://h\"", "it must begin with http:// or https://"),
+        (
+            "[[provider]]\nname = \"a\"\napi_key = \"env:K\"\n[[provider]]\nname = \"a\"\napi_key = \"env:K\"",
+            "there is already a provider named `a`",
+        ),
+        (
+            "[[provider]]\nname = \"a\"\napi_key = \"env:K\"\nbase_url = \"ftp://h\"",
+            "it must begin with http:// or https://",
+        ),
         ("[journal]\nmax_mib = 16", "my.toml:2: journal.max_mib: it must hold at least four files"),
         ("[gateway]\nbody_budget_mib = 8", "smaller than gateway.max_body_mib"),
     ] {
@@ -132,18 +153,28 @@ fn secrets_in_the_wrong_place_are_refused_and_never_repeated() {
         assert!(!found.contains(CANARY), "{found}");
     }
     let found = mistakes("", &[("GATEHOUSE__PROVIDER__MAIN__API_KEY", CANARY)]).join("\n");
-    assert!(found.contains("GATEHOUSE__PROVIDER__MAIN__API_KEY: provider[main].api_key: a key does not belong"));
+    assert!(
+        found.contains("GATEHOUSE__PROVIDER__MAIN__API_KEY: provider[main].api_key: a key does not belong")
+    );
     assert!(!found.contains(CANARY), "{found}");
-    let config = load_text("", &[("GATEHOUSE__STORE__URL", &format!("postgres://u:{CANARY}@h/d"))], &[]).unwrap();
+    let config =
+        load_text("", &[("GATEHOUSE__STORE__URL", &format!("postgres://u:{CANARY}@h/d"))], &[]).unwrap();
     assert!(config.shown.iter().all(|shown| !shown.value.contains(CANARY)));
 }
 
 #[test]
 fn variables_win_over_the_file_and_flags_over_both() {
     let text = "[gateway]\nworkers = 1\nmax_in_flight = 7\nidle_seconds = 9\n";
-    let variables = [("GATEHOUSE__GATEWAY__WORKERS", "2"), ("GATEHOUSE__GATEWAY__MAX_IN_FLIGHT", "8"), ("GATEHOUSE_LOG", "debug")];
+    let variables = [
+        ("GATEHOUSE__GATEWAY__WORKERS", "2"),
+        ("GATEHOUSE__GATEWAY__MAX_IN_FLIGHT", "8"),
+        ("GATEHOUSE_LOG", "debug"),
+    ];
     let config = load_text(text, &variables, &["gateway.workers=3", "log.filter=warn"]).unwrap();
-    assert_eq!((config.gateway.workers, config.gateway.limits.max_in_flight, config.gateway.limits.idle.as_secs()), (3, 8, 9));
+    assert_eq!(
+        (config.gateway.workers, config.gateway.limits.max_in_flight, config.gateway.limits.idle.as_secs()),
+        (3, 8, 9)
+    );
     assert_eq!(config.log.filter, "warn");
     let origin = |key: &str| config.shown.iter().find(|s| s.key == key).map(|s| s.origin.clone()).unwrap();
     assert_eq!(origin("gateway.workers"), "--set gateway.workers");
@@ -172,7 +203,10 @@ fn providers_go_by_name_in_variables() {
 fn provider_defaults_reach_every_provider() {
     let text = "[provider_defaults]\nauth = \"bearer\"\n[[provider]]\nname = \"a\"\napi_key = \"env:A\"\n[[provider]]\nname = \"b\"\napi_key = \"env:A\"\nauth = \"x-api-key\"\n";
     let config = load_text(text, &[], &[]).unwrap();
-    assert_eq!(config.providers.iter().map(|p| p.auth).collect::<Vec<_>>(), [CredentialKind::Bearer, CredentialKind::ApiKey]);
+    assert_eq!(
+        config.providers.iter().map(|p| p.auth).collect::<Vec<_>>(),
+        [CredentialKind::Bearer, CredentialKind::ApiKey]
+    );
 }
 
 #[test]
@@ -202,7 +236,12 @@ fn odd_variables_are_mistakes_not_silence() {
 #[test]
 fn changes_say_what_needs_a_restart() {
     let old = load_text("[gateway]\nworkers = 1\n", &[], &[]).unwrap();
-    let new = load_text("[gateway]\nworkers = 2\n[log]\nfilter = \"debug\"\n[pricing]\ndiscount_percent = 5\n", &[], &[]).unwrap();
+    let new = load_text(
+        "[gateway]\nworkers = 2\n[log]\nfilter = \"debug\"\n[pricing]\ndiscount_percent = 5\n",
+        &[],
+        &[],
+    )
+    .unwrap();
     let found = changes(&old.shown, &new.shown);
     let brief: Vec<(&str, bool)> = found.iter().map(|c| (c.key.as_str(), c.reloadable)).collect();
     assert_eq!(brief, [("gateway.workers", false), ("log.filter", true), ("pricing.discount_percent", true)]);

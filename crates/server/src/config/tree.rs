@@ -172,7 +172,10 @@ impl Source<'_> {
             DeValue::Array(items) => Value::List(
                 items
                     .iter()
-                    .map(|item| Node { origin: self.origin(item.span().start), value: self.value(item.get_ref()) })
+                    .map(|item| Node {
+                        origin: self.origin(item.span().start),
+                        value: self.value(item.get_ref()),
+                    })
                     .collect(),
             ),
             DeValue::Table(table) => Value::Section(self.members(table)),

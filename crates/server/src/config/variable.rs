@@ -51,14 +51,20 @@ pub(crate) fn overlay_flags(tree: &mut Node, flags: &[String], mistakes: &mut Ve
 fn set(tree: &mut Node, path: &[String], value: &str, origin: Origin, mistakes: &mut Vec<Mistake>) {
     let Some((key, sections)) = path.split_last() else { return };
     let holder = match sections {
-        [first, name @ ..] if first == "provider" && !name.is_empty() => provider(tree, &name.join("__"), &origin),
+        [first, name @ ..] if first == "provider" && !name.is_empty() => {
+            provider(tree, &name.join("__"), &origin)
+        }
         _ => sections.iter().try_fold(tree, |node, name| node.member(name, &origin)),
     };
     match holder.map(|node| &mut node.value) {
         Some(Value::Section(members)) => {
             members.insert(key.clone(), Node { origin, value: Value::Text(value.to_owned()) });
         }
-        _ => mistakes.push(Mistake::new(origin, path.join("."), "it is in no section, so it cannot be set here")),
+        _ => mistakes.push(Mistake::new(
+            origin,
+            path.join("."),
+            "it is in no section, so it cannot be set here",
+        )),
     }
 }
 

@@ -60,7 +60,9 @@ impl PromptCache {
     pub(crate) fn split(&mut self, request: &Value) -> Tokens {
         let messages = request["messages"].as_array().map_or(&[][..], Vec::as_slice);
         let head = format!("{}{}", request["tools"], request["system"]);
-        if !head.contains("\"cache_control\"") && !messages.iter().any(|m| m.to_string().contains("\"cache_control\"")) {
+        if !head.contains("\"cache_control\"")
+            && !messages.iter().any(|m| m.to_string().contains("\"cache_control\""))
+        {
             return Tokens { input: count_tokens(request), ..Tokens::default() };
         }
         let mut tokens = Tokens { input: 4, ..Tokens::default() };
@@ -102,7 +104,13 @@ pub(crate) struct Answer {
 
 impl Answer {
     /// Puts an answer together. `max_tokens` cuts its last text short.
-    pub(crate) fn new(model: &str, blocks: Vec<Block>, mut tokens: Tokens, max_tokens: u64, nonce: u64) -> Self {
+    pub(crate) fn new(
+        model: &str,
+        blocks: Vec<Block>,
+        mut tokens: Tokens,
+        max_tokens: u64,
+        nonce: u64,
+    ) -> Self {
         let mut left = usize::try_from(max_tokens).unwrap_or(usize::MAX).saturating_mul(4);
         let (mut cut, mut calls) = (false, 0_u32);
         let mut out = Vec::new();
@@ -136,7 +144,13 @@ impl Answer {
             (false, 0) => "end_turn",
             (false, _) => "tool_use",
         };
-        Self { id: format!("msg_demo{nonce:016x}"), model: model.to_owned(), blocks: out, stop_reason, tokens }
+        Self {
+            id: format!("msg_demo{nonce:016x}"),
+            model: model.to_owned(),
+            blocks: out,
+            stop_reason,
+            tokens,
+        }
     }
 
     /// The whole answer as one message.
@@ -179,7 +193,9 @@ fn push_block(out: &mut VecDeque<(Duration, Bytes)>, index: usize, block: &Value
             start["input"] = json!({});
             let input = block["input"].to_string();
             deltas.push(json!({"type": "input_json_delta", "partial_json": ""}));
-            deltas.extend(pieces(&input).map(|piece| json!({"type": "input_json_delta", "partial_json": piece})));
+            deltas.extend(
+                pieces(&input).map(|piece| json!({"type": "input_json_delta", "partial_json": piece})),
+            );
         }
         _ => {
             start["text"] = json!("");
@@ -187,7 +203,10 @@ fn push_block(out: &mut VecDeque<(Duration, Bytes)>, index: usize, block: &Value
             deltas.extend(pieces(text).map(|piece| json!({"type": "text_delta", "text": piece})));
         }
     }
-    out.push_back((STEP, event(&json!({"type": "content_block_start", "index": index, "content_block": start}))));
+    out.push_back((
+        STEP,
+        event(&json!({"type": "content_block_start", "index": index, "content_block": start})),
+    ));
     if index == 0 {
         out.push_back((Duration::ZERO, event(&json!({"type": "ping"}))));
     }
@@ -223,7 +242,10 @@ impl Body for Paced {
     type Data = Bytes;
     type Error = Infallible;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let Some((pause, _)) = self.frames.front() else { return Poll::Ready(None) };
         if !pause.is_zero() {
             let pause = *pause;
@@ -244,7 +266,10 @@ mod tests {
     #[test]
     fn the_events_add_up_to_the_message() {
         let blocks = vec![
-            Block::Thinking { text: "Let me see, this is more than one piece.".to_owned(), signature: "abc".to_owned() },
+            Block::Thinking {
+                text: "Let me see, this is more than one piece.".to_owned(),
+                signature: "abc".to_owned(),
+            },
             Block::Text("Some text — with ümläuts and 中文, longer than a piece.".to_owned()),
             Block::Tool { name: "Bash", input: json!({"command": "ls -la"}) },
         ];
@@ -278,13 +303,17 @@ mod tests {
     fn max_tokens_cuts_and_says_so() {
         let answer = Answer::new("m", vec![Block::Text("x".repeat(100))], Tokens::default(), 1, 1);
         let whole = answer.to_json();
-        assert_eq!((&whole["stop_reason"], &whole["usage"]["output_tokens"]), (&json!("max_tokens"), &json!(1)));
+        assert_eq!(
+            (&whole["stop_reason"], &whole["usage"]["output_tokens"]),
+            (&json!("max_tokens"), &json!(1))
+        );
     }
 
     #[test]
     fn the_second_turn_reads_what_the_first_wrote() {
         let mut cache = PromptCache::default();
-        let system = json!([{"type": "text", "text": "s".repeat(400), "cache_control": {"type": "ephemeral"}}]);
+        let system =
+            json!([{"type": "text", "text": "s".repeat(400), "cache_control": {"type": "ephemeral"}}]);
         let mut request = json!({"system": system, "messages": [{"role": "user", "content": "a"}]});
         let first = cache.split(&request);
         assert!(first.written > 100 && first.read == 0);

@@ -85,27 +85,38 @@ impl Model {
         match (&head.method, head.uri.path()) {
             (&Method::POST, "/v1/messages") => self.with_body(body, Self::message).await,
             (&Method::POST, "/v1/messages/count_tokens") => {
-                self.with_body(body, |_, request| reply(&json!({"input_tokens": count_tokens(request)}))).await
+                self.with_body(body, |_, request| reply(&json!({"input_tokens": count_tokens(request)})))
+                    .await
             }
             (&Method::GET, "/v1/models") => {
                 let data: Vec<Value> = MODELS.iter().map(|(id, name)| model_json(id, name)).collect();
-                reply(&json!({"data": data, "has_more": false, "first_id": MODELS[0].0, "last_id": MODELS[3].0}))
+                reply(
+                    &json!({"data": data, "has_more": false, "first_id": MODELS[0].0, "last_id": MODELS[3].0}),
+                )
             }
-            (&Method::GET, path) => match MODELS.iter().find(|(id, _)| path.strip_prefix("/v1/models/") == Some(id)) {
-                Some((id, name)) => reply(&model_json(id, name)),
-                None => error(StatusCode::NOT_FOUND, "not_found_error", "Not found"),
-            },
+            (&Method::GET, path) => {
+                match MODELS.iter().find(|(id, _)| path.strip_prefix("/v1/models/") == Some(id)) {
+                    Some((id, name)) => reply(&model_json(id, name)),
+                    None => error(StatusCode::NOT_FOUND, "not_found_error", "Not found"),
+                }
+            }
             _ => error(StatusCode::NOT_FOUND, "not_found_error", "Not found"),
         }
     }
 
     async fn with_body(&self, body: Incoming, answer: impl FnOnce(&Self, &Value) -> Reply) -> Reply {
         let Ok(body) = Limited::new(body, MAX_BODY).collect().await else {
-            return error(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", "Request exceeds the maximum size");
+            return error(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "request_too_large",
+                "Request exceeds the maximum size",
+            );
         };
         match serde_json::from_slice(&body.to_bytes()) {
             Ok(request) => answer(self, &request),
-            Err(_) => error(StatusCode::BAD_REQUEST, "invalid_request_error", "The request body is not valid JSON"),
+            Err(_) => {
+                error(StatusCode::BAD_REQUEST, "invalid_request_error", "The request body is not valid JSON")
+            }
         }
     }
 

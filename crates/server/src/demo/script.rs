@@ -82,7 +82,9 @@ fn prompt_of(message: &Value) -> String {
 fn has(prompt: &str, words: &[&str]) -> bool {
     let lower = prompt.to_lowercase();
     let split = |c: char| !c.is_alphanumeric();
-    words.iter().any(|word| if word.is_ascii() { lower.split(split).any(|w| w == *word) } else { lower.contains(word) })
+    words.iter().any(|word| {
+        if word.is_ascii() { lower.split(split).any(|w| w == *word) } else { lower.contains(word) }
+    })
 }
 
 fn asks_to_think(prompt: &str) -> bool {
@@ -96,7 +98,8 @@ fn wants_title(request: &Value) -> bool {
 }
 
 fn tool_for(request: &Value, prompt: &str) -> Option<(&'static str, Block)> {
-    let offered = |name: &str| request["tools"].as_array().is_some_and(|tools| tools.iter().any(|t| t["name"] == name));
+    let offered =
+        |name: &str| request["tools"].as_array().is_some_and(|tools| tools.iter().any(|t| t["name"] == name));
     let tool = |say, name, input| Some((say, Block::Tool { name, input }));
     let file = file_in(prompt);
     if has(prompt, &["write", "create", "save", "写", "寫", "创建", "建立"]) && offered("Write") {
@@ -116,7 +119,9 @@ fn tool_for(request: &Value, prompt: &str) -> Option<(&'static str, Block)> {
         return None;
     }
     match prompt.split('`').nth(1).filter(|command| has(prompt, &run) && !command.is_empty()) {
-        Some(command) => tool("I will run it.", "Bash", json!({"command": command, "description": "Run the command"})),
+        Some(command) => {
+            tool("I will run it.", "Bash", json!({"command": command, "description": "Run the command"}))
+        }
         None => {
             let input = json!({"command": "ls -la", "description": "List the files here"});
             tool("I will look at the files here.", "Bash", input)
@@ -163,14 +168,23 @@ fn working_directory(request: &Value) -> Option<&str> {
 fn summary(result: &Value) -> String {
     let text = match &result["content"] {
         Value::String(text) => text.clone(),
-        other => other.as_array().into_iter().flatten().filter_map(|b| b["text"].as_str()).collect::<Vec<_>>().join("\n"),
+        other => other
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|b| b["text"].as_str())
+            .collect::<Vec<_>>()
+            .join("\n"),
     };
     if result["is_error"] == true {
         return format!("That did not work. The tool says:\n\n{}", first_lines(&text));
     }
     let lines = text.lines().filter(|line| !line.trim().is_empty()).count();
     let plural = if lines == 1 { "" } else { "s" };
-    format!("Done. The tool answered with {lines} line{plural}:\n\n{}\n\n(I am a scripted demo: this is the tool's real output, but no model has read it.)", first_lines(&text))
+    format!(
+        "Done. The tool answered with {lines} line{plural}:\n\n{}\n\n(I am a scripted demo: this is the tool's real output, but no model has read it.)",
+        first_lines(&text)
+    )
 }
 
 /// The first 12 lines, each cut at 160 characters.
@@ -198,12 +212,16 @@ fn reply(prompt: &str) -> String {
         return "ok".to_owned();
     }
     if has(prompt, &["hi", "hello", "hey", "你好", "您好"]) {
-        return format!("Hello! {about}\n\nTry \"list the files here\", \"write a file hello.txt\" or \"think about it\".");
+        return format!(
+            "Hello! {about}\n\nTry \"list the files here\", \"write a file hello.txt\" or \"think about it\"."
+        );
     }
     if has(prompt, &["who", "what", "you", "model", "谁", "誰"]) {
         return format!("{about}\n\nSee what it recorded with `gatehouse exchanges` and `gatehouse usage`.");
     }
-    format!("{about}\n\nI can list files, read or write one, run a command in backticks, and think when asked to.")
+    format!(
+        "{about}\n\nI can list files, read or write one, run a command in backticks, and think when asked to."
+    )
 }
 
 /// A signature: 16 hexadecimal digits and as many that depend on them, twelve times, so that a changed one is noticed.
@@ -227,7 +245,8 @@ fn signature_holds(block: &Value) -> bool {
     if block["type"] != "thinking" {
         return true;
     }
-    let Some(text) = block["signature"].as_str().filter(|text| text.len() == 12 * 32 && text.is_ascii()) else {
+    let Some(text) = block["signature"].as_str().filter(|text| text.len() == 12 * 32 && text.is_ascii())
+    else {
         return false;
     };
     (0..12).all(|round| {
@@ -296,12 +315,11 @@ mod tests {
         };
         assert!(!text.is_empty());
         let mut request = ask("go on");
-        let turn = |signature: &str| {
-            json!({"role": "assistant", "content": [{"type": "thinking", "thinking": text, "signature": signature}]})
-        };
+        let turn = |signature: &str| json!({"role": "assistant", "content": [{"type": "thinking", "thinking": text, "signature": signature}]});
         request["messages"].as_array_mut().unwrap().insert(0, turn(&signature));
         assert!(answer(&request, 8).is_ok());
-        let changed = signature.replacen(&signature[..1], if signature.starts_with('0') { "1" } else { "0" }, 1);
+        let changed =
+            signature.replacen(&signature[..1], if signature.starts_with('0') { "1" } else { "0" }, 1);
         request["messages"][0] = turn(&changed);
         assert_eq!(answer(&request, 8), Err(Refused("messages: Invalid `signature` in `thinking` block")));
     }
@@ -310,7 +328,9 @@ mod tests {
     fn hidden_thinking_keeps_its_signature() {
         let mut request = ask("think about it");
         request["thinking"] = json!({"type": "adaptive", "display": "omitted"});
-        let Block::Thinking { text, signature } = answer(&request, 7).unwrap().remove(0) else { panic!("thinking") };
+        let Block::Thinking { text, signature } = answer(&request, 7).unwrap().remove(0) else {
+            panic!("thinking")
+        };
         assert!(text.is_empty() && signature.len() == 384);
     }
 
@@ -322,7 +342,9 @@ mod tests {
 
     #[test]
     fn what_is_no_conversation_is_refused() {
-        for request in [json!({}), json!({"messages": []}), json!({"messages": [{"role": "assistant", "content": "x"}]})] {
+        for request in
+            [json!({}), json!({"messages": []}), json!({"messages": [{"role": "assistant", "content": "x"}]})]
+        {
             assert!(answer(&request, 1).is_err());
         }
     }

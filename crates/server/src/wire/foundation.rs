@@ -37,7 +37,11 @@ pub(super) struct Foundation {
 
 /// Lays it: reads (or makes) the master key, opens the database, makes sure that there is an organization with an owner
 /// whose token lies in the data directory.
-pub(super) async fn lay(config: &Config, data: &DataDir, environment: &Environment) -> Result<Foundation, Failure> {
+pub(super) async fn lay(
+    config: &Config,
+    data: &DataDir,
+    environment: &Environment,
+) -> Result<Foundation, Failure> {
     let path = data.path();
     let in_use = [DATABASE_FILE, ADMIN_TOKEN_FILE].iter().any(|name| path.join(name).exists());
     let keyring = secret::keyring(&config.secrets, path, in_use, environment)
@@ -73,8 +77,14 @@ async fn keep_token(store: &Store, started: &Started, data_dir: &Path) -> Result
         None if path.exists() => return Ok(()),
         None => {
             let pepper = started.roots.pepper();
-            let making =
-                bootstrap::owner_token(store, started.org.id, &pepper, "local owner", clock::now(), &clock::random);
+            let making = bootstrap::owner_token(
+                store,
+                started.org.id,
+                &pepper,
+                "local owner",
+                clock::now(),
+                &clock::random,
+            );
             made = making.await.map_err(failed)?;
             &made
         }

@@ -21,7 +21,8 @@ const FLUSH: Duration = Duration::from_secs(5);
 /// Builds the callbacks. Each holds what it needs.
 pub(super) fn house(live: &Arc<Live>, books: &Arc<Books>, metrics: PrometheusHandle) -> House {
     let of = || Arc::clone(live);
-    let (policy, keys, version, reload, config, providers, readiness) = (of(), of(), of(), of(), of(), of(), of());
+    let (policy, keys, version, reload, config, providers, readiness) =
+        (of(), of(), of(), of(), of(), of(), of());
     let (flush, behind) = (Arc::clone(books), Arc::clone(books));
     House {
         now: Box::new(clock::now),

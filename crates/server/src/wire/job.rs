@@ -110,7 +110,8 @@ async fn readiness(live: Arc<Live>) {
         let now = live.judge();
         if now.ready != before {
             before = now.ready;
-            let problems: Vec<&str> = now.checks.iter().filter_map(|check| check.problem.as_deref()).collect();
+            let problems: Vec<&str> =
+                now.checks.iter().filter_map(|check| check.problem.as_deref()).collect();
             match now.ready {
                 true => tracing::info!("requests are served"),
                 false => tracing::warn!(?problems, "requests are not served"),

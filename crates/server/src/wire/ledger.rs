@@ -66,8 +66,13 @@ impl Books {
         options.max_unsaved_bytes = UNSAVED;
         let price =
             |intent: &Intent| prices.price(&intent.model, &intent.estimated_usage(), intent.started_at).cost;
-        let (journal, recovered) = Journal::start(&options, &price as &dyn Fn(&Intent) -> Cost).map_err(failed)?;
-        tracing::debug!(entries = recovered.entries, interrupted = recovered.interrupted, "the journal is open");
+        let (journal, recovered) =
+            Journal::start(&options, &price as &dyn Fn(&Intent) -> Cost).map_err(failed)?;
+        tracing::debug!(
+            entries = recovered.entries,
+            interrupted = recovered.interrupted,
+            "the journal is open"
+        );
         let journal = Arc::new(journal);
         let ledger = StoreLedger::start(ground.store.clone(), Arc::clone(&journal), ground.org, ground.node);
         Ok(Self { journal, ledger })

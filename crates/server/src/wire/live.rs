@@ -137,15 +137,20 @@ impl Live {
         match tokio::task::spawn_blocking(move || load(&live.sources)).await {
             Ok(Ok(config)) => Ok(config),
             Ok(Err(mistakes)) => Err(refused(mistakes.0.iter().map(ToString::to_string).collect())),
-            Err(_) => Err(refused(vec!["the configuration could not be read by a fault of the server".to_owned()])),
+            Err(_) => {
+                Err(refused(vec!["the configuration could not be read by a fault of the server".to_owned()]))
+            }
         }
     }
 
     async fn prepared(self: &Arc<Self>, config: &Config) -> Result<Vec<Provided>, Vec<String>> {
         let sealed = sealed_keys(config, &self.store, &self.keyring, self.org).await?;
         let (live, wanted, before) = (Arc::clone(self), config.providers.clone(), self.providers());
-        let prepared = tokio::task::spawn_blocking(move || prepare(&wanted, sealed, &before, &live.environment));
-        prepared.await.unwrap_or_else(|_| Err(vec!["the providers could not be prepared by a fault of the server".to_owned()]))
+        let prepared =
+            tokio::task::spawn_blocking(move || prepare(&wanted, sealed, &before, &live.environment));
+        prepared.await.unwrap_or_else(|_| {
+            Err(vec!["the providers could not be prepared by a fault of the server".to_owned()])
+        })
     }
 
     /// Takes over providers' keys that were sealed anew.
@@ -163,7 +168,9 @@ impl Live {
                 *self.providers.lock().unwrap_or_else(PoisonError::into_inner) = providers;
                 self.judge();
             }
-            Err(problems) => tracing::warn!(?problems, "providers' keys could not be read anew; the old ones stay"),
+            Err(problems) => {
+                tracing::warn!(?problems, "providers' keys could not be read anew; the old ones stay")
+            }
         }
     }
 
@@ -215,7 +222,8 @@ impl Live {
         ];
         let ready = checks.iter().all(|(_, problem)| problem.is_none());
         self.ready.store(ready, Ordering::Release);
-        let check = |(name, problem): (&'static str, Option<String>)| Check { name, ok: problem.is_none(), problem };
+        let check =
+            |(name, problem): (&'static str, Option<String>)| Check { name, ok: problem.is_none(), problem };
         Readiness { ready, checks: checks.into_iter().map(check).collect() }
     }
 }

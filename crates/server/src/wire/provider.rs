@@ -28,8 +28,12 @@ impl Provided {
     pub(super) fn state(&self) -> String {
         match (&self.usable, &self.configured.api_key) {
             (Some(_), _) => "ok".to_owned(),
-            (None, SecretSource::Sealed(name)) => format!("no key sealed: run `gatehouse provider set-key {name}`"),
-            (None, SecretSource::Env(_) | SecretSource::File(_) | SecretSource::Exec(_)) => "no key".to_owned(),
+            (None, SecretSource::Sealed(name)) => {
+                format!("no key sealed: run `gatehouse provider set-key {name}`")
+            }
+            (None, SecretSource::Env(_) | SecretSource::File(_) | SecretSource::Exec(_)) => {
+                "no key".to_owned()
+            }
         }
     }
 }
@@ -71,7 +75,8 @@ fn one(
 ) -> Result<Provided, String> {
     let configured = configured.clone();
     let Some(key) = key else { return Ok(Provided { configured, key: None, usable: None }) };
-    let same = |old: &&Provided| old.configured == configured && old.key.as_ref().is_some_and(|k| k.same_as(&key));
+    let same =
+        |old: &&Provided| old.configured == configured && old.key.as_ref().is_some_and(|k| k.same_as(&key));
     if let Some(old) = before.iter().find(same) {
         return Ok(old.clone());
     }
@@ -106,7 +111,12 @@ impl Trust {
             return Ok(Arc::clone(known));
         }
         let pem = ca_file.map(std::fs::read).transpose();
-        let pem = pem.map_err(|error| format!("ca_file: cannot read `{}`: {error}", at.iter().map(|p| p.display().to_string()).collect::<String>()))?;
+        let pem = pem.map_err(|error| {
+            format!(
+                "ca_file: cannot read `{}`: {error}",
+                at.iter().map(|p| p.display().to_string()).collect::<String>()
+            )
+        })?;
         let made = client_tls(pem.as_deref())?;
         self.0.insert(at, Arc::clone(&made));
         Ok(made)
@@ -132,7 +142,8 @@ mod tests {
         let list = configured(&["provider.a.api_key=env:K", "provider.a.base_url=http://127.0.0.1:1"]);
         let first = prepare(&list, SealedKeys::new(), &[], &environment()).unwrap();
         let second = prepare(&list, SealedKeys::new(), &first, &environment()).unwrap();
-        let same = |a: &Provided, b: &Provided| Arc::ptr_eq(a.usable.as_ref().unwrap(), b.usable.as_ref().unwrap());
+        let same =
+            |a: &Provided, b: &Provided| Arc::ptr_eq(a.usable.as_ref().unwrap(), b.usable.as_ref().unwrap());
         assert!(same(&first[0], &second[0]));
         let other = Environment { variables: [("K".to_owned(), "sk-new".to_owned())].into() };
         let third = prepare(&list, SealedKeys::new(), &second, &other).unwrap();

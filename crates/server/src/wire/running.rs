@@ -108,7 +108,9 @@ fn bind(address: SocketAddr, setting: &str, if_taken: IfTaken) -> Result<TcpList
         bound => bound,
     };
     bound.map_err(|error| {
-        Failure::Failed(format!("cannot listen on {address}: {error}; `{setting}` sets another address (port 0 takes any)"))
+        Failure::Failed(format!(
+            "cannot listen on {address}: {error}; `{setting}` sets another address (port 0 takes any)"
+        ))
     })
 }
 
@@ -148,7 +150,11 @@ impl Running {
         self.live.stop();
         let patience = self.live.config.load().drain.patience;
         let open = self.gateway.in_flight();
-        tracing::info!(requests = open, patience_seconds = patience.as_secs(), "stopping: what is under way may end");
+        tracing::info!(
+            requests = open,
+            patience_seconds = patience.as_secs(),
+            "stopping: what is under way may end"
+        );
         let mut stop = self.stop;
         self.gateway.drain(patience, async move { stop.next().await }).await;
         if !self.books.flush(LAST_FLUSH).await {

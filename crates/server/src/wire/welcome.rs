@@ -38,7 +38,9 @@ fn first_time(ready: &Ready<'_>, out: &mut Out) -> Result<(), Failure> {
     out.line(exports(&ready.gateway, key))?;
     out.line("\nNext, in another terminal:\n")?;
     let dir = ready.data_dir.display();
-    for command in ["user add ada@example.com", "key create --user ada@example.com", "exchanges --table", "usage"] {
+    for command in
+        ["user add ada@example.com", "key create --user ada@example.com", "exchanges --table", "usage"]
+    {
         out.line(format!("  gatehouse --data-dir {dir} {command}"))?;
     }
     Ok(())

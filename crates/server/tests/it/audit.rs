@@ -21,7 +21,10 @@ fn verify(w: &World, lines: &[String]) -> (Option<i32>, String) {
     let file = w.gatehouse.dir().join("tampered.jsonl");
     std::fs::write(&file, lines.join("\n") + "\n").unwrap();
     let output = w.gatehouse.cli(&["audit", "verify", file.to_str().unwrap()]);
-    (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr))
+    (
+        output.status.code(),
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr),
+    )
 }
 
 /// Where the entry with this sequence number stands.

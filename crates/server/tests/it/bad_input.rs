@@ -11,7 +11,12 @@ use crate::world::{MODEL, World, ask, configured, echo, world};
 
 fn still_serves(w: &World) {
     w.provider.now(echo(1, 1));
-    assert_eq!(w.gatehouse.post(&w.key, &ask(true)).status, 200, "the process no longer serves: {}", w.gatehouse.log());
+    assert_eq!(
+        w.gatehouse.post(&w.key, &ask(true)).status,
+        200,
+        "the process no longer serves: {}",
+        w.gatehouse.log()
+    );
     assert!(!w.gatehouse.log().contains("panicked"), "{}", w.gatehouse.log());
 }
 
@@ -29,17 +34,37 @@ fn hostile_heads_are_refused_with_a_record_each() {
     let long = "x".repeat(80 * 1024);
     let many = "a: b\r\n".repeat(150);
     let table: Vec<(&str, Vec<u8>, u16)> = vec![
-        ("length and chunks", format!("{}content-length: 3\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", head("host: a\r\n")).into(), 400),
-        ("two lengths", format!("{}content-length: 3\r\ncontent-length: 4\r\n\r\nabc", head("host: a\r\n")).into(), 400),
+        (
+            "length and chunks",
+            format!(
+                "{}content-length: 3\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+                head("host: a\r\n")
+            )
+            .into(),
+            400,
+        ),
+        (
+            "two lengths",
+            format!("{}content-length: 3\r\ncontent-length: 4\r\n\r\nabc", head("host: a\r\n")).into(),
+            400,
+        ),
         ("a length that is none", format!("{}content-length: -1\r\n\r\n", head("host: a\r\n")).into(), 400),
-        ("a coding that is none", format!("{}transfer-encoding: xchunked\r\n\r\n", head("host: a\r\n")).into(), 400),
+        (
+            "a coding that is none",
+            format!("{}transfer-encoding: xchunked\r\n\r\n", head("host: a\r\n")).into(),
+            400,
+        ),
         ("no host", format!("{}content-length: 0\r\n\r\n", head("")).into(), 400),
         ("two hosts", format!("{}content-length: 0\r\n\r\n", head("host: a\r\nhost: b\r\n")).into(), 400),
         ("a folded header", b"POST /v1/messages HTTP/1.1\r\nhost: a\r\nx: y\r\n z\r\n\r\n".to_vec(), 400),
         ("a NUL", b"POST /v1/messages HTTP/1.1\r\nhost: a\r\nx: \0\r\n\r\n".to_vec(), 400),
         ("no HTTP at all", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03hello\r\n\r\n".to_vec(), 400),
         ("a huge head", format!("POST /v1/messages HTTP/1.1\r\nhost: a\r\nx: {long}\r\n\r\n").into(), 431),
-        ("a gigantic head", format!("POST /v1/messages HTTP/1.1\r\nhost: a\r\nx: {}\r\n\r\n", long.repeat(5)).into(), 431),
+        (
+            "a gigantic head",
+            format!("POST /v1/messages HTTP/1.1\r\nhost: a\r\nx: {}\r\n\r\n", long.repeat(5)).into(),
+            431,
+        ),
         ("many headers", format!("POST /v1/messages HTTP/1.1\r\nhost: a\r\n{many}\r\n").into(), 431),
     ];
     for (n, (name, bytes, status)) in table.iter().enumerate() {
@@ -60,7 +85,9 @@ fn hostile_heads_are_refused_with_a_record_each() {
 #[test]
 fn hostile_bodies_are_refused_with_a_record_each() {
     let w = configured("[gateway]\nmax_body_mib = 1", "sqlite", echo(1, 1));
-    let message = |text: &[u8]| [b"{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"", text, b"\"}]}"].concat();
+    let message = |text: &[u8]| {
+        [b"{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"", text, b"\"}]}"].concat()
+    };
     let table: Vec<(&str, Vec<u8>, u16)> = vec![
         ("empty", Vec::new(), 400),
         ("cut off", br#"{"model":"m","messages":[{"#.to_vec(), 400),
@@ -97,7 +124,11 @@ fn a_huge_announced_body_is_refused_before_it_is_sent() {
     let mut connection = Connection::open(&w.gatehouse.gateway);
     connection.send(wrong.as_bytes()).unwrap();
     let seen = connection.read_until("\r\n\r\n");
-    assert!(seen.starts_with(b"HTTP/1.1 401 "), "a wrong key was told to go on: {}", String::from_utf8_lossy(&seen));
+    assert!(
+        seen.starts_with(b"HTTP/1.1 401 "),
+        "a wrong key was told to go on: {}",
+        String::from_utf8_lossy(&seen)
+    );
 }
 
 #[test]
@@ -117,7 +148,11 @@ fn slow_clients_are_cut() {
 
     let reply = raw(
         &w,
-        format!("POST /v1/messages HTTP/1.1\r\nhost: a\r\nx-api-key: {}\r\ncontent-length: 50\r\n\r\n{{\"mod", w.key).as_bytes(),
+        format!(
+            "POST /v1/messages HTTP/1.1\r\nhost: a\r\nx-api-key: {}\r\ncontent-length: 50\r\n\r\n{{\"mod",
+            w.key
+        )
+        .as_bytes(),
     );
     assert_eq!(reply.status, 408, "{reply:?}");
     assert_eq!(w.gatehouse.exchanges().pop().unwrap()["reason"], "body_too_slow");
@@ -171,7 +206,11 @@ fn an_abandoned_plain_reply_is_read_to_its_end_for_its_usage() {
     drop(connection);
     w.provider.release();
     let e = gatehouse_testkit::wait::until("the record", || w.gatehouse.exchanges().pop());
-    assert_eq!((e["ended"].as_str(), e["usage"]["input_tokens"].as_u64()), (Some("client_gone"), Some(40)), "{e:#}");
+    assert_eq!(
+        (e["ended"].as_str(), e["usage"]["input_tokens"].as_u64()),
+        (Some("client_gone"), Some(40)),
+        "{e:#}"
+    );
 }
 
 #[test]
@@ -181,7 +220,10 @@ fn a_broken_stream_ends_with_an_error_event_and_an_honest_record() {
     let cases: Vec<(&str, Vec<Act>)> = vec![
         ("cut in mid-event", vec![sse::stream_head(), sse::chunk(&(begun() + half_event)), Act::Close]),
         ("a clean end, too early", vec![sse::stream_head(), sse::chunk(&begun()), sse::last_chunk()]),
-        ("a chunk that lies", vec![sse::stream_head(), sse::chunk(&begun()), Act::Send(b"zz\r\n".to_vec()), Act::Close]),
+        (
+            "a chunk that lies",
+            vec![sse::stream_head(), sse::chunk(&begun()), Act::Send(b"zz\r\n".to_vec()), Act::Close],
+        ),
     ];
     for (name, acts) in cases {
         let w = world(move |_| acts.clone());
@@ -192,8 +234,16 @@ fn a_broken_stream_ends_with_an_error_event_and_an_honest_record() {
         assert!(last.starts_with("event: error\ndata: {\"type\":\"error\""), "{name}: {last}");
         assert!(!text.contains("message_stop"), "{name}");
         let e = w.only_exchange();
-        assert_eq!((e["ended"].as_str(), e["reason"].as_str()), (Some("upstream_failed"), Some("upstream_cut")), "{name}");
-        assert_eq!((e["estimated"].as_bool(), e["usage"]["input_tokens"].as_u64()), (Some(true), Some(30)), "{name}");
+        assert_eq!(
+            (e["ended"].as_str(), e["reason"].as_str()),
+            (Some("upstream_failed"), Some("upstream_cut")),
+            "{name}"
+        );
+        assert_eq!(
+            (e["estimated"].as_bool(), e["usage"]["input_tokens"].as_u64()),
+            (Some(true), Some(30)),
+            "{name}"
+        );
         still_serves(&w);
     }
 }
@@ -214,7 +264,11 @@ fn an_upstream_that_lies_or_breaks_is_told_as_such() {
         assert_eq!(reply.status, status, "{name}: {reply:?}");
         assert_eq!(reply.complete, reason != "upstream_cut", "{name}: half a reply looks whole");
         let e = w.only_exchange();
-        assert_eq!((e["ended"].as_str(), e["reason"].as_str()), (Some("upstream_failed"), Some(reason)), "{name}: {e:#}");
+        assert_eq!(
+            (e["ended"].as_str(), e["reason"].as_str()),
+            (Some("upstream_failed"), Some(reason)),
+            "{name}: {e:#}"
+        );
         still_serves(&w);
     }
 }
@@ -222,7 +276,11 @@ fn an_upstream_that_lies_or_breaks_is_told_as_such() {
 #[test]
 fn a_provider_that_is_not_there_is_said_to_be_away() {
     let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let gatehouse = gatehouse_testkit::gatehouse::Builder::new(env!("CARGO_BIN_EXE_gatehouse"), &format!("http://{gone}")).start();
+    let gatehouse = gatehouse_testkit::gatehouse::Builder::new(
+        env!("CARGO_BIN_EXE_gatehouse"),
+        &format!("http://{gone}"),
+    )
+    .start();
     let (_, key) = gatehouse.key("dev@example.com", &[]);
     let reply = gatehouse.post(&key, &ask(true));
     assert_eq!(reply.status, 502);
@@ -245,8 +303,13 @@ fn an_event_of_ten_megabytes_goes_through() {
 #[test]
 fn silence_is_filled_with_pings_between_events() {
     let w = configured("[gateway]\nping_seconds = 1", "sqlite", |_| {
-        vec![sse::stream_head(), sse::chunk(&sse::start(MODEL, &sse::usage(1, 1))), Act::Hold,
-            sse::chunk(&sse::stop(&sse::usage(1, 1))), sse::last_chunk()]
+        vec![
+            sse::stream_head(),
+            sse::chunk(&sse::start(MODEL, &sse::usage(1, 1))),
+            Act::Hold,
+            sse::chunk(&sse::stop(&sse::usage(1, 1))),
+            sse::last_chunk(),
+        ]
     });
     let mut connection = Connection::open(&w.gatehouse.gateway);
     connection.request("POST", "/v1/messages", &[("x-api-key", &w.key)], &ask(true));
@@ -278,13 +341,18 @@ fn absurd_figures_are_not_believed() {
 
 #[test]
 fn more_than_may_be_held_is_shed() {
-    let w = configured("[gateway]\nbody_budget_mib = 1", "sqlite", |_| vec![Act::Hang]);
+    let w = configured("[gateway]\nmax_body_mib = 1\nbody_budget_mib = 1", "sqlite", |_| vec![Act::Hang]);
     let body = |kib: usize| {
-        json!({"model": MODEL, "messages": [{"role": "user", "content": "z".repeat(kib * 1024)}]}).to_string().into_bytes()
+        json!({"model": MODEL, "messages": [{"role": "user", "content": "z".repeat(kib * 1024)}]})
+            .to_string()
+            .into_bytes()
     };
     let first = [("x-api-key", w.key.as_str())];
     let mut slow = Connection::open(&w.gatehouse.gateway);
-    let announced = format!("POST /v1/messages HTTP/1.1\r\nhost: a\r\nx-api-key: {}\r\ncontent-length: 900000\r\n\r\n{{", w.key);
+    let announced = format!(
+        "POST /v1/messages HTTP/1.1\r\nhost: a\r\nx-api-key: {}\r\ncontent-length: 900000\r\n\r\n{{",
+        w.key
+    );
     slow.send(announced.as_bytes()).unwrap();
     let shed = gatehouse_testkit::wait::until("the budget to be taken", || {
         let reply = http::once(&w.gatehouse.gateway, "POST", "/v1/messages/count_tokens", &first, &body(500));

@@ -49,7 +49,18 @@ impl Odd {
     }
 
     fn text(&mut self) -> String {
-        let parts = ["a", "\\n", "\\u0041", "\u{4e2d}", "\\\"", "\\ud83d\\ude00", "{\\\"model\\\":1}", "/", "\\/", " "];
+        let parts = [
+            "a",
+            "\\n",
+            "\\u0041",
+            "\u{4e2d}",
+            "\\\"",
+            "\\ud83d\\ude00",
+            "{\\\"model\\\":1}",
+            "/",
+            "\\/",
+            " ",
+        ];
         (0..self.next(20)).map(|_| parts[usize::try_from(self.next(10)).unwrap()]).collect()
     }
 
@@ -65,8 +76,9 @@ impl Odd {
                 format!("[{}{}]", self.space(), items.join(","))
             }
             _ => {
-                let members: Vec<String> =
-                    (0..self.next(5)).map(|_| format!("\"{}\"{}:{}", self.text(), self.space(), self.value(depth + 1))).collect();
+                let members: Vec<String> = (0..self.next(5))
+                    .map(|_| format!("\"{}\"{}:{}", self.text(), self.space(), self.value(depth + 1)))
+                    .collect();
                 format!("{{{}{}}}", members.join(&format!(",{}", self.space())), self.space())
             }
         }
@@ -80,7 +92,12 @@ fn random_odd_bodies_arrive_byte_for_byte() {
         let mut odd = Odd(seed);
         let before = odd.value(0);
         let after = odd.value(0);
-        let body = format!("{}{{\"x\":{before},{}\"model\" : \"{MODEL}\",\"x\":{after}}}{}", odd.space(), odd.space(), odd.space());
+        let body = format!(
+            "{}{{\"x\":{before},{}\"model\" : \"{MODEL}\",\"x\":{after}}}{}",
+            odd.space(),
+            odd.space(),
+            odd.space()
+        );
         arrives(&w, body.as_bytes(), &format!("seed {seed}"));
     }
 }
@@ -88,9 +105,13 @@ fn random_odd_bodies_arrive_byte_for_byte() {
 #[test]
 fn a_body_in_chunks_arrives_byte_for_byte() {
     let w = world(echo(1, 1));
-    let body = json!({"model": MODEL, "messages": [{"role": "user", "content": "c".repeat(5000)}]}).to_string();
+    let body =
+        json!({"model": MODEL, "messages": [{"role": "user", "content": "c".repeat(5000)}]}).to_string();
     let mut connection = Connection::open(&w.gatehouse.gateway);
-    let head = format!("POST /v1/messages HTTP/1.1\r\nhost: a\r\nx-api-key: {}\r\ntransfer-encoding: chunked\r\n\r\n", w.key);
+    let head = format!(
+        "POST /v1/messages HTTP/1.1\r\nhost: a\r\nx-api-key: {}\r\ntransfer-encoding: chunked\r\n\r\n",
+        w.key
+    );
     connection.send(head.as_bytes()).unwrap();
     for piece in body.as_bytes().chunks(333) {
         connection.send(format!("{:x}\r\n", piece.len()).as_bytes()).unwrap();
@@ -122,9 +143,16 @@ fn a_plain_reply_without_a_length_is_untouched() {
     let body = json!({"id": "msg_1", "type": "message", "model": MODEL, "content": [], "usage": sse::usage(1, 1), "z": [1.50, 1e3]}).to_string();
     let sent = body.clone();
     let w = world(move |_| {
-        let head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n".to_vec();
+        let head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
+            .to_vec();
         let (a, b) = sent.split_at(40);
-        vec![Act::Send(head), sse::chunk(a), Act::Pause(std::time::Duration::from_millis(30)), sse::chunk(b), sse::last_chunk()]
+        vec![
+            Act::Send(head),
+            sse::chunk(a),
+            Act::Pause(std::time::Duration::from_millis(30)),
+            sse::chunk(b),
+            sse::last_chunk(),
+        ]
     });
     let reply = w.gatehouse.post(&w.key, &crate::world::ask(false));
     assert_eq!((reply.text(), reply.complete), (body, true));

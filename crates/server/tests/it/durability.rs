@@ -51,7 +51,10 @@ fn paced(seen: &gatehouse_testkit::provider::Seen) -> Vec<Act> {
     acts
 }
 
-#[expect(clippy::disallowed_methods, reason = "the kill comes at a random moment of the load, which a sleep makes")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the kill comes at a random moment of the load, which a sleep makes"
+)]
 fn kill_under_load(w: &mut World, round: u64, complete: &Complete) {
     let stop = AtomicBool::new(false);
     let (at, key) = (w.gatehouse.gateway.clone(), w.key.clone());
@@ -83,14 +86,24 @@ fn fifty_kills_under_streaming_load_lose_nothing() {
         let recorded: HashSet<&str> = all.iter().map(|e| e["id"].as_str().unwrap()).collect();
         assert_eq!(recorded.len(), all.len(), "an exchange is there twice");
         let lost: Vec<&String> = complete.iter().filter(|id| !recorded.contains(id.as_str())).collect();
-        assert!(lost.is_empty(), "{} of {} complete replies have no entry: {lost:?}", lost.len(), complete.len());
+        assert!(
+            lost.is_empty(),
+            "{} of {} complete replies have no entry: {lost:?}",
+            lost.len(),
+            complete.len()
+        );
         for e in &all {
             if complete.contains(e["id"].as_str().unwrap()) {
-                assert_eq!((e["ended"].as_str(), e["usage"]["output_tokens"].as_u64()), (Some("completed"), Some(3)), "{e:#}");
+                assert_eq!(
+                    (e["ended"].as_str(), e["usage"]["output_tokens"].as_u64()),
+                    (Some("completed"), Some(3)),
+                    "{e:#}"
+                );
             }
         }
         let usage = w.gatehouse.json(&["usage", "--by", "model"]);
-        let requests: i64 = usage["data"].as_array().unwrap().iter().map(|row| row["requests"].as_i64().unwrap()).sum();
+        let requests: i64 =
+            usage["items"].as_array().unwrap().iter().map(|row| row["requests"].as_i64().unwrap()).sum();
         assert_eq!(requests, i64::try_from(all.len()).unwrap(), "the rollups count otherwise");
 
         let export = w.gatehouse.dir().join("audit.jsonl");

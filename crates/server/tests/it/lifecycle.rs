@@ -9,8 +9,13 @@ use crate::world::{MODEL, ask, configured, echo, world};
 #[test]
 fn sigterm_lets_streams_finish_and_takes_no_more() {
     let mut w = world(|_| {
-        vec![sse::stream_head(), sse::chunk(&sse::start(MODEL, &sse::usage(2, 1))), Act::Hold,
-            sse::chunk(&sse::stop(&sse::usage(2, 3))), sse::last_chunk()]
+        vec![
+            sse::stream_head(),
+            sse::chunk(&sse::start(MODEL, &sse::usage(2, 1))),
+            Act::Hold,
+            sse::chunk(&sse::stop(&sse::usage(2, 3))),
+            sse::last_chunk(),
+        ]
     });
     let mut stream = Connection::open(&w.gatehouse.gateway);
     stream.request("POST", "/v1/messages", &[("x-api-key", &w.key)], &ask(true));
@@ -28,7 +33,8 @@ fn sigterm_lets_streams_finish_and_takes_no_more() {
 
 #[test]
 fn a_second_signal_ends_it_at_once_and_still_records() {
-    let mut w = world(|_| vec![sse::stream_head(), sse::chunk(&sse::start(MODEL, &sse::usage(2, 1))), Act::Hang]);
+    let mut w =
+        world(|_| vec![sse::stream_head(), sse::chunk(&sse::start(MODEL, &sse::usage(2, 1))), Act::Hang]);
     let mut stream = Connection::open(&w.gatehouse.gateway);
     stream.request("POST", "/v1/messages", &[("x-api-key", &w.key)], &ask(true));
     stream.read_until("message_start");
@@ -56,7 +62,10 @@ fn a_reload_takes_good_configuration_and_refuses_bad() {
     let refused = w.gatehouse.cli(&["config", "reload"]);
     assert!(!refused.status.success());
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(said.contains("discount_percent") && said.contains("frobnicate"), "not all mistakes are named: {said}");
+    assert!(
+        said.contains("discount_percent") && said.contains("frobnicate"),
+        "not all mistakes are named: {said}"
+    );
     w.gatehouse.post(&w.key, &ask(false));
     assert_eq!(w.gatehouse.exchanges().pop().unwrap()["cost_nanos"], 1_000_000, "the last good one goes on");
 
@@ -73,9 +82,11 @@ fn a_reload_takes_good_configuration_and_refuses_bad() {
 #[test]
 fn a_second_process_on_the_same_data_is_refused() {
     let w = world(echo(1, 1));
-    let second = w.gatehouse.cli(&["serve", "--config", w.gatehouse.dir().join("gatehouse.toml").to_str().unwrap()]);
+    let second =
+        w.gatehouse.cli(&["serve", "--config", w.gatehouse.dir().join("gatehouse.toml").to_str().unwrap()]);
     assert!(!second.status.success());
-    let said = String::from_utf8_lossy(&second.stderr).into_owned() + &String::from_utf8_lossy(&second.stdout);
+    let said =
+        String::from_utf8_lossy(&second.stderr).into_owned() + &String::from_utf8_lossy(&second.stdout);
     assert!(said.contains("another") || said.contains("in use"), "{said}");
     assert_eq!(w.gatehouse.post(&w.key, &ask(false)).status, 200);
 }
@@ -93,7 +104,8 @@ fn five_mistakes_are_reported_at_once() {
         .output()
         .unwrap();
     assert_eq!(output.status.code(), Some(2));
-    let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+    let said =
+        String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
     for part in ["gateway", "admn", "url", "kind", "base_url", "api_key", ":2", ":3"] {
         assert!(said.contains(part), "{part} is not named: {said}");
     }
@@ -105,7 +117,10 @@ fn metrics_and_health_are_served_without_people_in_them() {
     let w = world(echo(5, 5));
     w.gatehouse.post(&w.key, &ask(true));
     let metrics = http::once(&w.gatehouse.admin, "GET", "/metrics", &[], b"").text();
-    assert!(metrics.contains("gatehouse_exchanges_total{kind=\"messages\",ended=\"completed\"} 1"), "{metrics}");
+    assert!(
+        metrics.contains("gatehouse_exchanges_total{kind=\"messages\",ended=\"completed\"} 1"),
+        "{metrics}"
+    );
     assert!(!metrics.contains("dev@example.com") && !metrics.contains("key_"));
     assert_eq!(http::once(&w.gatehouse.admin, "GET", "/readyz", &[], b"").status, 200);
 }

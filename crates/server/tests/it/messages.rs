@@ -36,7 +36,10 @@ fn a_plain_reply_is_relayed_metered_and_recorded() {
         assert_eq!((reply.status, reply.complete), (200, true));
         assert_eq!(reply.json()["content"][0]["text"], "forty-two");
         let e = w.only_exchange();
-        assert_eq!((e["stream"].as_bool(), e["cost_nanos"].as_i64()), (Some(false), Some(10 * 2_000 + 5 * 10_000)));
+        assert_eq!(
+            (e["stream"].as_bool(), e["cost_nanos"].as_i64()),
+            (Some(false), Some(10 * 2_000 + 5 * 10_000))
+        );
     }
 }
 
@@ -86,20 +89,34 @@ fn only_the_headers_that_mean_something_upstream_go_on() {
     assert_eq!(betas, ["a-2025-01-01,b-2025-01-01", "c-2025-01-01"]);
     assert_eq!(seen.header("anthropic-version"), Some("2026-10-21"));
     assert_eq!(seen.header("accept-encoding"), Some("identity"));
-    for gone in ["cookie", "x-forwarded-for", "proxy-authorization", "x-hop", "te", "x-claude-code-managed-settings-checksum"] {
+    for gone in [
+        "cookie",
+        "x-forwarded-for",
+        "proxy-authorization",
+        "x-hop",
+        "te",
+        "x-claude-code-managed-settings-checksum",
+    ] {
         assert_eq!(seen.header(gone), None, "{gone} went on");
     }
 }
 
 #[test]
 fn an_upstream_error_is_relayed_as_it_is_and_costs_nothing() {
-    let error = json!({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}, "x": [1, 2]});
+    let error =
+        json!({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}, "x": [1, 2]});
     let w = world(move |_| gatehouse_testkit::sse::plain(529, &error));
     let reply = w.gatehouse.post(&w.key, &ask(true));
     assert_eq!(reply.status, 529);
-    assert_eq!(reply.text(), r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"},"x":[1,2]}"#);
+    assert_eq!(
+        reply.text(),
+        r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"},"x":[1,2]}"#
+    );
     let e = w.only_exchange();
-    assert_eq!((e["ended"].as_str(), e["reason"].as_str()), (Some("upstream_error"), Some("overloaded_error")));
+    assert_eq!(
+        (e["ended"].as_str(), e["reason"].as_str()),
+        (Some("upstream_error"), Some("overloaded_error"))
+    );
     assert_eq!((e["status"].as_u64(), e["cost_nanos"].as_i64()), (Some(529), Some(0)));
 }
 
@@ -118,7 +135,13 @@ fn models_are_listed_within_the_keys_scope() {
     let (_, narrow) = w.gatehouse.key("narrow@example.com", &["--models", "claude-haiku-*"]);
     let list = |key: &str, query: &str| {
         let target = format!("/v1/models{query}");
-        http::once(&w.gatehouse.gateway, "GET", &target, &[("x-api-key", key), ("authorization", &format!("Bearer {key}"))], b"")
+        http::once(
+            &w.gatehouse.gateway,
+            "GET",
+            &target,
+            &[("x-api-key", key), ("authorization", &format!("Bearer {key}"))],
+            b"",
+        )
     };
     let ids = |reply: &http::Reply| -> Vec<String> {
         let json = reply.json();
@@ -140,7 +163,9 @@ fn models_are_listed_within_the_keys_scope() {
 #[test]
 fn probes_need_no_key_and_leave_no_record() {
     let w = world(echo(1, 1));
-    for (method, path) in [("HEAD", "/api/hello"), ("GET", "/api/hello"), ("GET", "/healthz"), ("GET", "/readyz")] {
+    for (method, path) in
+        [("HEAD", "/api/hello"), ("GET", "/api/hello"), ("GET", "/healthz"), ("GET", "/readyz")]
+    {
         let mut connection = http::Connection::open(&w.gatehouse.gateway);
         connection.request(method, path, &[("connection", "close")], b"");
         let head = connection.read_until("\r\n\r\n");
@@ -181,9 +206,12 @@ fn usage_adds_up_by_user_team_model_and_key() {
             ("model", MODEL, 3),
         ] {
             let usage = w.gatehouse.json(&["usage", "--by", by]);
-            let row = usage["data"].as_array().unwrap().iter().find(|row| row["name"] == name);
+            let row = usage["items"].as_array().unwrap().iter().find(|row| row["name"] == name);
             let row = row.unwrap_or_else(|| panic!("no row {name} by {by}: {usage:#}"));
-            assert_eq!((row["requests"].as_i64(), row["cost_nanos"].as_i64()), (Some(requests), Some(requests * one)));
+            assert_eq!(
+                (row["requests"].as_i64(), row["cost_nanos"].as_i64()),
+                (Some(requests), Some(requests * one))
+            );
         }
         let by_key = w.gatehouse.json(&["usage", "--by", "key"]).to_string();
         assert!(by_key.contains(&red_id), "{by_key}");

@@ -26,8 +26,15 @@ fn check(w: &World, case: &Case) {
     assert!(!message.contains("invalid x-api-key"), "{name}: the client would hide our sentence");
     assert_eq!(body["request_id"].as_str(), reply.header("request-id"), "{name}");
     let e = w.gatehouse.exchanges().pop().expect("a record");
-    assert_eq!((e["ended"].as_str(), e["reason"].as_str()), (Some("refused"), Some(case.reason)), "{name}: {e:#}");
-    assert_eq!((e["status"].as_u64(), e["request_id"].as_str()), (Some(case.status.into()), reply.header("request-id")));
+    assert_eq!(
+        (e["ended"].as_str(), e["reason"].as_str()),
+        (Some("refused"), Some(case.reason)),
+        "{name}: {e:#}"
+    );
+    assert_eq!(
+        (e["status"].as_u64(), e["request_id"].as_str()),
+        (Some(case.status.into()), reply.header("request-id"))
+    );
     assert_eq!(e["cost_nanos"], 0, "{name}");
 }
 
@@ -46,31 +53,119 @@ fn each_refusal_has_its_row() {
     assert!(narrow_id.starts_with("key_"));
     type Send<'a> = Box<dyn Fn() -> http::Reply + 'a>;
     let table: Vec<(&str, u16, &str, &str, &str, Send<'_>)> = vec![
-        ("no credential", 401, "authentication_error", "no_credential", "ANTHROPIC_AUTH_TOKEN",
-            Box::new(|| http::once(at, "POST", "/v1/messages", &[], &ask(true)))),
-        ("a foreign key", 401, "authentication_error", "key_foreign", "does not accept this key",
-            Box::new(|| post("sk-ant-api03-abc", &ask(true)))),
-        ("a mistyped key", 401, "authentication_error", "key_mistyped", "does not accept this key",
-            Box::new(|| post(unknown, &ask(true)))),
-        ("a revoked key", 401, "authentication_error", "key_revoked", "does not accept this key",
-            Box::new(|| post(&revoked, &ask(true)))),
-        ("a disabled key", 401, "authentication_error", "key_disabled", "does not accept this key",
-            Box::new(|| post(&disabled, &ask(true)))),
-        ("a model out of scope", 403, "permission_error", "model_not_allowed", "claude-sonnet-5-5",
-            Box::new(|| post(&narrow, &ask(true)))),
-        ("an unknown path", 404, "not_found_error", "unknown_path", "does not serve", Box::new(|| to("POST", "/v1/files"))),
-        ("batches", 404, "not_found_error", "unknown_path", "does not serve", Box::new(|| to("POST", "/v1/messages/batches"))),
-        ("a path with dots", 404, "not_found_error", "unknown_path", "does not serve",
-            Box::new(|| to("POST", "/v1/../v1/messages"))),
-        ("an encoded path", 404, "not_found_error", "unknown_path", "does not serve",
-            Box::new(|| to("POST", "/v1%2fmessages"))),
-        ("a wrong method", 405, "invalid_request_error", "bad_method", "POST", Box::new(|| to("GET", "/v1/messages"))),
-        ("no model", 400, "invalid_request_error", "model_missing", "model", Box::new(|| post(&w.key, b"{\"messages\":[]}"))),
+        (
+            "no credential",
+            401,
+            "authentication_error",
+            "no_credential",
+            "ANTHROPIC_AUTH_TOKEN",
+            Box::new(|| http::once(at, "POST", "/v1/messages", &[], &ask(true))),
+        ),
+        (
+            "a foreign key",
+            401,
+            "authentication_error",
+            "key_foreign",
+            "does not accept this key",
+            Box::new(|| post("sk-ant-api03-abc", &ask(true))),
+        ),
+        (
+            "a mistyped key",
+            401,
+            "authentication_error",
+            "key_mistyped",
+            "does not accept this key",
+            Box::new(|| post(unknown, &ask(true))),
+        ),
+        (
+            "a revoked key",
+            401,
+            "authentication_error",
+            "key_revoked",
+            "does not accept this key",
+            Box::new(|| post(&revoked, &ask(true))),
+        ),
+        (
+            "a disabled key",
+            401,
+            "authentication_error",
+            "key_disabled",
+            "does not accept this key",
+            Box::new(|| post(&disabled, &ask(true))),
+        ),
+        (
+            "a model out of scope",
+            403,
+            "permission_error",
+            "model_not_allowed",
+            "claude-sonnet-5-5",
+            Box::new(|| post(&narrow, &ask(true))),
+        ),
+        (
+            "an unknown path",
+            404,
+            "not_found_error",
+            "unknown_path",
+            "does not serve",
+            Box::new(|| to("POST", "/v1/files")),
+        ),
+        (
+            "batches",
+            404,
+            "not_found_error",
+            "unknown_path",
+            "does not serve",
+            Box::new(|| to("POST", "/v1/messages/batches")),
+        ),
+        (
+            "a path with dots",
+            404,
+            "not_found_error",
+            "unknown_path",
+            "does not serve",
+            Box::new(|| to("POST", "/v1/../v1/messages")),
+        ),
+        (
+            "an encoded path",
+            404,
+            "not_found_error",
+            "unknown_path",
+            "does not serve",
+            Box::new(|| to("POST", "/v1%2fmessages")),
+        ),
+        (
+            "a wrong method",
+            405,
+            "invalid_request_error",
+            "bad_method",
+            "POST",
+            Box::new(|| to("GET", "/v1/messages")),
+        ),
+        (
+            "no model",
+            400,
+            "invalid_request_error",
+            "model_missing",
+            "model",
+            Box::new(|| post(&w.key, b"{\"messages\":[]}")),
+        ),
         ("no JSON", 400, "invalid_request_error", "bad_body", "body", Box::new(|| post(&w.key, b"hello"))),
-        ("a model that is no text", 400, "invalid_request_error", "bad_body", "model",
-            Box::new(|| post(&w.key, b"{\"model\":7}"))),
-        ("two models", 400, "invalid_request_error", "bad_body", "model",
-            Box::new(|| post(&w.key, b"{\"model\":\"a\",\"m\\u006fdel\":\"b\"}"))),
+        (
+            "a model that is no text",
+            400,
+            "invalid_request_error",
+            "bad_body",
+            "model",
+            Box::new(|| post(&w.key, b"{\"model\":7}")),
+        ),
+        (
+            "two models",
+            400,
+            "invalid_request_error",
+            "bad_body",
+            "model",
+            Box::new(|| post(&w.key, b"{\"model\":\"a\",\"m\\u006fdel\":\"b\"}")),
+        ),
     ];
     for (name, status, kind, reason, says, send) in table {
         let case = Case { name, status, kind, reason, says, reply: send() };

@@ -26,11 +26,20 @@ fn revoking_ends_open_streams_and_new_requests_within_five_seconds() {
         w.gatehouse.json(&["key", "revoke", &id]);
         let reply = theirs.reply();
         assert!(began.elapsed() < Duration::from_secs(5), "the stream went on for {:?}", began.elapsed());
-        assert!(reply.text().contains("event: error") && reply.text().contains("revoked"), "{}", reply.text());
+        assert!(
+            reply.text().contains("event: error") && reply.text().contains("revoked"),
+            "{}",
+            reply.text()
+        );
         assert_eq!(w.gatehouse.post(&key, &ask(true)).status, 401);
 
-        let e = wait::until("the record", || w.gatehouse.exchanges().into_iter().find(|e| e["ended"] == "revoked"));
-        assert_eq!((e["user"].as_str(), e["usage"]["input_tokens"].as_u64()), (Some("leaver@example.com"), Some(9)));
+        let e = wait::until("the record", || {
+            w.gatehouse.exchanges().into_iter().find(|e| e["ended"] == "revoked")
+        });
+        assert_eq!(
+            (e["user"].as_str(), e["usage"]["input_tokens"].as_u64()),
+            (Some("leaver@example.com"), Some(9))
+        );
         // The other one's stream is untouched.
         mine.half_close();
         assert_eq!(w.gatehouse.exchanges().iter().filter(|e| e["ended"] == "revoked").count(), 1);
@@ -43,9 +52,13 @@ fn disabling_a_user_ends_all_their_keys_and_enabling_brings_them_back() {
         let w = configured("", &store, crate::world::echo(1, 1));
         assert_eq!(w.gatehouse.post(&w.key, &ask(false)).status, 200);
         w.gatehouse.json(&["user", "disable", "dev@example.com"]);
-        wait::until("the keys to be refused", || (w.gatehouse.post(&w.key, &ask(false)).status == 401).then_some(()));
+        wait::until("the keys to be refused", || {
+            (w.gatehouse.post(&w.key, &ask(false)).status == 401).then_some(())
+        });
         w.gatehouse.json(&["user", "enable", "dev@example.com"]);
-        wait::until("the keys to work", || (w.gatehouse.post(&w.key, &ask(false)).status == 200).then_some(()));
+        wait::until("the keys to work", || {
+            (w.gatehouse.post(&w.key, &ask(false)).status == 200).then_some(())
+        });
     }
 }
 

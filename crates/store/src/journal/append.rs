@@ -85,14 +85,14 @@ impl Pending {
         }
     }
 
+    /// Whether so much is waiting in memory (intents, which nobody waits for) that it should be flushed.
+    pub(super) const fn half_full(&self) -> bool {
+        self.unsaved > self.max_unsaved / 2
+    }
+
     /// Whether the record of an exchange that never began upstream must be counted instead of kept.
     pub(super) fn must_shed(&self) -> bool {
         self.unsaved > self.max_unsaved || self.room < self.reserved() + RESERVE
-    }
-
-    /// Whether so much waits that it is flushed although nobody waits for it.
-    pub(super) const fn half_full(&self) -> bool {
-        self.unsaved > self.max_unsaved / 2
     }
 
     fn reserved(&self) -> i64 {

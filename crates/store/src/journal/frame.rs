@@ -243,7 +243,9 @@ fn texts_fit(e: &Exchange) -> bool {
 fn fitted(exchange: &Exchange) -> Exchange {
     let mut e = exchange.clone();
     shorten(&mut e.request_id);
-    for text in [&mut e.provider, &mut e.model, &mut e.served_model, &mut e.reason, &mut e.session, &mut e.client] {
+    for text in
+        [&mut e.provider, &mut e.model, &mut e.served_model, &mut e.reason, &mut e.session, &mut e.client]
+    {
         if let Some(text) = text {
             shorten(text);
         }
@@ -252,8 +254,10 @@ fn fitted(exchange: &Exchange) -> Exchange {
     if let Some(last) = e.usage.advisors.last_mut() {
         for more in rest {
             last.tokens.input = last.tokens.input.saturating_add(more.tokens.input);
-            last.tokens.cache_write_5m = last.tokens.cache_write_5m.saturating_add(more.tokens.cache_write_5m);
-            last.tokens.cache_write_1h = last.tokens.cache_write_1h.saturating_add(more.tokens.cache_write_1h);
+            last.tokens.cache_write_5m =
+                last.tokens.cache_write_5m.saturating_add(more.tokens.cache_write_5m);
+            last.tokens.cache_write_1h =
+                last.tokens.cache_write_1h.saturating_add(more.tokens.cache_write_1h);
             last.tokens.cache_read = last.tokens.cache_read.saturating_add(more.tokens.cache_read);
             last.tokens.output = last.tokens.output.saturating_add(more.tokens.output);
         }

@@ -1,6 +1,6 @@
 //! The thread that makes segments ahead of time and lets passed ones be used again.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::io;
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -10,10 +10,11 @@ use tracing::{error, info, warn};
 
 use gatehouse_domain::id::ExchangeId;
 
+use super::append::WriteError;
 use super::frame::{self, FrameKind};
 use super::scan::{Beginning, Scanner};
 use super::segment::Segment;
-use super::{Inner, append::WriteError};
+use super::{Inner, lock};
 
 const RETRY: Duration = Duration::from_secs(1);
 /// How long to wait for copies of intents to become durable.
@@ -29,111 +30,130 @@ enum Next {
 
 /// Works until the journal is closed.
 pub(super) fn run(inner: &Inner) {
-    let mut keeper = Keeper { failing: false };
+    let mut failing = false;
     while !inner.pending().stop {
-        match keeper.round(inner) {
+        match round(inner, &mut failing) {
             Next::Rest => thread::park(),
             Next::After(time) => thread::park_timeout(time),
         }
     }
 }
 
-struct Keeper {
-    /// The last attempt to make a segment failed, and that has been told.
-    failing: bool,
+/// Which segments no open exchange needs any more.
+#[derive(Debug, Default)]
+pub(super) struct Freeing {
+    /// Segments before this one hold no intent whose end is not durable elsewhere.
+    before: u64,
+    /// Once this entry is durable, the same holds for segments before the second number.
+    then: Option<(u64, u64)>,
 }
 
-impl Keeper {
-    fn round(&mut self, inner: &Inner) -> Next {
-        let made = inner.make_spare();
-        let next = match made {
-            Ok(()) if self.failing => {
-                info!("the journal has room again");
-                self.failing = false;
-                Next::Rest
-            }
-            Ok(()) => Next::Rest,
-            Err(e) => {
-                if !self.failing {
-                    error!(error = %e, "cannot make room for the journal; new exchanges are refused once it is used up");
-                    self.failing = true;
-                }
-                Next::After(RETRY)
-            }
-        };
-        match self.free(inner) {
-            Ok(true) => next,
-            Ok(false) => Next::After(SOON),
-            Err(e) => {
-                warn!(error = %e, "cannot recycle a segment of the journal");
-                Next::After(RETRY)
-            }
+fn round(inner: &Inner, failing: &mut bool) -> Next {
+    let made = inner.make_spare();
+    if let Err(e) = &made
+        && !std::mem::replace(failing, true)
+    {
+        error!(error = %e, "cannot make room for the journal; new exchanges are refused once what it has is used up");
+    }
+    if made.is_ok() && std::mem::take(failing) {
+        info!("the journal has room again");
+    }
+    match inner.free() {
+        Ok(true) if made.is_ok() => Next::Rest,
+        Ok(true) => Next::After(RETRY),
+        Ok(false) => Next::After(SOON),
+        Err(e) => {
+            warn!(error = %e, "cannot free a segment of the journal");
+            Next::After(RETRY)
         }
     }
+}
 
+impl Inner {
     /// Removes passed segments that are not needed and copies intents that hold one back. Says whether all is done.
-    fn free(&mut self, inner: &Inner) -> io::Result<bool> {
-        let passed = inner.passed_segments()?;
-        let Some(last) = passed.last() else { return Ok(true) };
-        let held = inner.pending().open.values().any(|segment| segment <= last);
-        if held {
-            for number in &passed {
-                Self::copy_intents(inner, *number)?;
+    fn free(&self) -> io::Result<bool> {
+        let mut freeing = lock(&self.making);
+        let passed = self.passed_segments()?;
+        let Some(last) = passed.last().copied() else { return Ok(true) };
+        if let Some((seq, before)) = freeing.then
+            && self.durable.load(Ordering::Acquire) >= seq
+        {
+            freeing.before = freeing.before.max(before);
+            freeing.then = None;
+        }
+        if last >= freeing.before {
+            if freeing.then.is_none() {
+                self.copy_held(&passed)?;
+                freeing.then = Some(self.mark());
             }
-        }
-        if inner.durable.load(Ordering::Acquire) < inner.copied.load(Ordering::Acquire) {
             return Ok(false);
         }
-        if inner.files().spare.is_none() {
+        if self.files().spare.is_none() {
             return Ok(false);
         }
-        for number in inner.free_segments()? {
-            inner.folder.remove(number)?;
+        for number in passed {
+            self.folder.remove(number)?;
         }
         Ok(true)
     }
 
-    /// Appends the segment's intents that are still open once more, so that the segment is not needed for them.
-    fn copy_intents(inner: &Inner, number: u64) -> io::Result<()> {
-        let (mut scanner, beginning) = Scanner::open(inner.folder.read(number)?, number, u64::MAX)?;
-        let mut found: HashMap<ExchangeId, Vec<u8>> = HashMap::new();
-        if beginning == Beginning::Begun {
-            let open: Vec<ExchangeId> = inner.pending().open.keys().copied().collect();
-            let open: std::collections::HashSet<_> = open.into_iter().collect();
-            while let Some(entry) = scanner.next()? {
-                if entry.kind == FrameKind::Intent
-                    && let Ok(id) = frame::read_id(entry.version, entry.payload)
-                    && open.contains(&id)
-                {
-                    found.insert(id, entry.payload.to_vec());
-                }
+    /// The newest entry, flushed soon, and the oldest segment that an exchange open now needs.
+    fn mark(&self) -> (u64, u64) {
+        let files = self.files();
+        let mut pending = self.pending();
+        let seq = pending.next_seq - 1;
+        pending.wanted = pending.wanted.max(seq);
+        pending.idle = false;
+        let oldest = pending.open.values().min().copied().unwrap_or(files.current.number);
+        drop((pending, files));
+        self.wake_sync();
+        (seq, oldest)
+    }
+
+    fn copy_held(&self, passed: &[u64]) -> io::Result<()> {
+        for number in passed {
+            let held: HashSet<ExchangeId> = {
+                let pending = self.pending();
+                pending.open.iter().filter(|(_, place)| *place <= number).map(|(id, _)| *id).collect()
+            };
+            if !held.is_empty() {
+                self.copy_intents(*number, &held)?;
             }
-        }
-        for (id, payload) in found {
-            Self::copy(inner, number, id, &payload);
         }
         Ok(())
     }
 
-    fn copy(inner: &Inner, from: u64, id: ExchangeId, payload: &[u8]) {
-        let mut files = inner.files();
-        let mut pending = inner.pending();
-        let room = pending.refusing().is_none() && !files.failed;
+    /// Appends the segment's intents that are still open once more, so that the segment is not needed for them.
+    fn copy_intents(&self, number: u64, held: &HashSet<ExchangeId>) -> io::Result<()> {
+        let (mut scanner, beginning) = Scanner::open(self.folder.read(number)?, number, u64::MAX)?;
+        if beginning != Beginning::Begun {
+            return Ok(());
+        }
+        while let Some(entry) = scanner.next()? {
+            if entry.kind == FrameKind::Intent
+                && let Ok(id) = frame::read_id(entry.version, entry.payload)
+                && held.contains(&id)
+            {
+                self.copy(number, id, entry.payload);
+            }
+        }
+        Ok(())
+    }
+
+    fn copy(&self, from: u64, id: ExchangeId, payload: &[u8]) {
+        let mut files = self.files();
+        let mut pending = self.pending();
+        let may = pending.refusing().is_none() && !files.failed;
         // Under the lock that ending an exchange takes: a copy is never written behind the end.
-        let Some(place) = pending.open.get_mut(&id).filter(|place| **place <= from && room) else { return };
+        let Some(place) = pending.open.get_mut(&id).filter(|place| may && **place <= from) else { return };
         *place = files.current.number;
-        let seq = pending.push(FrameKind::Intent, payload);
-        pending.wanted = pending.wanted.max(seq);
-        pending.idle = false;
+        pending.push(FrameKind::Intent, payload);
         files.take(&mut pending);
         drop(pending);
-        inner.copied.fetch_max(seq, Ordering::AcqRel);
         match files.write() {
-            Ok(_) | Err(WriteError::NoSegment) => inner.recount(&files),
-            Err(WriteError::Io(_)) => inner.break_gate(),
+            Ok(_) | Err(WriteError::NoSegment) => self.recount(&files),
+            Err(WriteError::Io(_)) => self.break_gate(),
         }
-        drop(files);
-        inner.wake_sync();
     }
 }
 
@@ -160,7 +180,7 @@ impl From<NoSpare> for WriteError {
 impl Inner {
     /// Sees to it that there is a segment to go on in: a passed one under a new number, or a new one.
     pub(super) fn make_spare(&self) -> Result<(), NoSpare> {
-        let _one_at_a_time = super::lock(&self.making);
+        let freeing = lock(&self.making);
         let current = {
             let files = self.files();
             if files.spare.is_some() {
@@ -171,7 +191,8 @@ impl Inner {
         let all = self.folder.list()?;
         let number = all.last().map_or(current, |last| last.0.max(current)) + 1;
         let size = self.folder.segment_bytes();
-        let free = self.free_segments()?.into_iter().find(|n| all.contains(&(*n, size)));
+        let passed = self.passed_segments()?;
+        let free = passed.into_iter().find(|n| *n < freeing.before && all.contains(&(*n, size)));
         let total: u64 = all.iter().map(|segment| segment.1).sum();
         let disk = match free {
             Some(old) => self.folder.recycle(old, number)?,
@@ -190,21 +211,9 @@ impl Inner {
     fn passed_segments(&self) -> io::Result<Vec<u64>> {
         let current = self.files().current.number;
         let end = self.passed.load(Ordering::Acquire).min(current);
-        let mut passed: Vec<u64> = self.folder.list()?.into_iter().map(|s| s.0).filter(|n| *n < end).collect();
+        let mut passed: Vec<u64> =
+            self.folder.list()?.into_iter().map(|s| s.0).filter(|n| *n < end).collect();
         passed.truncate(passed.len().saturating_sub(self.options.keep_passed));
-        Ok(passed)
-    }
-
-    /// Of those, the ones older than every open exchange's intent.
-    fn free_segments(&self) -> io::Result<Vec<u64>> {
-        let mut passed = self.passed_segments()?;
-        let copied = self.copied.load(Ordering::Acquire);
-        if let Some(oldest) = self.pending().open.values().min().copied() {
-            passed.retain(|number| *number < oldest);
-        }
-        if self.durable.load(Ordering::Acquire) < copied {
-            passed.clear();
-        }
         Ok(passed)
     }
 }

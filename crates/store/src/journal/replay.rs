@@ -1,4 +1,4 @@
-//! The start: reading what earlier runs left, ending what they left open, and going on behind it.
+//! What happens at the start: earlier runs' entries are read, and what they left open is ended.
 
 use std::collections::HashMap;
 use std::io;
@@ -8,185 +8,223 @@ use std::time::SystemTime;
 
 use gatehouse_domain::exchange::{Cost, Intent};
 use gatehouse_domain::id::ExchangeId;
+use tracing::{error, info};
 
-use super::append::{Files, Pending};
-use super::frame::{CONTROL, FrameKind, Payload, new_epoch, read_id, read_intent};
+use super::append::{Files, Pending, WriteError};
+use super::frame::{self, ForeignForm, FrameKind, Payload};
 use super::scan::{Beginning, Scanner};
 use super::segment::{Folder, Segment};
-use super::{Inner, Options, Position, StartError};
+use super::{Inner, Options, StartError, keep};
 
-/// What was found at the start.
+/// Smallest segment: room for the ends of some exchanges.
+const MIN_SEGMENT: u64 = 64 * 1024;
+
+/// What the start found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Recovered {
-    /// Entries that earlier runs left.
+    /// Entries read, intents included.
     pub entries: u64,
-    /// Exchanges that were open when the last run ended; each has a record now.
-    pub interrupted: usize,
-    /// Bytes that could not be read, with readable entries behind them. More than zero means a damaged disk.
-    pub damaged_bytes: u64,
-    /// Segments that could not be read at all.
-    pub unreadable_segments: usize,
+    /// Intents without an end, which now have one.
+    pub interrupted: u64,
+    /// Entries that should be there and cannot be read: the disk has lost or changed them.
+    pub lost: u64,
+    /// Segments of which nothing can be read.
+    pub unreadable_segments: u64,
 }
 
-/// What reading all segments gave.
-#[derive(Default)]
-struct Found {
-    recovered: Recovered,
-    open: HashMap<ExchangeId, Intent>,
-    newest: u64,
-    /// The segment to go on in: number, length, and where its last good frame ends.
-    last: Option<(u64, u64, u64)>,
-    /// A segment behind it that was made and never used.
-    spare: Option<(u64, u64)>,
-}
-
-pub(super) fn start(options: &Options, price: &dyn Fn(&Intent) -> Cost) -> Result<(Inner, Recovered), StartError> {
-    let io = |source: io::Error| StartError::Io { folder: options.folder.clone(), source };
-    let folder = Folder::open(&options.folder, options.segment_bytes.max(64 * 1024)).map_err(io)?;
-    let mut found = read_all(&folder, options)?;
-    let (inner, position) = begin(folder, options, &mut found, price).map_err(io)?;
-    *super::lock(&inner.durable_at) = position;
-    let recovered = found.recovered;
-    if recovered.interrupted > 0 {
-        tracing::warn!(
-            exchanges = recovered.interrupted,
-            "the last run ended while exchanges were open; they are recorded as interrupted, with estimated usage"
-        );
+/// Reads the folder, ends what is open, and makes that durable.
+pub(super) fn start(
+    options: &Options,
+    price: &dyn Fn(&Intent) -> Cost,
+) -> Result<(Inner, Recovered), StartError> {
+    let failed = |e: Failed| match e {
+        Failed::Io(source) => StartError::Io { folder: options.folder.clone(), source },
+        Failed::Foreign(form) => {
+            StartError::Foreign { folder: options.folder.clone(), what: form.to_string() }
+        }
+    };
+    let folder = Folder::open(&options.folder, options.segment_bytes.max(MIN_SEGMENT))
+        .map_err(|e| failed(e.into()))?;
+    let found = read(&folder).map_err(failed)?;
+    let (mut files, mut pending) = begin(&folder, &found, options).map_err(|e| failed(e.into()))?;
+    let mut recovered = found.recovered;
+    for (_, (version, payload)) in found.open {
+        let intent = frame::read_intent(version, &payload).map_err(|e| failed(e.into()))?;
+        let cost = price(&intent);
+        pending.push(FrameKind::Exchange, Payload::exchange(&intent.interrupted(cost)).bytes());
+        recovered.interrupted += 1;
     }
-    if recovered.damaged_bytes > 0 || recovered.unreadable_segments > 0 {
-        tracing::error!(
-            bytes = recovered.damaged_bytes,
-            segments = recovered.unreadable_segments,
-            "parts of the journal cannot be read: check the disk"
-        );
-    }
+    let found_seq = pending.next_seq - 1;
+    settle(&folder, &mut files, &mut pending).map_err(|e| failed(e.into()))?;
+    tell(&recovered);
+    let durable_at = files.position();
+    let inner = Inner {
+        folder,
+        options: options.clone(),
+        gate: AtomicU8::new(super::gate_from(pending.refusing())),
+        files: Mutex::new(files),
+        pending: Mutex::new(pending),
+        durable: AtomicU64::new(durable_at.seq),
+        durable_at: Mutex::new(durable_at),
+        found_seq,
+        passed: AtomicU64::new(0),
+        making: Mutex::new(keep::Freeing::default()),
+        commits: AtomicU64::new(0),
+        wakes: RwLock::new(Vec::new()),
+        threads: OnceLock::new(),
+    };
     Ok((inner, recovered))
 }
 
-fn read_all(folder: &Folder, options: &Options) -> Result<Found, StartError> {
-    let io = |source: io::Error| StartError::Io { folder: options.folder.clone(), source };
+fn tell(recovered: &Recovered) {
+    if recovered.lost > 0 || recovered.unreadable_segments > 0 {
+        error!(
+            lost_entries = recovered.lost,
+            unreadable_segments = recovered.unreadable_segments,
+            "the journal is damaged: entries that were durable cannot be read; check the disk"
+        );
+    }
+    if recovered.interrupted > 0 {
+        info!(
+            interrupted = recovered.interrupted,
+            "exchanges that the last run left open are recorded as interrupted"
+        );
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum Failed {
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error(transparent)]
+    Foreign(#[from] ForeignForm),
+}
+
+#[derive(Default)]
+struct Found {
+    recovered: Recovered,
+    /// The number of the next entry.
+    next_seq: u64,
+    /// Intents without an end, encoded, with their form's version.
+    open: HashMap<ExchangeId, (u8, Box<[u8]>)>,
+    /// The newest segment with entries: number, length, end of its entries.
+    newest: Option<(u64, u64, u64)>,
+    /// The newest segment is as its run left it, so that it can be gone on in.
+    newest_is_sound: bool,
+    /// An unused segment behind it: number and length.
+    unused: Option<(u64, u64)>,
+    last_number: u64,
+}
+
+fn read(folder: &Folder) -> Result<Found, Failed> {
+    folder.clean()?;
     let mut found = Found::default();
-    for (number, len) in folder.list().map_err(io)? {
-        let file = folder.read(number).map_err(io)?;
-        match Scanner::open(file, number, len).map_err(io)? {
-            (mut scanner, Beginning::Begun) => {
-                read_segment(&mut scanner, &mut found, options)?;
-                found.newest = found.newest.max(scanner.next_seq.saturating_sub(1));
-                found.recovered.damaged_bytes += scanner.damaged_bytes;
-                found.last = Some((number, len, scanner.at));
-                found.spare = None;
+    for (number, len) in folder.list()? {
+        found.last_number = number;
+        let (scanner, beginning) = Scanner::open(folder.read(number)?, number, len)?;
+        match beginning {
+            Beginning::Empty if len == folder.segment_bytes() && found.unused.is_none() => {
+                found.unused = Some((number, len));
             }
-            (_, Beginning::Empty) => found.spare = Some((number, len)),
-            (_, Beginning::Unreadable) => found.recovered.unreadable_segments += 1,
+            Beginning::Empty => folder.remove(number)?,
+            Beginning::Unreadable => {
+                found.recovered.unreadable_segments += 1;
+                found.newest_is_sound = false;
+            }
+            Beginning::Begun => read_segment(&mut found, scanner, len)?,
         }
+    }
+    if let (Some((unused, _)), Some((newest, ..))) = (found.unused, found.newest)
+        && unused < newest
+    {
+        folder.remove(unused)?;
+        found.unused = None;
+    }
+    if found.next_seq == 0 {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        found.next_seq = u64::try_from(since.as_micros()).unwrap_or(1).max(1);
     }
     Ok(found)
 }
 
-fn read_segment(scanner: &mut Scanner, found: &mut Found, options: &Options) -> Result<(), StartError> {
-    let segment = scanner.segment;
-    let foreign = |e: &dyn std::fmt::Display| StartError::Foreign {
-        folder: options.folder.clone(),
-        what: format!("segment {segment}: {e}"),
-    };
-    loop {
-        let next = scanner.next();
-        let next = next.map_err(|source| StartError::Io { folder: options.folder.clone(), source })?;
-        let Some(entry) = next else { return Ok(()) };
+fn read_segment(found: &mut Found, mut scanner: Scanner, len: u64) -> Result<(), Failed> {
+    if found.next_seq > 0 {
+        found.recovered.lost += scanner.next_seq.saturating_sub(found.next_seq);
+    }
+    found.next_seq = found.next_seq.max(scanner.next_seq);
+    while let Some(entry) = scanner.next()? {
+        if entry.seq < found.next_seq {
+            // Written a second time after a failed flush.
+            continue;
+        }
+        found.recovered.lost += entry.seq - found.next_seq;
+        found.next_seq = entry.seq + 1;
         found.recovered.entries += 1;
-        if entry.kind == FrameKind::Intent {
-            let intent = read_intent(entry.version, entry.payload).map_err(|e| foreign(&e))?;
-            found.open.insert(intent.id, intent);
-        } else {
-            let id = read_id(entry.version, entry.payload).map_err(|e| foreign(&e))?;
-            found.open.remove(&id);
+        let id = frame::read_id(entry.version, entry.payload)?;
+        match entry.kind {
+            FrameKind::Intent => {
+                found.open.insert(id, (entry.version, entry.payload.into()));
+            }
+            FrameKind::Exchange => {
+                found.open.remove(&id);
+            }
+            FrameKind::Start | FrameKind::Resume => {}
         }
     }
+    // A run that went on behind lost entries says by its resume frame how many there were.
+    found.recovered.lost += scanner.next_seq.saturating_sub(found.next_seq);
+    found.next_seq = found.next_seq.max(scanner.next_seq);
+    found.newest = Some((scanner.segment, len, scanner.at));
+    found.newest_is_sound = scanner.damaged_bytes == 0;
+    Ok(())
 }
 
-/// Goes on behind what was found: writes the records of interrupted exchanges and makes them durable.
-fn begin(
-    folder: Folder,
-    options: &Options,
-    found: &mut Found,
-    price: &dyn Fn(&Intent) -> Cost,
-) -> io::Result<(Inner, Position)> {
-    if found.newest == 0 {
-        found.newest = clock_micros();
-    }
-    let epoch = new_epoch();
-    let current = current_segment(&folder, found, epoch)?;
-    let spare = found.spare.take().filter(|(_, len)| *len == folder.segment_bytes());
-    let spare = match spare {
+/// Goes on in the newest segment if it is sound and at least a quarter of it is left, else in an unused one.
+fn begin(folder: &Folder, found: &Found, options: &Options) -> io::Result<(Files, Pending)> {
+    let epoch = frame::new_epoch();
+    let mut unused = match found.unused {
         Some((number, len)) => Some(Segment::new(number, folder.disk(number)?, len, 0)),
         None => None,
     };
-    let mut files = Files::new(current, spare, found.newest, epoch);
-    let mut pending = Pending::new(found.newest + 1, 0, options.max_unsaved_bytes);
-    let mut interrupted: Vec<Intent> = found.open.drain().map(|(_, intent)| intent).collect();
-    interrupted.sort_by_key(|intent| intent.id);
-    found.recovered.interrupted = interrupted.len();
-    for intent in interrupted {
-        let cost = price(&intent);
-        pending.push(FrameKind::Exchange, Payload::exchange(&intent.interrupted(cost)).bytes());
-        if files.spare.is_none() && files.current.room() < 4 * super::append::RESERVE.unsigned_abs() {
-            let number = files.current.number + 1;
-            files.spare = Some(Segment::new(number, folder.create(number)?, folder.segment_bytes(), 0));
+    let next_number = found.last_number + 1;
+    let resumable = found.newest.filter(|(_, len, at)| found.newest_is_sound && *at < len / 4 * 3);
+    let mut current = match (resumable, unused.take()) {
+        (Some((number, len, at)), spare) => {
+            unused = spare;
+            Segment::new(number, folder.disk(number)?, len, at)
         }
-        files.take(&mut pending);
-        files.write().map_err(io::Error::other)?;
+        (None, Some(spare)) => spare,
+        (None, None) => Segment::new(next_number, folder.create(next_number)?, folder.segment_bytes(), 0),
+    };
+    let kind = if current.at == 0 { FrameKind::Start } else { FrameKind::Resume };
+    current.begin(kind, found.next_seq, epoch)?;
+    let mut pending = Pending::new(found.next_seq, 0, options.max_unsaved_bytes);
+    let files = Files::new(current, unused, found.next_seq - 1, epoch);
+    pending.room = files.room(&pending);
+    Ok((files, pending))
+}
+
+/// Makes everything durable that the start has written, making segments as they are needed.
+fn settle(folder: &Folder, files: &mut Files, pending: &mut Pending) -> io::Result<()> {
+    files.take(pending);
+    loop {
+        match files.write() {
+            Ok(_) => break,
+            Err(WriteError::Io(e)) => return Err(e),
+            Err(WriteError::NoSegment) => {
+                let number = files.current.number + 1;
+                files.spare = Some(Segment::new(number, folder.create(number)?, folder.segment_bytes(), 0));
+            }
+        }
     }
-    for filled in std::mem::take(&mut files.filled) {
-        filled.sync()?;
+    for disk in files.filled.drain(..) {
+        disk.sync()?;
     }
     files.current.disk.sync()?;
-    files.hand_over(&mut Vec::new());
+    let mut done = Vec::new();
+    files.hand_over(&mut done);
     pending.unsaved = 0;
-    pending.room = files.room(&pending);
-    let position = files.position();
-    let gate = AtomicU8::new(super::gate_from(pending.refusing()));
-    let inner = Inner {
-        folder,
-        options: options.clone(),
-        files: Mutex::new(files),
-        pending: Mutex::new(pending),
-        gate,
-        durable: AtomicU64::new(position.seq),
-        durable_at: Mutex::new(position),
-        found_seq: position.seq,
-        passed: AtomicU64::new(0),
-        commits: AtomicU64::new(0),
-        wakes: RwLock::default(),
-        threads: OnceLock::new(),
-        making: Mutex::default(),
-        copied: AtomicU64::new(0),
-    };
-    Ok((inner, position))
-}
-
-/// The segment to go on in: the last one used, if it has room for a control frame and more, else a fresh one.
-fn current_segment(folder: &Folder, found: &mut Found, epoch: u64) -> io::Result<Segment> {
-    let next_seq = found.newest + 1;
-    if let Some((number, len, at)) = found.last
-        && at + (4 * CONTROL) as u64 <= len
-    {
-        let mut segment = Segment::new(number, folder.disk(number)?, len, at);
-        segment.begin(FrameKind::Resume, next_seq, epoch)?;
-        return Ok(segment);
-    }
-    let mut segment = match found.spare.take().filter(|(_, len)| *len == folder.segment_bytes()) {
-        Some((number, len)) => Segment::new(number, folder.disk(number)?, len, 0),
-        None => {
-            let newest = folder.list()?.last().map_or(0, |(number, _)| *number);
-            Segment::new(newest + 1, folder.create(newest + 1)?, folder.segment_bytes(), 0)
-        }
-    };
-    segment.begin(FrameKind::Start, next_seq, epoch)?;
-    Ok(segment)
-}
-
-/// Where the numbers of an empty journal begin, so that they never repeat those of one that was deleted.
-fn clock_micros() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_micros()).unwrap_or(1).max(1)
+    pending.wanted = files.written_seq;
+    pending.room = files.room(pending);
+    Ok(())
 }

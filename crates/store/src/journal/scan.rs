@@ -55,8 +55,17 @@ impl Scanner {
     /// Opens a segment; entries can be read if it is [`Beginning::Begun`]. Nothing at or behind `limit` is looked at.
     pub(super) fn open(file: File, segment: u64, limit: u64) -> io::Result<(Self, Beginning)> {
         let seed = Seed::of_segment(segment);
-        let mut scanner =
-            Self { file, segment, at: 0, seed, next_seq: 0, damaged_bytes: 0, limit, buffer: Vec::new(), base: 0 };
+        let mut scanner = Self {
+            file,
+            segment,
+            at: 0,
+            seed,
+            next_seq: 0,
+            damaged_bytes: 0,
+            limit,
+            buffer: Vec::new(),
+            base: 0,
+        };
         scanner.fill(0, CONTROL)?;
         let first = scanner.buffer.get(..CONTROL).unwrap_or_default();
         if first.iter().all(|b| *b == 0) {
@@ -96,7 +105,12 @@ impl Scanner {
                     let payload = &self.buffer[from..from + head.len];
                     self.at += head.frame_len() as u64;
                     self.next_seq = head.seq + 1;
-                    return Ok(Some(Found { seq: head.seq, kind: head.kind, version: head.version, payload }));
+                    return Ok(Some(Found {
+                        seq: head.seq,
+                        kind: head.kind,
+                        version: head.version,
+                        payload,
+                    }));
                 }
             }
         }

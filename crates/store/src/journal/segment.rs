@@ -40,15 +40,24 @@ impl Folder {
         self.segment_bytes
     }
 
-    /// The numbers and lengths of all segments, oldest first. Half-made files are removed.
+    /// Removes files that an earlier run had half made.
+    pub(super) fn clean(&self) -> io::Result<()> {
+        for entry in fs::read_dir(&self.path)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|e| e == "new") {
+                fs::remove_file(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The numbers and lengths of all segments, oldest first.
     pub(super) fn list(&self) -> io::Result<Vec<(u64, u64)>> {
         let mut found = Vec::new();
         for entry in fs::read_dir(&self.path)? {
             let entry = entry?;
             let path = entry.path();
-            if path.extension().is_some_and(|e| e == "new") {
-                fs::remove_file(&path)?;
-            } else if path.extension().is_some_and(|e| e == EXTENSION)
+            if path.extension().is_some_and(|e| e == EXTENSION)
                 && let Some(number) = path.file_stem().and_then(|s| s.to_str()?.parse().ok())
             {
                 found.push((number, entry.metadata()?.len()));

@@ -25,7 +25,10 @@ pub(super) fn run(inner: &Inner) {
         };
         if !remedied {
             let lost = inner.pending().unsaved;
-            error!(unsaved_bytes = lost, "the journal is closed although its disk did not take the last entries");
+            error!(
+                unsaved_bytes = lost,
+                "the journal is closed although its disk did not take the last entries"
+            );
             return;
         }
     }

@@ -1,113 +1,172 @@
-//! Reading finished exchanges back from the files, behind the flushes.
+//! Reads finished exchanges back from disk, in order and up to what is durable.
 
 use std::io;
 use std::sync::Arc;
 
 use gatehouse_domain::exchange::Exchange;
+use tracing::{error, warn};
 
-use super::frame::{FrameKind, read_exchange};
+use super::frame::{self, ForeignForm, FrameKind};
 use super::scan::{Beginning, Scanner};
 use super::{Inner, Position};
 
-/// Why the journal cannot be read on.
-#[derive(Debug, thiserror::Error)]
-pub enum TailError {
-    /// The operating system refused.
-    #[error("cannot read the journal: {0}")]
-    Io(#[from] io::Error),
-}
+/// A larger gap is not a loss but another journal.
+const MAX_LOST: u64 = 1 << 32;
 
-/// Some finished exchanges, in the order in which they ended.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Batch {
-    /// The exchanges.
-    pub exchanges: Vec<Exchange>,
-    /// Behind the last of them, or behind the entries that were read and are none.
-    pub to: Position,
-}
-
-/// A reader that follows the journal.
+/// A reader that follows the journal. Reading blocks for as long as the disk takes.
 pub struct Tail {
     inner: Arc<Inner>,
     scanner: Option<Scanner>,
-    /// The newest entry that was read.
+    /// Behind the last entry read.
     at: Position,
+    /// Entries that should have been there.
+    lost: u64,
+}
+
+/// Why the journal cannot be read further.
+#[derive(Debug, thiserror::Error)]
+pub enum TailError {
+    /// The file system refused.
+    #[error("cannot read the journal: {0}")]
+    Io(#[from] io::Error),
+    /// Another release wrote the entry.
+    #[error("cannot read the journal: {0}")]
+    Foreign(String),
+}
+
+impl From<ForeignForm> for TailError {
+    fn from(form: ForeignForm) -> Self {
+        Self::Foreign(form.to_string())
+    }
 }
 
 impl Tail {
     pub(super) fn new(inner: Arc<Inner>, after: Option<Position>) -> Result<Self, TailError> {
-        let newest = inner.durable_at().seq.max(inner.found_seq);
-        let at = after.filter(|position| position.seq <= newest).unwrap_or_default();
-        Ok(Self { inner, scanner: None, at })
+        // A place beyond what this journal held at its start belongs to another one (a restored or deleted folder).
+        let known = after.filter(|p| p.seq <= inner.found_seq);
+        if let (Some(p), None) = (after, known) {
+            warn!(
+                position_seq = p.seq,
+                journal_seq = inner.found_seq,
+                "the database knows a place that this journal never reached; its entries are read from the oldest on"
+            );
+        }
+        let mut tail = Self { inner, scanner: None, at: known.unwrap_or_default(), lost: 0 };
+        tail.enter_first()?;
+        Ok(tail)
     }
 
-    /// Reads on, at most so many exchanges and only what is durable. An empty batch means that there is no more now.
+    /// Behind the last entry read.
+    pub const fn position(&self) -> Position {
+        self.at
+    }
+
+    /// Durable entries (intents included) that have not been read.
+    pub fn behind(&self) -> u64 {
+        let durable = self.inner.durable_at().seq;
+        if self.at.seq == 0 {
+            durable - self.inner.found_seq.min(durable)
+        } else {
+            durable.saturating_sub(self.at.seq)
+        }
+    }
+
+    /// Entries that were durable once and could not be read back.
+    pub const fn lost(&self) -> u64 {
+        self.lost
+    }
+
+    /// Reads up to `most` finished exchanges into `into`. Fewer mean that all durable ones have been read.
     ///
     /// # Errors
-    /// The files cannot be read. What was read so far is not lost: the next call reads it again.
-    pub fn read(&mut self, most: usize) -> Result<Batch, TailError> {
-        let mut batch = Batch { exchanges: Vec::new(), to: self.at };
-        let durable = self.inner.durable_at();
-        while batch.exchanges.len() < most {
-            if !self.is_at_segment(durable)? {
-                break;
+    /// When a file cannot be read or another release wrote it. What was read before is in `into` and counted.
+    pub fn read(&mut self, most: usize, into: &mut Vec<Exchange>) -> Result<(), TailError> {
+        let mut left = most;
+        while left > 0 {
+            let durable = self.inner.durable_at();
+            if self.at.seq >= durable.seq {
+                return Ok(());
             }
-            let Some(scanner) = &mut self.scanner else { break };
-            let segment = scanner.segment;
-            let Some(found) = scanner.next()? else {
-                if segment >= durable.segment {
-                    break;
-                }
-                self.go_on(segment, durable)?;
-                continue;
-            };
-            // After a failed flush entries stand in two segments; whichever is read first counts.
-            if found.seq <= batch.to.seq {
-                continue;
-            }
-            let seq = found.seq;
-            if found.kind == FrameKind::Exchange {
-                match read_exchange(found.version, found.payload) {
-                    Ok(exchange) => batch.exchanges.push(exchange),
-                    Err(error) => tracing::error!(%error, segment, seq, "an entry of the journal is left out"),
-                }
-            }
-            batch.to = Position { segment, offset: scanner.at, seq };
-        }
-        self.at = batch.to;
-        Ok(batch)
-    }
-
-    /// Sees to it that a segment is open, and that of the one being written only what is durable is read.
-    fn is_at_segment(&mut self, durable: Position) -> io::Result<bool> {
-        if self.scanner.is_none() {
-            self.go_on(self.at.segment.saturating_sub(1), durable)?;
-        }
-        if let Some(scanner) = &mut self.scanner {
-            scanner.raise_limit(if scanner.segment < durable.segment { u64::MAX } else { durable.offset });
-        }
-        Ok(self.scanner.is_some())
-    }
-
-    /// Opens the next segment behind this one.
-    fn go_on(&mut self, behind: u64, durable: Position) -> io::Result<()> {
-        self.scanner = None;
-        for (number, _) in self.inner.folder.list()? {
-            if number <= behind || number > durable.segment {
-                continue;
-            }
-            let limit = if number < durable.segment { u64::MAX } else { durable.offset };
-            match Scanner::open(self.inner.folder.read(number)?, number, limit)? {
-                (scanner, Beginning::Begun) => {
-                    self.scanner = Some(scanner);
-                    return Ok(());
-                }
-                (_, Beginning::Empty) => {}
-                (_, Beginning::Unreadable) => {
-                    tracing::error!(segment = number, "a segment of the journal cannot be read and is left out");
-                }
+            let read = self.read_segment(durable, left, into)?;
+            left -= read;
+            if left > 0 && !self.enter_next(durable)? {
+                return Ok(());
             }
         }
         Ok(())
+    }
+
+    /// Reads on in the segment at hand and returns how many exchanges there were.
+    fn read_segment(
+        &mut self,
+        durable: Position,
+        most: usize,
+        into: &mut Vec<Exchange>,
+    ) -> Result<usize, TailError> {
+        let Some(scanner) = &mut self.scanner else { return Ok(0) };
+        scanner.raise_limit(if scanner.segment == durable.segment { durable.offset } else { u64::MAX });
+        let mut read = 0;
+        while read < most {
+            let Some(entry) = scanner.next()? else { break };
+            let (seq, kind) = (entry.seq, entry.kind);
+            if seq > self.at.seq {
+                if kind == FrameKind::Exchange {
+                    into.push(frame::read_exchange(entry.version, entry.payload)?);
+                    read += 1;
+                }
+                let gap = if self.at.seq == 0 { 0 } else { seq - self.at.seq - 1 };
+                if gap > 0 && gap < MAX_LOST {
+                    self.lost += gap;
+                    error!(
+                        lost_entries = gap,
+                        segment = scanner.segment,
+                        "entries of the journal cannot be read back"
+                    );
+                }
+                self.at = Position { segment: scanner.segment, offset: scanner.at, seq };
+            }
+        }
+        Ok(read)
+    }
+
+    /// Opens the newest segment that begins at or before the next entry, or else the oldest.
+    fn enter_first(&mut self) -> Result<(), TailError> {
+        for (number, _) in self.inner.folder.list()?.into_iter().rev() {
+            let Some(scanner) = self.begun(number)? else { continue };
+            let found = scanner.next_seq <= self.at.seq + 1;
+            self.scanner = Some(scanner);
+            if found {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens the next segment when the one at hand is read to its end. Returns false when there is none yet.
+    fn enter_next(&mut self, durable: Position) -> Result<bool, TailError> {
+        let here = self.scanner.as_ref().map_or(0, |s| s.segment);
+        if here >= durable.segment {
+            return Ok(false);
+        }
+        for (number, _) in self.inner.folder.list()? {
+            if number > here
+                && number <= durable.segment
+                && let Some(scanner) = self.begun(number)?
+            {
+                self.scanner = Some(scanner);
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn begun(&self, number: u64) -> Result<Option<Scanner>, TailError> {
+        let durable = self.inner.durable_at();
+        if number > durable.segment {
+            return Ok(None);
+        }
+        let limit = if number == durable.segment { durable.offset } else { u64::MAX };
+        let (scanner, beginning) = Scanner::open(self.inner.folder.read(number)?, number, limit)?;
+        Ok((beginning == Beginning::Begun).then_some(scanner))
     }
 }

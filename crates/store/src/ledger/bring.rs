@@ -27,7 +27,8 @@ fn insert_sql(rows: usize) -> String {
         first_byte_ms, duration_ms, overhead_us, bytes_in, bytes_out, peer, session, client) VALUES "
         .to_owned();
     for row in 0..rows {
-        let args: Vec<String> = (0..COLUMNS).map(|column| format!("${}", row * COLUMNS + column + 2)).collect();
+        let args: Vec<String> =
+            (0..COLUMNS).map(|column| format!("${}", row * COLUMNS + column + 2)).collect();
         sql.push_str(if row > 0 { ", ($1, " } else { "($1, " });
         sql.push_str(&args.join(", "));
         sql.push(')');

@@ -196,7 +196,8 @@ const ENDS: [Ended; 7] = [
     Ended::Revoked,
     Ended::Interrupted,
 ];
-const BASES: [PriceBasis; 4] = [PriceBasis::None, PriceBasis::Table, PriceBasis::Contract, PriceBasis::Default];
+const BASES: [PriceBasis; 4] =
+    [PriceBasis::None, PriceBasis::Table, PriceBasis::Contract, PriceBasis::Default];
 
 /// The one of a closed set that has this name.
 fn named<T: Copy>(

@@ -114,14 +114,26 @@ macro_rules! sums {
 impl By {
     fn select(self) -> &'static str {
         match self {
-            Self::User => sums!("r.user_id", "MAX(u.email)",
-                "LEFT JOIN users u ON u.org_id = r.org_id AND u.id = r.user_id"),
-            Self::Team => sums!("r.team_id", "MAX(t.name)",
-                "LEFT JOIN teams t ON t.org_id = r.org_id AND t.id = r.team_id"),
-            Self::Project => sums!("r.project_id", "MAX(p.name)",
-                "LEFT JOIN projects p ON p.org_id = r.org_id AND p.id = r.project_id"),
-            Self::Key => sums!("r.key_id", "MAX(k.public_id)",
-                "LEFT JOIN keys k ON k.org_id = r.org_id AND k.id = r.key_id"),
+            Self::User => sums!(
+                "r.user_id",
+                "MAX(u.email)",
+                "LEFT JOIN users u ON u.org_id = r.org_id AND u.id = r.user_id"
+            ),
+            Self::Team => sums!(
+                "r.team_id",
+                "MAX(t.name)",
+                "LEFT JOIN teams t ON t.org_id = r.org_id AND t.id = r.team_id"
+            ),
+            Self::Project => sums!(
+                "r.project_id",
+                "MAX(p.name)",
+                "LEFT JOIN projects p ON p.org_id = r.org_id AND p.id = r.project_id"
+            ),
+            Self::Key => sums!(
+                "r.key_id",
+                "MAX(k.public_id)",
+                "LEFT JOIN keys k ON k.org_id = r.org_id AND k.id = r.key_id"
+            ),
             Self::Model => sums!("r.model", "MAX(r.model)", ""),
             Self::Provider => sums!("r.provider", "MAX(r.provider)", ""),
             Self::Day => sums!("CAST(r.hour - r.hour % 86400000 AS TEXT)", "CAST(NULL AS TEXT)", ""),

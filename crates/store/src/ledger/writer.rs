@@ -2,17 +2,18 @@
 //!
 //! It reads the journal's files, so it may fall behind, or wait for a database that is away, without growing memory.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use gatehouse_domain::exchange::Exchange;
 use gatehouse_domain::id::{NodeId, OrgId};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
 use super::bring;
 use crate::engine::Store;
-use crate::journal::{Batch, Journal, Position, Tail};
+use crate::journal::{Journal, Position, Tail};
 
 /// Most exchanges of a transaction.
 const BATCH: usize = 512;
@@ -55,7 +56,7 @@ pub struct Lag {
     pub failing: bool,
 }
 
-/// Everything that was durable at the time of the call is in the database.
+/// Everything that had ended at the time of the call is in the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Flushed;
 
@@ -90,12 +91,12 @@ impl Ledger {
         Self { shared }
     }
 
-    /// Waits until everything that is durable now is in the database.
+    /// Waits until everything that has ended by now is in the database.
     ///
     /// # Errors
     /// It takes longer than this.
     pub async fn flush(&self, limit: Duration) -> Result<Flushed, NotFlushed> {
-        let target = self.shared.journal.durable().0;
+        let target = self.shared.journal.newest().0;
         let deadline = Instant::now() + limit;
         loop {
             let done = self.shared.done.notified();
@@ -141,18 +142,17 @@ async fn work(shared: &Shared) {
         let _ = timeout(Duration::from_secs(1), shared.work.notified()).await;
         gather(shared).await;
         while !shared.stop.load(Ordering::Acquire) {
-            let batch = match tail.read(BATCH) {
-                Ok(batch) => batch,
-                Err(error) => {
-                    pause.after(shared, &error, "reading the journal").await;
-                    continue;
-                }
-            };
-            if !bring_until_in(shared, &batch, &mut pause).await {
+            // What is durable before the reading begins is certainly read if there was room for more.
+            let durable = shared.journal.durable().0;
+            let mut exchanges = Vec::new();
+            if let Err(error) = tail.read(BATCH, &mut exchanges) {
+                pause.after(shared, &error, "reading the journal").await;
+            }
+            if !bring_until_in(shared, &exchanges, tail.position(), &mut pause).await {
                 return;
             }
-            let at_end = batch.exchanges.len() < BATCH;
-            arrived(shared, batch.to);
+            let at_end = exchanges.len() < BATCH;
+            arrived(shared, tail.position(), if at_end { durable } else { 0 });
             if at_end {
                 break;
             }
@@ -187,10 +187,10 @@ async fn gather(shared: &Shared) {
 }
 
 /// Tries until the batch is in the database; `false` when the ledger is to stop before.
-async fn bring_until_in(shared: &Shared, batch: &Batch, pause: &mut Pause) -> bool {
-    while !batch.exchanges.is_empty() {
+async fn bring_until_in(shared: &Shared, exchanges: &[Exchange], to: Position, pause: &mut Pause) -> bool {
+    while !exchanges.is_empty() {
         let brought =
-            bring::bring_in(&shared.store, shared.org, shared.node, &batch.exchanges, batch.to).await;
+            bring::bring_in(&shared.store, shared.org, shared.node, exchanges, to).await;
         match brought {
             Ok(_) => {
                 pause.over(shared);
@@ -206,9 +206,10 @@ async fn bring_until_in(shared: &Shared, batch: &Batch, pause: &mut Pause) -> bo
     true
 }
 
-fn arrived(shared: &Shared, to: Position) {
-    if to.seq > shared.brought.load(Ordering::Relaxed) {
-        shared.brought.store(to.seq, Ordering::Release);
+/// Everything up to a place is in the database, and so is everything up to this entry.
+fn arrived(shared: &Shared, to: Position, seq: u64) {
+    let before = shared.brought.fetch_max(to.seq.max(seq), Ordering::AcqRel);
+    if to.seq > before {
         shared.journal.passed(to);
     }
     shared.done.notify_waiters();
