@@ -72,6 +72,7 @@ pub enum ActError {
 
 impl ActError {
     /// A value that cannot be used.
+    #[expect(clippy::needless_pass_by_value, reason = "calls read better without `&`")]
     pub fn field(field: &'static str, message: impl ToString) -> Self {
         Self::Field { field, message: message.to_string() }
     }

@@ -47,7 +47,7 @@ pub use guard::Arrival;
 /// entries have no address and all failed sign-ins count together.
 pub fn router(app: App) -> Router {
     let (router, document) = routes().split_for_parts();
-    let document = printed(described(document));
+    let document = printed(&described(document));
     let document = axum::routing::get(move || {
         let text = document.clone();
         async move { ([(CONTENT_TYPE, "application/json")], text) }
@@ -62,7 +62,7 @@ pub fn router(app: App) -> Router {
 
 /// The OpenAPI 3.1 document, as it is served at `/api/v1/openapi.json` and checked in as `openapi.json`.
 pub fn openapi() -> String {
-    printed(described(routes().into_openapi()))
+    printed(&described(routes().into_openapi()))
 }
 
 #[derive(utoipa::OpenApi)]
@@ -134,7 +134,7 @@ fn any_error() -> Described {
     ResponseBuilder::new().description("Refused or failed").content("application/json", content).build()
 }
 
-fn printed(document: OpenApi) -> String {
+fn printed(document: &OpenApi) -> String {
     let mut text = document.to_pretty_json().expect("the document has string keys only");
     text.push('\n');
     text

@@ -24,6 +24,9 @@ pub type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 #[error("the ledger did not catch up in time")]
 pub struct NotFlushed;
 
+/// Fills with random bytes.
+pub type Fill = Box<dyn Fn(&mut [u8]) + Send + Sync>;
+
 /// Everything the acts need. Cheap to clone.
 #[derive(Clone)]
 pub struct App(Arc<Parts>);
@@ -96,7 +99,7 @@ pub struct House {
     /// The time.
     pub now: Box<dyn Fn() -> UnixMillis + Send + Sync>,
     /// Fills with random bytes fit for keys.
-    pub random: Box<dyn Fn(&mut [u8]) + Send + Sync>,
+    pub random: Fill,
     /// Called after a change of what the data path decides by, so that this node need not wait for its next poll.
     pub policy_changed: Box<dyn Fn() + Send + Sync>,
     /// Called after a provider's key was sealed anew, with the provider's name, so that it is used from now on.

@@ -123,6 +123,7 @@ mod tests {
 
     const NOW: UnixMillis = UnixMillis(1_000_000);
 
+    #[expect(clippy::unnecessary_wraps, reason = "an address is passed as it is known: perhaps")]
     fn v4(n: u32) -> Option<IpAddr> {
         Some(IpAddr::V4(n.into()))
     }

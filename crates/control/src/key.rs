@@ -218,11 +218,12 @@ fn fresh(app: &App, now: UnixMillis) -> (KeyId, VirtualKey) {
 }
 
 async fn named_user(app: &App, given: &str) -> Result<gatehouse_domain::directory::User, ActError> {
-    user::get(app, given).await.map_err(|e| match e {
-        ActError::Store(StoreError::NotFound { .. }) | ActError::NotFound { .. } => {
+    user::get(app, given).await.map_err(|e| {
+        if matches!(e, ActError::Store(StoreError::NotFound { .. }) | ActError::NotFound { .. }) {
             ActError::field("user", format!("there is no user `{given}`"))
+        } else {
+            e
         }
-        other => other,
     })
 }
 

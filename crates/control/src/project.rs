@@ -36,8 +36,11 @@ pub(crate) async fn named(app: &App, field: &'static str, given: &str) -> Result
         Ok(id) => app.store.project(app.org, id).await,
         Err(_) => app.store.project_by_name(app.org, &read(field, Name::parse(given))?).await,
     };
-    found.map_err(|e| match e {
-        StoreError::NotFound { .. } => ActError::field(field, format!("there is no project `{given}`")),
-        other => other.into(),
+    found.map_err(|e| {
+        if matches!(e, StoreError::NotFound { .. }) {
+            ActError::field(field, format!("there is no project `{given}`"))
+        } else {
+            e.into()
+        }
     })
 }

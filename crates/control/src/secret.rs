@@ -47,11 +47,10 @@ pub async fn provider_key(
 ) -> Result<Option<Secret>, SecretError> {
     let because = |cause| SecretError::Seal { name: name.to_owned(), cause };
     match stored(store, org, &provider_name(name)).await {
-        Ok(None) => Ok(None),
         Ok(Some(sealed)) => keyring.open(provider_place(name), &sealed).map(Some).map_err(because),
         Err(StartError::Store(e)) => Err(e.into()),
         Err(StartError::MasterKey(cause)) => Err(because(cause)),
-        Err(StartError::Name(_) | StartError::RootsGone) => Ok(None),
+        Ok(None) | Err(StartError::Name(_) | StartError::RootsGone) => Ok(None),
     }
 }
 

@@ -44,11 +44,12 @@ pub async fn get(app: &App, given: &str) -> Result<Team, ActError> {
 
 /// Looks up a team that a field of another noun names: one that does not exist is a mistake in that field.
 pub(crate) async fn named(app: &App, field: &'static str, given: &str) -> Result<Team, ActError> {
-    get(app, given).await.map_err(|e| match e {
-        ActError::Store(StoreError::NotFound { .. }) | ActError::NotFound { .. } => {
+    get(app, given).await.map_err(|e| {
+        if matches!(e, ActError::Store(StoreError::NotFound { .. }) | ActError::NotFound { .. }) {
             ActError::field(field, format!("there is no team `{given}`"))
+        } else {
+            e
         }
-        other => other,
     })
 }
 

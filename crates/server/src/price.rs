@@ -50,6 +50,17 @@ const CASES: [Case; 5] = [
     ("output", "output", |usage, n| usage.tokens.output = n),
 ];
 
+/// A condition under which prices may differ, and its name for people.
+type Condition = (&'static str, fn(&mut Usage));
+
+const CONDITIONS: [Condition; 5] = [
+    ("standard", |_| {}),
+    ("long prompt", |usage| usage.tokens.cache_read += 1_000_000),
+    ("fast mode", |usage| usage.speed = Speed::Fast),
+    ("batch", |usage| usage.tier = ServiceTier::Batch),
+    ("geo us", |usage| usage.geo = Geo::Us),
+];
+
 /// Tokens that are priced to show a price per million: few enough not to make the prompt a long one.
 const SAMPLE: u64 = 1000;
 
@@ -92,22 +103,13 @@ pub(crate) fn explain(
     out: &mut Out,
 ) -> Result<u8, Failure> {
     let (table, now) = (configured(serve, environment)?, clock::now());
-    let mut probe = Usage::default();
-    probe.tokens = Tokens { input: 1, ..Tokens::default() };
+    let probe = Usage { tokens: Tokens { input: 1, ..Tokens::default() }, ..Usage::default() };
     let basis = table.price(model, &probe, now).cost.basis;
     let known = table.find(model);
-    type Condition = (&'static str, fn(&mut Usage));
-    let conditions: [Condition; 5] = [
-        ("standard", |_| {}),
-        ("long prompt", |usage| usage.tokens.cache_read += 1_000_000),
-        ("fast mode", |usage| usage.speed = Speed::Fast),
-        ("batch", |usage| usage.tier = ServiceTier::Batch),
-        ("geo us", |usage| usage.geo = Geo::Us),
-    ];
     let mut shown =
         Table::new(&[("USD PER MTOK", Align::Left), ("INPUT", Align::Right), ("OUTPUT", Align::Right)]);
     let mut prices = json!({});
-    for (name, more) in conditions {
+    for (name, more) in CONDITIONS {
         let of = |set: fn(&mut Usage, u64)| difference(&table, model, set, more, now);
         let (input, output) = (of(CASES[0].2), of(CASES[4].2));
         prices[name] = json!({"input": input, "output": output});

@@ -89,7 +89,9 @@ pub(crate) fn keyring(
                 make_master_key(&path)
             }
         }
-        source => master_key(source, data_dir, environment),
+        MasterKeySource::File(_) | MasterKeySource::Env(_) | MasterKeySource::Exec(_) => {
+            master_key(&secrets.master_key, data_dir, environment)
+        }
     };
     let previous = secrets.previous.iter().map(|source| master_key(source, data_dir, environment));
     Ok(Keyring::new(newest?, previous.collect::<Result<_, _>>()?))

@@ -108,6 +108,7 @@ impl ApiError {
     }
 
     /// A value that cannot be used.
+    #[expect(clippy::needless_pass_by_value, reason = "calls read better without `&`")]
     pub fn invalid(field: &str, message: impl ToString) -> Self {
         Self { field: Some(field.to_owned()), ..Self::new(Code::InvalidField, message.to_string()) }
     }

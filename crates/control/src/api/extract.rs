@@ -93,7 +93,8 @@ async fn read(req: Request) -> Result<Bytes, ApiError> {
         return Err(too_large());
     }
     axum::body::to_bytes(req.into_body(), MAX_BODY).await.map_err(|e| {
-        if e.source().is_some_and(|cause| cause.is::<LengthLimitError>()) {
+        let cause = e.source();
+        if cause.and_then(|cause| cause.downcast_ref::<LengthLimitError>()).is_some() {
             too_large()
         } else {
             ApiError::new(Code::BadRequest, "the body broke off")

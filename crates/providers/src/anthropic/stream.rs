@@ -42,6 +42,7 @@ enum Kind {
 
 /// Looks at a stream as it passes, in pieces of any size.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own about the stream")]
 pub struct StreamMeter {
     kind: Kind,
     /// The bytes of the current line that came with earlier pieces.
@@ -198,7 +199,7 @@ impl StreamMeter {
                     Some(name(value["error"].get("type")).unwrap_or_else(|| "unnamed_error".to_owned()));
             }
             Some("content_block_delta") => {
-                self.delta_bytes += (self.data.len() as u64).saturating_sub(DELTA_FRAME)
+                self.delta_bytes += (self.data.len() as u64).saturating_sub(DELTA_FRAME);
             }
             _ => {}
         }

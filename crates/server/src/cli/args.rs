@@ -26,10 +26,11 @@ pub(crate) struct Global {
     /// Address of the management API [default: the server of the data directory]
     #[arg(long, global = true, env = "GATEHOUSE_SERVER", value_name = "URL")]
     pub(crate) server: Option<String>,
-    /// Administrator's token [default: admin.token in the data directory]; better given as GATEHOUSE_TOKEN
+    /// Administrator's token [default: admin.token in the data directory]; better given in the variable
     #[arg(long, global = true, env = "GATEHOUSE_TOKEN", value_name = "TOKEN", hide_env_values = true)]
     pub(crate) token: Option<String>,
-    /// Data directory [default: gatehouse in $XDG_DATA_HOME, else ~/.local/share/gatehouse]
+    /// Data directory
+    #[arg(help = "Data directory [default: gatehouse in $XDG_DATA_HOME, else ~/.local/share/gatehouse]")]
     #[arg(long, global = true, env = "GATEHOUSE_DATA_DIR", value_name = "DIR")]
     pub(crate) data_dir: Option<PathBuf>,
     /// Print JSON for programs instead of tables for people
@@ -273,7 +274,7 @@ pub(crate) struct ExchangesArgs {
     /// Only with this model
     #[arg(long)]
     pub(crate) model: Option<String>,
-    /// Only those that ended so: completed, refused, upstream_error, …
+    /// Only those that ended so: completed, refused, …
     #[arg(long)]
     pub(crate) ended: Option<String>,
     /// At most so many [default: all]

@@ -96,7 +96,7 @@ fn export(path: &Path, client: &Client, out: &mut Out) -> Result<u8, Failure> {
         if n == 0 {
             break;
         }
-        lines += u64::try_from(bytes[..n].iter().filter(|byte| **byte == b'\n').count()).unwrap_or(u64::MAX);
+        lines += bytes[..n].iter().map(|byte| u64::from(*byte == b'\n')).sum::<u64>();
         writer.write_all(&bytes[..n]).map_err(failed)?;
     }
     writer.flush().map_err(failed)?;

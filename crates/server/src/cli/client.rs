@@ -16,7 +16,7 @@ use crate::environment::Environment;
 /// Largest answer that is held in memory. Lists are read page by page and stay far below.
 const MAX_ANSWER: u64 = 64 << 20;
 /// For everything but exports.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A connection to the management API of one server.
 pub(crate) struct Client {
@@ -212,14 +212,11 @@ fn with_query(path: &str, query: &[(&str, &str)]) -> String {
 
 /// A text as one part of a path or query (RFC 3986: everything but unreserved characters is percent-encoded).
 pub(crate) fn escaped(text: &str) -> String {
-    text.bytes().fold(String::with_capacity(text.len()), |mut out, byte| {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-        out
-    })
+    let part = |byte: u8| match byte {
+        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    };
+    text.bytes().map(part).collect()
 }
 
 #[cfg(test)]

@@ -41,7 +41,7 @@ pub(crate) fn run(
                 list => format!("Reloaded: {list}."),
             };
             if restart != "-" {
-                sentence.push_str(&format!("\nTake effect with the next start only: {restart}."));
+                sentence = format!("{sentence}\nTake effect with the next start only: {restart}.");
             }
             out.done(&answer, &sentence)?;
             Ok(0)
@@ -91,8 +91,8 @@ fn summary(config: &Config) -> String {
         .collect();
     let list = if providers.is_empty() { "none".to_owned() } else { providers.join(", ") };
     format!(
-        "gateway on {}, admin on {}, store {store}, providers: {list}",
-        config.listen.gateway, config.listen.admin
+        "gateway on {}, admin on {}, store {store}, counters {}, providers: {list}",
+        config.listen.gateway, config.listen.admin, config.counters
     )
 }
 

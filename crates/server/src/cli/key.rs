@@ -35,11 +35,11 @@ pub(crate) fn run(command: KeyCommand, client: &Client, out: &mut Out) -> Result
             out.done(&answer, &format!("{id} ends at {}.", output::field(&answer, "expires_at")))?;
         }
         KeyCommand::Disable { id } => {
-            act(&id, "disable", "is refused until it is enabled again", client, out)?
+            act(&id, "disable", "is refused until it is enabled again", client, out)?;
         }
         KeyCommand::Enable { id } => act(&id, "enable", "works again", client, out)?,
         KeyCommand::Revoke { id } => {
-            act(&id, "revoke", "is refused for good, open streams included", client, out)?
+            act(&id, "revoke", "is refused for good, open streams included", client, out)?;
         }
     }
     Ok(0)

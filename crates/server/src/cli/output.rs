@@ -103,15 +103,13 @@ impl Out {
 
 /// A member of an answer as a cell: texts as they are, lists joined, nothing as `-`.
 pub(crate) fn field(item: &Value, key: &str) -> String {
-    let cell = |value: &Value| match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    };
-    match &item[key] {
-        Value::Null => "-".to_owned(),
-        Value::Array(items) if items.is_empty() => "-".to_owned(),
-        Value::Array(items) => items.iter().map(cell).collect::<Vec<_>>().join(", "),
-        other => cell(other),
+    let cell = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let value = &item[key];
+    match value.as_array() {
+        _ if value.is_null() => "-".to_owned(),
+        Some(items) if items.is_empty() => "-".to_owned(),
+        Some(items) => items.iter().map(cell).collect::<Vec<_>>().join(", "),
+        None => cell(value),
     }
 }
 

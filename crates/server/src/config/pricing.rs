@@ -6,7 +6,6 @@ use gatehouse_domain::model::ModelScope;
 use gatehouse_domain::price::{Contract, Discount, Rates, Terms};
 
 use super::read::{Section, brief};
-use super::tree::Value;
 
 /// Decimals of a price in dollars per million tokens. One unit of the last is a pico-dollar per token.
 const PRICE_PLACES: u32 = 6;
@@ -43,7 +42,7 @@ pub(crate) fn pricing(s: &Section<'_, '_>) -> Pricing {
 
 fn contracts(s: &Section<'_, '_>) -> Vec<Contract> {
     let Some(list) = s.node("contract") else { return Vec::new() };
-    let Value::List(items) = &list.value else {
+    let Some(items) = list.value.items() else {
         s.mistake(
             "contract",
             format!("expected [[pricing.contract]] sections, found {}", list.value.type_name()),

@@ -84,19 +84,15 @@ pub(crate) fn providers(top: &Section<'_, '_>) -> Vec<Provider> {
     if let Some(node) = defaults {
         top.reader().section("provider_defaults", node, None, common);
     }
-    let fallback = defaults.and_then(|node| match &node.value {
-        Value::Section(members) => Some(members),
-        Value::Text(_) | Value::Number(_) | Value::Boolean(_) | Value::List(_) | Value::Other(_) => None,
-    });
+    let fallback = defaults.and_then(|node| node.value.members());
     let Some(list) = top.node("provider") else { return Vec::new() };
-    let Value::List(items) = &list.value else {
+    let Some(items) = list.value.items() else {
         top.mistake("provider", format!("expected [[provider]] sections, found {}", list.value.type_name()));
         return Vec::new();
     };
     let mut out: Vec<Provider> = Vec::new();
     for (index, item) in items.iter().enumerate() {
-        let path =
-            format!("provider[{}]", name_of(item).map_or_else(|| index.to_string(), |name| brief(name)));
+        let path = format!("provider[{}]", item.name().map_or_else(|| index.to_string(), brief));
         let read = top.reader().section(&path, item, fallback, provider);
         let Some(provider) = read else { continue };
         if out.iter().any(|other| other.name == provider.name) {
@@ -106,14 +102,6 @@ pub(crate) fn providers(top: &Section<'_, '_>) -> Vec<Provider> {
         out.push(provider);
     }
     out
-}
-
-fn name_of(item: &Node) -> Option<&str> {
-    let Value::Section(members) = &item.value else { return None };
-    match &members.get("name")?.value {
-        Value::Text(name) => Some(name),
-        Value::Number(_) | Value::Boolean(_) | Value::List(_) | Value::Section(_) | Value::Other(_) => None,
-    }
 }
 
 struct Common {

@@ -23,7 +23,9 @@ pub(crate) struct Reader {
 impl Reader {
     /// Begins with the mistakes found so far.
     pub(crate) fn new(mistakes: Vec<Mistake>) -> Self {
-        Self { mistakes: RefCell::new(mistakes), ..Self::default() }
+        let reader = Self::default();
+        reader.mistakes.replace(mistakes);
+        reader
     }
 
     /// Settings that were asked for and are nowhere.
@@ -58,24 +60,16 @@ impl Reader {
             fallback,
             known: RefCell::default(),
         };
-        match &node.value {
-            Value::Section(members) => {
-                let section = Section { members: Some(members), ..section };
-                let out = read(&section);
-                section.refuse_unknown(members);
-                out
-            }
-            other @ (Value::Text(_)
-            | Value::Number(_)
-            | Value::Boolean(_)
-            | Value::List(_)
-            | Value::Other(_)) => {
-                let what = format!("expected a section ([{path}]), found {}", other.type_name());
-                self.note(Mistake::new(node.origin.clone(), path, what));
-                let quiet = Self::default();
-                read(&Section { reader: &quiet, ..section })
-            }
-        }
+        let Some(members) = node.value.members() else {
+            let what = format!("expected a section ([{path}]), found {}", node.value.type_name());
+            self.note(Mistake::new(node.origin.clone(), path, what));
+            let quiet = Self::default();
+            return read(&Section { reader: &quiet, ..section });
+        };
+        let section = Section { members: Some(members), ..section };
+        let out = read(&section);
+        section.refuse_unknown(members);
+        out
     }
 }
 
@@ -130,39 +124,30 @@ impl<'a, 'r> Section<'a, 'r> {
 
     /// A text; the empty text counts as not set.
     pub(crate) fn text(&self, key: &'static str) -> Option<&'a str> {
-        match &self.node(key)?.value {
-            Value::Text(text) if text.is_empty() => None,
-            Value::Text(text) => Some(text),
-            other => {
-                self.mistake(key, format!("expected a text in quotation marks, found {}", other.type_name()));
-                None
-            }
+        let value = &self.node(key)?.value;
+        let text = value.text();
+        if text.is_none() {
+            self.mistake(key, format!("expected a text in quotation marks, found {}", value.type_name()));
         }
+        text.filter(|text| !text.is_empty())
     }
 
     /// A list of texts.
     pub(crate) fn texts(&self, key: &'static str) -> Vec<&'a str> {
         let Some(node) = self.node(key) else { return Vec::new() };
         let expected = "expected a list of texts";
-        let items = match &node.value {
-            Value::List(items) => items,
-            // A variable holds one text, or several with commas between.
-            Value::Text(text) if node.origin.is_text_only() => {
-                return text.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
-            }
-            other => {
-                self.mistake(key, format!("{expected}, found {}", other.type_name()));
-                return Vec::new();
-            }
+        // A variable holds one text, or several with commas between.
+        if let Some(text) = node.value.text().filter(|_| node.origin.is_text_only()) {
+            return text.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
+        }
+        let Some(items) = node.value.items() else {
+            self.mistake(key, format!("{expected}, found {}", node.value.type_name()));
+            return Vec::new();
         };
-        let text = |item: &'a Node| match &item.value {
-            Value::Text(text) => Some(text.as_str()),
-            other => {
-                self.mistake(key, format!("{expected}, found {} in it", other.type_name()));
-                None
-            }
-        };
-        items.iter().filter_map(text).collect()
+        for item in items.iter().filter(|item| item.value.text().is_none()) {
+            self.mistake(key, format!("{expected}, found {} in it", item.value.type_name()));
+        }
+        items.iter().filter_map(|item| item.value.text()).collect()
     }
 
     /// A text that must be there.
@@ -232,14 +217,14 @@ impl<'a, 'r> Section<'a, 'r> {
             self.mistake(key, "it is required");
             return None;
         };
-        match &node.value {
-            Value::Number(digits) => Some(digits),
-            Value::Text(text) if node.origin.is_text_only() => Some(text.trim()),
-            other => {
-                self.mistake(key, format!("{}, found {}", expected(), other.type_name()));
-                None
-            }
+        if let Value::Number(digits) = &node.value {
+            return Some(digits);
         }
+        let text = node.value.text().filter(|_| node.origin.is_text_only());
+        if text.is_none() {
+            self.mistake(key, format!("{}, found {}", expected(), node.value.type_name()));
+        }
+        text.map(str::trim)
     }
 
     fn refuse_unknown(&self, members: &BTreeMap<String, Node>) {

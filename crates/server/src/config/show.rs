@@ -59,7 +59,7 @@ fn walk(path: &str, node: &Node, out: &mut Vec<Shown>) {
         }
         Value::List(items) => {
             for (index, item) in items.iter().enumerate() {
-                let name = name_of(item).unwrap_or_else(|| index.to_string());
+                let name = item.name().map_or_else(|| index.to_string(), str::to_owned);
                 walk(&format!("{path}[{name}]"), item, out);
             }
             return;
@@ -70,14 +70,6 @@ fn walk(path: &str, node: &Node, out: &mut Vec<Shown>) {
         Value::Other(name) => (*name).to_owned(),
     };
     out.push(Shown { key: path.to_owned(), value, origin: node.origin.to_string() });
-}
-
-fn name_of(item: &Node) -> Option<String> {
-    let Value::Section(members) = &item.value else { return None };
-    match &members.get("name")?.value {
-        Value::Text(name) => Some(name.clone()),
-        Value::Number(_) | Value::Boolean(_) | Value::List(_) | Value::Section(_) | Value::Other(_) => None,
-    }
 }
 
 /// Replaces the password of `scheme://user:password@host`, wherever it may be hidden in the address's query as well.

@@ -57,6 +57,21 @@ pub(crate) enum Value {
 }
 
 impl Value {
+    /// The text, if it is one.
+    pub(crate) fn text(&self) -> Option<&str> {
+        if let Self::Text(text) = self { Some(text) } else { None }
+    }
+
+    /// The items, if it is a list.
+    pub(crate) fn items(&self) -> Option<&[Node]> {
+        if let Self::List(items) = self { Some(items) } else { None }
+    }
+
+    /// The members, if it is a section.
+    pub(crate) const fn members(&self) -> Option<&BTreeMap<String, Node>> {
+        if let Self::Section(members) = self { Some(members) } else { None }
+    }
+
     /// The name of its type, for people.
     pub(crate) const fn type_name(&self) -> &'static str {
         match self {
@@ -83,6 +98,11 @@ impl Node {
     /// An empty section.
     pub(crate) const fn empty(origin: Origin) -> Self {
         Self { origin, value: Value::Section(BTreeMap::new()) }
+    }
+
+    /// Its member `name`, if this is a section and that is a text.
+    pub(crate) fn name(&self) -> Option<&str> {
+        self.value.members()?.get("name")?.value.text()
     }
 
     /// The member of a section, made as an empty section if it is not there. `None` if this is no section.

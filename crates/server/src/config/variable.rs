@@ -75,13 +75,7 @@ fn provider<'a>(tree: &'a mut Node, name: &str, origin: &Origin) -> Option<&'a m
         list.value = Value::List(Vec::new());
     }
     let Value::List(items) = &mut list.value else { return None };
-    let at = items.iter().position(|item| match &item.value {
-        Value::Section(members) => match members.get("name").map(|node| &node.value) {
-            Some(Value::Text(known)) => spelled(known) == spelled(name),
-            _ => false,
-        },
-        Value::Text(_) | Value::Number(_) | Value::Boolean(_) | Value::List(_) | Value::Other(_) => false,
-    });
+    let at = items.iter().position(|item| item.name().is_some_and(|known| spelled(known) == spelled(name)));
     let at = at.unwrap_or_else(|| {
         let name = Node { origin: origin.clone(), value: Value::Text(name.to_ascii_lowercase()) };
         let members = BTreeMap::from([("name".to_owned(), name)]);

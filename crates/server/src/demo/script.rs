@@ -118,15 +118,12 @@ fn tool_for(request: &Value, prompt: &str) -> Option<(&'static str, Block)> {
     if !offered("Bash") || !(has(prompt, &run) || has(prompt, &look)) {
         return None;
     }
-    match prompt.split('`').nth(1).filter(|command| has(prompt, &run) && !command.is_empty()) {
-        Some(command) => {
-            tool("I will run it.", "Bash", json!({"command": command, "description": "Run the command"}))
-        }
-        None => {
-            let input = json!({"command": "ls -la", "description": "List the files here"});
-            tool("I will look at the files here.", "Bash", input)
-        }
+    let command = prompt.split('`').nth(1).filter(|command| has(prompt, &run) && !command.is_empty());
+    if let Some(command) = command {
+        return tool("I will run it.", "Bash", json!({"command": command, "description": "Run the command"}));
     }
+    let input = json!({"command": "ls -la", "description": "List the files here"});
+    tool("I will look at the files here.", "Bash", input)
 }
 
 /// A word that looks like a file's name.

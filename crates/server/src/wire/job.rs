@@ -112,9 +112,10 @@ async fn readiness(live: Arc<Live>) {
             before = now.ready;
             let problems: Vec<&str> =
                 now.checks.iter().filter_map(|check| check.problem.as_deref()).collect();
-            match now.ready {
-                true => tracing::info!("requests are served"),
-                false => tracing::warn!(?problems, "requests are not served"),
+            if now.ready {
+                tracing::info!("requests are served");
+            } else {
+                tracing::warn!(?problems, "requests are not served");
             }
         }
     })

@@ -169,7 +169,7 @@ impl Live {
                 self.judge();
             }
             Err(problems) => {
-                tracing::warn!(?problems, "providers' keys could not be read anew; the old ones stay")
+                tracing::warn!(?problems, "providers' keys could not be read anew; the old ones stay");
             }
         }
     }

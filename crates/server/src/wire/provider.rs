@@ -80,10 +80,8 @@ fn one(
     if let Some(old) = before.iter().find(same) {
         return Ok(old.clone());
     }
-    let tls = match configured.base_url.starts_with("https://") {
-        true => Some(trust.with(configured.ca_file.as_deref())?),
-        false => None,
-    };
+    let is_https = configured.base_url.starts_with("https://");
+    let tls = is_https.then(|| trust.with(configured.ca_file.as_deref())).transpose()?;
     let spec = ProviderSpec {
         name: &configured.name,
         base_url: &configured.base_url,

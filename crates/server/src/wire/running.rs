@@ -1,6 +1,6 @@
 //! The running server: how it comes up on its foundation, and how it goes down.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -123,11 +123,8 @@ fn write_addresses((gateway, admin): (SocketAddr, SocketAddr), data_dir: &Path) 
 
 /// How to reach a listener from this machine.
 fn address_of(bound: SocketAddr) -> String {
-    let ip = match bound.ip() {
-        std::net::IpAddr::V4(ip) if ip.is_unspecified() => std::net::Ipv4Addr::LOCALHOST.into(),
-        std::net::IpAddr::V6(ip) if ip.is_unspecified() => std::net::Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
+    let local: IpAddr = if bound.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
+    let ip = if bound.ip().is_unspecified() { local } else { bound.ip() };
     format!("http://{}", SocketAddr::new(ip, bound.port()))
 }
 

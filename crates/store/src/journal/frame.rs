@@ -183,6 +183,10 @@ pub(super) fn stamp(frames: &mut [u8], room: u64, seed: Seed) -> (usize, Option<
 }
 
 /// Bytes of an encoded value: on the stack as long as it is of ordinary size.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "the large one is the ordinary one, and it is to stay on the stack"
+)]
 pub(super) enum Payload {
     /// The first `.1` bytes of the array.
     Stack([u8; Payload::STACK], usize),
@@ -243,13 +247,9 @@ fn texts_fit(e: &Exchange) -> bool {
 fn fitted(exchange: &Exchange) -> Exchange {
     let mut e = exchange.clone();
     shorten(&mut e.request_id);
-    for text in
-        [&mut e.provider, &mut e.model, &mut e.served_model, &mut e.reason, &mut e.session, &mut e.client]
-    {
-        if let Some(text) = text {
-            shorten(text);
-        }
-    }
+    let texts =
+        [&mut e.provider, &mut e.model, &mut e.served_model, &mut e.reason, &mut e.session, &mut e.client];
+    texts.into_iter().flatten().for_each(shorten);
     let rest = e.usage.advisors.split_off(ADVISORS.min(e.usage.advisors.len()));
     if let Some(last) = e.usage.advisors.last_mut() {
         for more in rest {

@@ -189,8 +189,7 @@ async fn gather(shared: &Shared) {
 /// Tries until the batch is in the database; `false` when the ledger is to stop before.
 async fn bring_until_in(shared: &Shared, exchanges: &[Exchange], to: Position, pause: &mut Pause) -> bool {
     while !exchanges.is_empty() {
-        let brought =
-            bring::bring_in(&shared.store, shared.org, shared.node, exchanges, to).await;
+        let brought = bring::bring_in(&shared.store, shared.org, shared.node, exchanges, to).await;
         match brought {
             Ok(_) => {
                 pause.over(shared);

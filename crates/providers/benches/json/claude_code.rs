@@ -2,7 +2,7 @@
 //! source code and tool results, compact and with many escapes.
 
 /// A body of at least so many bytes.
-pub fn claude_code_body(bytes: usize) -> Vec<u8> {
+pub(crate) fn body(bytes: usize) -> Vec<u8> {
     let mut body = String::from(
         r#"{"model":"claude-opus-5-5","messages":[{"role":"user","content":[{"type":"text","text":"<system-reminder>\nAs you answer, use the following context.\n</system-reminder>\n"}]}"#,
     );
@@ -25,8 +25,10 @@ fn turn(n: u32) -> (String, String) {
     let mut text = String::new();
     for line in 0..24 {
         let number = n * 24 + line;
-        text.push_str(&format!(r#"{number:6}\t    let value_{number} = parse(\"field_{number}\", &input)?; // caf\u00e9 naïve 数据\n"#));
-        text.push_str(r"\t        if value.is_empty() { return Err(Error::Missing { name: name.to_owned() }); }\n");
+        text.extend([format!(r#"{number:6}\t    let value_{number} = parse(\"field_{number}\", &input)?; // caf\u00e9 naïve 数据\n"#)]);
+        text.push_str(
+            r"\t        if value.is_empty() { return Err(Error::Missing { name: name.to_owned() }); }\n",
+        );
     }
     let result = format!(
         r#",{{"role":"user","content":[{{"tool_use_id":"toolu_{n:020}","type":"tool_result","content":"{text}","cache_control":{{"type":"ephemeral"}}}}]}}"#
@@ -41,9 +43,9 @@ fn tail() -> String {
     for n in 0..4 {
         let comma = if n == 0 { "" } else { "," };
         tail.push_str(comma);
-        tail.push_str(&format!(
+        tail.extend([format!(
             r#"{{"name":"Tool{n}","description":"Does one thing.\n\nUsage:\n- Give it an absolute path\n","input_schema":{{"type":"object","properties":{{"path":{{"description":"The absolute path","type":"string"}},"limit":{{"type":"integer","minimum":0}}}},"required":["path"],"additionalProperties":false}}}}"#
-        ));
+        )]);
     }
     tail.push_str(r#"],"metadata":{"user_id":"{\"device_id\":\"0\"}"},"max_tokens":64000,"thinking":{"type":"adaptive"},"stream":true}"#);
     tail
