@@ -1,6 +1,6 @@
 //! An answer of the scripted model on the wire: as one JSON message, or as a stream of events with a natural pace.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::convert::Infallible;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::pin::Pin;
@@ -52,7 +52,7 @@ impl Tokens {
 /// Pretends to be a prompt cache: knows which prefixes it has seen.
 #[derive(Default)]
 pub(crate) struct PromptCache {
-    seen: HashMap<u64, ()>,
+    seen: HashSet<u64>,
 }
 
 impl PromptCache {
@@ -70,7 +70,7 @@ impl PromptCache {
         for part in std::iter::once(head).chain(messages.iter().map(Value::to_string)) {
             part.hash(&mut hasher);
             let size = estimate(part.len());
-            if self.seen.contains_key(&hasher.finish()) {
+            if self.seen.contains(&hasher.finish()) {
                 tokens.read += size;
             } else {
                 tokens.written += size;
@@ -78,7 +78,7 @@ impl PromptCache {
             if self.seen.len() >= CACHED {
                 self.seen.clear();
             }
-            self.seen.insert(hasher.finish(), ());
+            self.seen.insert(hasher.finish());
         }
         tokens
     }

@@ -13,11 +13,11 @@ const PEOPLE: [(&str, &str, &[&str]); 4] = [
     ("wei@example.com", "王伟", &["mobile"]),
     ("lin@example.com", "林怡君", &["data"]),
 ];
-/// Whose keys there are: holder, name, team, project, models.
-const KEYS: [(&str, &str, &str, Option<&str>, &[&str]); 3] = [
-    ("grace@example.com", "nightly jobs", "data", Some("search"), &["claude-haiku-*"]),
-    ("wei@example.com", "laptop", "mobile", Some("checkout"), &[]),
-    ("lin@example.com", "laptop", "data", None, &[]),
+/// Whose keys there are: holder, name, team, project, models (none means all).
+const KEYS: [(&str, &str, &str, &str, &[&str]); 3] = [
+    ("grace@example.com", "nightly jobs", "data", "search", &["claude-haiku-*"]),
+    ("wei@example.com", "laptop", "mobile", "checkout", &[]),
+    ("lin@example.com", "laptop", "data", "search", &[]),
 ];
 
 /// Makes the organization unless it is there, and a key to try it with, which is returned.

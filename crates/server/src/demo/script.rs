@@ -163,16 +163,9 @@ fn working_directory(request: &Value) -> Option<&str> {
 }
 
 fn summary(result: &Value) -> String {
-    let text = match &result["content"] {
-        Value::String(text) => text.clone(),
-        other => other
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(|b| b["text"].as_str())
-            .collect::<Vec<_>>()
-            .join("\n"),
-    };
+    let content = &result["content"];
+    let texts = content.as_array().into_iter().flatten().filter_map(|block| block["text"].as_str());
+    let text = texts.chain(content.as_str()).collect::<Vec<_>>().join("\n");
     if result["is_error"] == true {
         return format!("That did not work. The tool says:\n\n{}", first_lines(&text));
     }
@@ -223,12 +216,11 @@ fn reply(prompt: &str) -> String {
 
 /// A signature: 16 hexadecimal digits and as many that depend on them, twelve times, so that a changed one is noticed.
 fn signature(nonce: u64) -> String {
-    (0..12)
-        .map(|round| {
-            let part = mixed(nonce, round);
-            format!("{part:016x}{:016x}", mixed(part, round))
-        })
-        .collect()
+    let parts = (0..12).flat_map(|round| {
+        let part = mixed(nonce, round);
+        [part, mixed(part, round)]
+    });
+    parts.map(|part| format!("{part:016x}")).collect::<Vec<_>>().concat()
 }
 
 fn mixed(value: u64, round: usize) -> u64 {

@@ -54,7 +54,7 @@ pub(super) struct Books {
 
 impl Books {
     /// Opens the journal, records what the last run left open, and begins to bring entries into the database.
-    pub(super) async fn open(
+    pub(super) fn open(
         config: &Config,
         prices: &PriceTable,
         ground: &Foundation,

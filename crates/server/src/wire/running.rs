@@ -52,7 +52,7 @@ pub(super) async fn build(
     let admin = bind(config.listen.admin, "listen.admin", start.if_taken)?;
     let addresses = (gateway.local_addr().map_err(failed)?, admin.local_addr().map_err(failed)?);
     let ground = lay(&config, data, &start.environment).await?;
-    let books = Arc::new(Books::open(&config, &prices, &ground, data.path()).await?);
+    let books = Arc::new(Books::open(&config, &prices, &ground, data.path())?);
     let workers = config.gateway.workers;
     let first_start = ground.first_start;
     let live = Live::begin(Beginnings {

@@ -46,7 +46,7 @@ fn tampering_with_an_export_is_named() {
 
         let at = line_of(&lines, 4);
         let mut flipped = lines.clone();
-        flipped[at] = flipped[at].replacen("e", "f", 1);
+        flipped[at] = flipped[at].replacen('e', "f", 1);
         let mut deleted = lines.clone();
         deleted.remove(at);
         let mut swapped = lines.clone();

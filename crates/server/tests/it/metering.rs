@@ -67,7 +67,7 @@ fn each_shape_costs_what_the_table_says() {
         (
             "claude-sonnet-5-5",
             json!({"input_tokens": 10, "output_tokens": 10, "service_tier": "batch"}),
-            (10 * 2_000 + 10 * 10_000) / 2,
+            10 * 1_000 + 10 * 5_000,
         ),
         (
             "claude-sonnet-5-5",

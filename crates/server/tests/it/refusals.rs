@@ -14,6 +14,9 @@ struct Case {
     reply: http::Reply,
 }
 
+/// Sends the request of a case.
+type Send<'a> = Box<dyn Fn() -> http::Reply + 'a>;
+
 fn check(w: &World, case: &Case) {
     let Case { name, reply, .. } = case;
     assert_eq!(reply.status, case.status, "{name}: {reply:?}");
@@ -51,7 +54,6 @@ fn each_refusal_has_its_row() {
     let post = |key: &str, body: &[u8]| http::once(at, "POST", "/v1/messages", &[("x-api-key", key)], body);
     let to = |method: &str, path: &str| http::once(at, method, path, &[("x-api-key", &w.key)], b"{}");
     assert!(narrow_id.starts_with("key_"));
-    type Send<'a> = Box<dyn Fn() -> http::Reply + 'a>;
     let table: Vec<(&str, u16, &str, &str, &str, Send<'_>)> = vec![
         (
             "no credential",
