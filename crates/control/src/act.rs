@@ -86,6 +86,15 @@ pub fn read<T, E: ToString>(field: &'static str, value: Result<T, E>) -> Result<
     value.map_err(|e| ActError::field(field, e.to_string()))
 }
 
+/// Shortens a text from outside before it is repeated in a message.
+pub fn shortened(text: &str) -> String {
+    let mut short: String = text.chars().take(80).collect();
+    if short.len() < text.len() {
+        short.push('…');
+    }
+    short
+}
+
 /// A range of time, as the caller wrote it.
 #[derive(Debug, Clone, Default)]
 pub struct Range {

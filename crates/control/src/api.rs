@@ -35,6 +35,7 @@ use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, Response as Described
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::act::shortened;
 use crate::app::App;
 
 pub use auth::Admin;
@@ -141,13 +142,13 @@ fn printed(document: &OpenApi) -> String {
 }
 
 async fn unknown_path(State(_): State<App>, uri: axum::http::Uri) -> ApiError {
-    let path = error::shortened(uri.path());
+    let path = shortened(uri.path());
     ApiError::new(Code::UnknownPath, format!("there is no `{path}`; see /api/v1/openapi.json"))
 }
 
 async fn method_not_allowed(method: axum::http::Method, uri: axum::http::Uri) -> Response {
-    let path = error::shortened(uri.path());
-    let method = error::shortened(method.as_str());
+    let path = shortened(uri.path());
+    let method = shortened(method.as_str());
     ApiError::new(Code::MethodNotAllowed, format!("`{path}` does not know the method `{method}`"))
         .into_response()
 }

@@ -1,22 +1,24 @@
 //! Finished exchanges.
 
 use gatehouse_domain::exchange::Ended;
-use gatehouse_domain::id::{KeyId, UserId};
-use gatehouse_domain::name::Email;
 use gatehouse_store::ledger::{ExchangeFilter, ExchangeRow, Order};
 use gatehouse_store::{Listed, Page};
 
-use crate::act::{ActError, Range, read};
+use crate::act::{ActError, Range};
 use crate::app::App;
+use crate::{key, team, user};
 
-/// Which exchanges are wanted, as they are asked for.
+/// Which exchanges are wanted, as they are asked for; all conditions apply.
+#[derive(Debug, Clone, Default)]
 pub struct Wanted {
     /// When they began.
     pub range: Range,
-    /// Identifier or e-mail address of their user.
+    /// Their user, by address or id.
     pub user: Option<String>,
-    /// The key they were made with.
-    pub key: Option<KeyId>,
+    /// The team they were charged to, by name or id.
+    pub team: Option<String>,
+    /// The key they were made with, by id or by the public part of its text.
+    pub key: Option<String>,
     /// The model they asked for.
     pub model: Option<String>,
     /// How they ended.
@@ -30,31 +32,26 @@ pub struct Wanted {
 /// Lists exchanges, those that have just ended included.
 ///
 /// # Errors
-/// A range, user or page that is none; the ledger is behind; the database.
+/// A range, page, user, team or key that is none; the ledger is behind; the database.
 pub async fn list(app: &App, wanted: Wanted, page: &Page) -> Result<Listed<ExchangeRow>, ActError> {
-    let (since, until) = wanted.range.read((app.house.now)())?;
-    (app.house.flush_ledger)().await?;
-    let user = match wanted.user {
-        Some(text) => Some(user(app, &text).await?),
-        None => None,
-    };
-    let filter = ExchangeFilter {
+    let (since, until) = wanted.range.read(app.now())?;
+    let mut filter = ExchangeFilter {
         since,
         until,
-        user,
-        key: wanted.key,
-        team: None,
         model: wanted.model,
         ended: wanted.ended,
         status: wanted.status,
+        ..ExchangeFilter::default()
     };
-    Ok(app.store.exchanges(app.org, &filter, wanted.order, page).await?)
-}
-
-async fn user(app: &App, text: &str) -> Result<UserId, ActError> {
-    if let Ok(id) = text.parse() {
-        return Ok(id);
+    if let Some(given) = &wanted.user {
+        filter.user = Some(user::named(app, "user", given).await?.id);
     }
-    let email: Email = read("user", text.parse())?;
-    Ok(app.store.user_by_email(app.org, &email).await?.id)
+    if let Some(given) = &wanted.team {
+        filter.team = Some(team::named(app, "team", given).await?.id);
+    }
+    if let Some(given) = &wanted.key {
+        filter.key = Some(key::named(app, "key", given).await?.id);
+    }
+    (app.house.flush_ledger)().await?;
+    Ok(app.store.exchanges(app.org, &filter, wanted.order, page).await?)
 }

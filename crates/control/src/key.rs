@@ -68,7 +68,7 @@ pub struct Wanted {
 /// A field that cannot be used; the database.
 pub async fn create(app: &App, caller: &Caller, request: &Request) -> Result<Issued, ActError> {
     let now = app.now();
-    let holder = named_user(app, &request.user).await?;
+    let holder = user::named(app, "user", &request.user).await?;
     let name = read("name", request.name.as_deref().map(Name::parse).transpose())?;
     let models = read_models(&request.models)?;
     let expires_at =
@@ -114,7 +114,7 @@ pub async fn create(app: &App, caller: &Caller, request: &Request) -> Result<Iss
 pub async fn list(app: &App, wanted: &Wanted, page: &Page) -> Result<Listed<KeyInfo>, ActError> {
     let mut filter = KeyFilter { state: wanted.state, ..KeyFilter::default() };
     if let Some(given) = &wanted.user {
-        filter.user = Some(named_user(app, given).await?.id);
+        filter.user = Some(user::named(app, "user", given).await?.id);
     }
     if let Some(given) = &wanted.team {
         filter.team = Some(team::named(app, "team", given).await?.id);
@@ -141,6 +141,16 @@ pub async fn get(app: &App, given: &str) -> Result<KeyInfo, ActError> {
         }
         None => Err(ActError::NotFound { noun: "key", given: given.to_owned() }),
     }
+}
+
+/// Looks up a key that a field of another noun names: one that does not exist is a mistake in that field.
+pub(crate) async fn named(app: &App, field: &'static str, given: &str) -> Result<KeyInfo, ActError> {
+    get(app, given).await.map_err(|e| match e {
+        ActError::Store(StoreError::NotFound { .. }) | ActError::NotFound { .. } => {
+            ActError::field(field, "there is no such key; give its id or the public part of its text")
+        }
+        other => other,
+    })
 }
 
 /// Replaces a key by a new one with the same holder and scopes. The old one works for the overlap and then expires.
@@ -215,16 +225,6 @@ pub async fn set_state(
 fn fresh(app: &App, now: UnixMillis) -> (KeyId, VirtualKey) {
     let random = Zeroizing::new(app.random::<RANDOM_LEN>());
     (KeyId::new(now, app.random_bits()), VirtualKey::generate(KeyKind::Virtual, &random))
-}
-
-async fn named_user(app: &App, given: &str) -> Result<gatehouse_domain::directory::User, ActError> {
-    user::get(app, given).await.map_err(|e| {
-        if matches!(e, ActError::Store(StoreError::NotFound { .. }) | ActError::NotFound { .. }) {
-            ActError::field("user", format!("there is no user `{given}`"))
-        } else {
-            e
-        }
-    })
 }
 
 fn read_models(given: &[String]) -> Result<ModelScope, ActError> {

@@ -6,7 +6,7 @@ use gatehouse_domain::id::ProjectId;
 use gatehouse_domain::name::Name;
 use gatehouse_store::{Listed, Page, StoreError};
 
-use crate::act::{ActError, Caller, read};
+use crate::act::{ActError, Caller, read, shortened};
 use crate::app::App;
 
 /// Makes a project.
@@ -38,7 +38,7 @@ pub(crate) async fn named(app: &App, field: &'static str, given: &str) -> Result
     };
     found.map_err(|e| {
         if matches!(e, StoreError::NotFound { .. }) {
-            ActError::field(field, format!("there is no project `{given}`"))
+            ActError::field(field, format!("there is no project `{}`", shortened(given)))
         } else {
             e.into()
         }

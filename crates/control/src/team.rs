@@ -6,7 +6,7 @@ use gatehouse_domain::id::TeamId;
 use gatehouse_domain::name::Name;
 use gatehouse_store::{Listed, Page, StoreError};
 
-use crate::act::{ActError, Caller, read};
+use crate::act::{ActError, Caller, read, shortened};
 use crate::app::App;
 
 /// Makes a team.
@@ -46,7 +46,7 @@ pub async fn get(app: &App, given: &str) -> Result<Team, ActError> {
 pub(crate) async fn named(app: &App, field: &'static str, given: &str) -> Result<Team, ActError> {
     get(app, given).await.map_err(|e| {
         if matches!(e, ActError::Store(StoreError::NotFound { .. }) | ActError::NotFound { .. }) {
-            ActError::field(field, format!("there is no team `{given}`"))
+            ActError::field(field, format!("there is no team `{}`", shortened(given)))
         } else {
             e
         }

@@ -10,7 +10,7 @@ use crate::app::App;
 /// # Errors
 /// A range that is none; the ledger is behind; the database.
 pub async fn sums(app: &App, by: By, range: Range) -> Result<Vec<UsageRow>, ActError> {
-    let (since, until) = range.read((app.house.now)())?;
+    let (since, until) = range.read(app.now())?;
     (app.house.flush_ledger)().await?;
     Ok(app.store.usage(app.org, by, since, until).await?)
 }

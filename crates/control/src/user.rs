@@ -5,9 +5,9 @@ use gatehouse_domain::directory::{User, UserState};
 use gatehouse_domain::id::{TeamId, UserId};
 use gatehouse_domain::name::{Email, Name};
 use gatehouse_store::user::{NewUser, UserFilter};
-use gatehouse_store::{Listed, Page};
+use gatehouse_store::{Listed, Page, StoreError};
 
-use crate::act::{ActError, Caller, read};
+use crate::act::{ActError, Caller, read, shortened};
 use crate::app::App;
 use crate::team;
 
@@ -67,6 +67,16 @@ pub async fn get(app: &App, given: &str) -> Result<User, ActError> {
     let email =
         Email::parse(given).map_err(|_| ActError::NotFound { noun: "user", given: given.to_owned() })?;
     Ok(app.store.user_by_email(app.org, &email).await?)
+}
+
+/// Looks up a user that a field of another noun names: one that does not exist is a mistake in that field.
+pub(crate) async fn named(app: &App, field: &'static str, given: &str) -> Result<User, ActError> {
+    get(app, given).await.map_err(|e| match e {
+        ActError::Store(StoreError::NotFound { .. }) | ActError::NotFound { .. } => {
+            ActError::field(field, format!("there is no user `{}`", shortened(given)))
+        }
+        other => other,
+    })
 }
 
 /// Enables or disables a user; a disabled user's keys are refused.

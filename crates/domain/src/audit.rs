@@ -3,7 +3,7 @@
 //! Every organization has one chain. An entry is a line of canonical JSON that begins with nothing secret and never
 //! holds content; its hash is SHA-256 over the previous entry's hash and that line. Checkpoints sign a hash of the
 //! chain, so that who can write the database but has no signing key cannot rewrite history unseen.
-//! [`verify`] checks an export without a database.
+//! [`verify()`] checks an export without a database.
 //!
 //! What a chain cannot show: entries that were cut off *after* the newest checkpoint anybody kept. Therefore
 //! checkpoints are frequent, and an export ends with a fresh one.

@@ -23,7 +23,7 @@ pub struct Settings {
 }
 
 /// Bounds on what clients may use (promise P9). Behavior at each bound is a refusal from the table in
-/// [`crate::refusal`], or, where no reply is possible, the end of the connection.
+/// `refusal.rs`, or, where no reply is possible, the end of the connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Largest request body in bytes; above it 413 (the provider's own limit is 32 MB).

@@ -22,8 +22,8 @@ pub use checkpoint::{CheckpointRule, Signed};
 pub use export::{ExportError, Exported};
 
 /// Entries per statement. Only three statements exist, so that all stay prepared.
-const CHUNK: usize = 64;
-const SMALL: usize = 8;
+const CHUNK: usize = 32;
+const SMALL: usize = 4;
 
 static CHUNK_SQL: LazyLock<String> = LazyLock::new(|| insert_sql(CHUNK));
 static SMALL_SQL: LazyLock<String> = LazyLock::new(|| insert_sql(SMALL));

@@ -11,7 +11,7 @@
 //!   always be written, also on a full disk. Records of requests that never went upstream are then counted
 //!   ([`Stats::shed`]), not kept. Room comes back by itself when the ledger has caught up or the disk has space.
 //! * **Memory**: `max_unsaved_bytes` of entries that are not durable. Beyond it new exchanges are refused likewise.
-//! * **Entry**: 8 KiB. Longer texts are cut, see [`frame::Payload::exchange`].
+//! * **Entry**: 8 KiB. Longer texts are cut, and advisors beyond the 16th are added up.
 //! * **Open exchanges**: about one for every 2 KiB of a segment, 8,192 with the default size.
 //!
 //! # When the disk fails

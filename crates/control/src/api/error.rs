@@ -13,7 +13,7 @@ use serde::Serialize;
 use tracing::error;
 use utoipa::ToSchema;
 
-use crate::act::ActError;
+use crate::act::{ActError, shortened};
 
 /// What went wrong, in the caller's terms. The codes are part of the API and never change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -159,15 +159,6 @@ impl From<ActError> for ApiError {
             ActError::ConfigRefused(refused) => Self::new(Code::ConfigRefused, refused.to_string()),
         }
     }
-}
-
-/// Shortens a text from outside before it is repeated in a message.
-pub fn shortened(text: &str) -> String {
-    let mut short: String = text.chars().take(80).collect();
-    if short.len() < text.len() {
-        short.push('…');
-    }
-    short
 }
 
 /// The body of every error.

@@ -12,7 +12,7 @@ use super::auth::{Admin, ReadDirectory};
 use super::error::ApiError;
 use super::extract::Params;
 use super::page::{Items, page};
-use crate::act::{self, Range};
+use crate::act::Range;
 use crate::app::App;
 use crate::exchange::{self, Wanted};
 
@@ -186,7 +186,9 @@ pub struct Query {
     until: Option<String>,
     /// Of this user, by e-mail address or id.
     user: Option<String>,
-    /// Made with the key of this identifier.
+    /// Charged to this team, by name or id.
+    team: Option<String>,
+    /// Made with this key, by id or by the public part of its text.
     key: Option<String>,
     /// That asked for this model.
     model: Option<String>,
@@ -320,11 +322,11 @@ pub async fn list(
     State(app): State<App>,
     Params(query): Params<Query>,
 ) -> Result<Json<Items<ExchangeView>>, ApiError> {
-    let key = query.key.map(|text| act::read("key", text.parse())).transpose()?;
     let wanted = Wanted {
         range: Range { since: query.since, until: query.until },
         user: query.user,
-        key,
+        team: query.team,
+        key: query.key,
         model: query.model,
         ended: query.ended.map(Ended::from),
         status: query.status,

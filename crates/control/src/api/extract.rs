@@ -11,7 +11,8 @@ use axum::http::request::Parts;
 use http_body_util::LengthLimitError;
 use serde::de::{DeserializeOwned, IgnoredAny};
 
-use super::error::{ApiError, Code, shortened};
+use super::error::{ApiError, Code};
+use crate::act::shortened;
 
 /// Longest body of a management request, in bytes.
 pub const MAX_BODY: usize = 1024 * 1024;

@@ -240,4 +240,11 @@ impl World {
         let answer = self.get(&format!("/api/v1/audit{query}")).await.ok();
         answer["items"].as_array().unwrap().clone()
     }
+
+    /// The administrator's token of this name.
+    pub(crate) async fn token_named(&self, name: &str) -> Value {
+        let listed = self.get("/api/v1/admin-tokens").await.ok();
+        let found = listed["items"].as_array().unwrap().iter().find(|token| token["name"] == name);
+        found.unwrap_or_else(|| panic!("no token `{name}`: {listed}")).clone()
+    }
 }

@@ -6,6 +6,7 @@ mod roles;
 mod directory;
 mod keys;
 mod tokens;
+mod usage;
 mod hostile;
 mod secrets;
 mod start;

@@ -59,7 +59,7 @@ async fn an_owner_is_made_again_when_none_works() {
     let store = &world.app.store;
     let body = json!({"name": "short", "role": "owner", "expires": "1h"});
     let short = world.post("/api/v1/admin-tokens", body).await.ok();
-    let first = world.get("/api/v1/admin-tokens").await.ok()["items"][1]["id"].as_str().unwrap().to_owned();
+    let first = world.token_named("first owner").await["id"].as_str().unwrap().to_owned();
     world.post(&format!("/api/v1/admin-tokens/{first}/revoke"), json!({})).await.ok();
 
     let at = |ms| UnixMillis(BEGIN.0 + ms);

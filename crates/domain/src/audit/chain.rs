@@ -159,7 +159,7 @@ struct Stored {
 }
 
 impl Entry {
-    /// Reads an entry's canonical JSON. The chain is not checked here; that is [`super::verify`]'s task.
+    /// Reads an entry's canonical JSON. The chain is not checked here; that is [`super::verify()`]'s task.
     ///
     /// # Errors
     /// The text is not an entry, or an entry of another place.

@@ -76,7 +76,7 @@ pub fn export_line(out: &mut String, canonical: &str, prev: &Hash, hash: &Hash) 
 }
 
 /// Appends, in place of an entry that the exporter itself found altered (its row contradicts it, or it is not text of
-/// one line), a line that says so. [`super::verify`] reports it.
+/// one line), a line that says so. [`super::verify()`] reports it.
 pub fn export_fault(out: &mut String, seq: u64) {
     out.push_str(r#"{"altered":"#);
     out.push_str(&seq.to_string());

@@ -25,7 +25,7 @@ fn turn(n: u32) -> (String, String) {
     let mut text = String::new();
     for line in 0..24 {
         let number = n * 24 + line;
-        text.extend([format!(r#"{number:6}\t    let value_{number} = parse(\"field_{number}\", &input)?; // caf\u00e9 naïve 数据\n"#)]);
+        text.extend([format!(r#"{number:6}\t    let value_{number} = parse(\"field_{number}\", &input)?; // \u00e9 naïve 数据\n"#)]);
         text.push_str(
             r"\t        if value.is_empty() { return Err(Error::Missing { name: name.to_owned() }); }\n",
         );

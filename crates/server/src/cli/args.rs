@@ -248,8 +248,9 @@ pub(crate) struct KeyCreate {
 /// Arguments of `usage`.
 #[derive(clap::Args)]
 pub(crate) struct UsageArgs {
-    /// One row for each: user, team, model, key, project, provider, day, hour
-    #[arg(long, default_value = "user")]
+    /// What there is a row for
+    #[arg(long, default_value = "user", value_name = "WHAT")]
+    #[arg(value_parser = ["user", "team", "model", "key", "project", "provider", "day", "hour"])]
     pub(crate) by: String,
     /// From when: 7d, 24h, 2026-11-01
     #[arg(long, value_name = "TIME")]
@@ -340,8 +341,8 @@ pub(crate) enum TokenCommand {
         /// Whose or what for
         #[arg(long)]
         name: String,
-        /// owner, admin, auditor or viewer
-        #[arg(long, default_value = "viewer")]
+        /// What it may do
+        #[arg(long, default_value = "viewer", value_parser = ["owner", "admin", "auditor", "viewer"])]
         role: String,
         /// When it ends: 30d, 2026-12-31
         #[arg(long, value_name = "TIME")]

@@ -17,7 +17,7 @@ use tokio::sync::{Notify, watch};
 
 use super::ledger::Books;
 use super::provider::{Provided, SealedKeys, prepare};
-use crate::config::{Config, SecretSource, Sources, changes, load};
+use crate::config::{Config, SecretSource, Shown, Sources, changes, load};
 use crate::environment::Environment;
 use crate::log::LogControl;
 use crate::price;
@@ -47,6 +47,8 @@ pub(super) struct Live {
     pub(super) keyring: Keyring,
     /// Journal and ledger.
     pub(super) books: Arc<Books>,
+    /// The settings at the start.
+    started_with: Vec<Shown>,
     providers: Mutex<Vec<Provided>>,
     log: LogControl,
     stopping: AtomicBool,
@@ -85,6 +87,7 @@ impl Live {
         Ok(Self {
             sources: parts.sources,
             environment: parts.environment,
+            started_with: parts.config.shown.clone(),
             config: ArcSwap::from_pointee(parts.config),
             settings: Arc::new(ArcSwap::from_pointee(settings)),
             policy: Arc::new(ArcSwap::from_pointee(snapshot)),
@@ -120,11 +123,13 @@ impl Live {
         }
         self.settings.store(Arc::new(settings(&config, prices, &providers)));
         *self.providers.lock().unwrap_or_else(PoisonError::into_inner) = providers;
-        let mut done = Reloaded::default();
-        for change in changes(&old.shown, &config.shown) {
-            let list = if change.reloadable { &mut done.changed } else { &mut done.restart_needed };
-            list.push(change.key);
-        }
+        // What needs a restart is compared with what the process was started with, so that it stays named.
+        let changed = changes(&old.shown, &config.shown).into_iter().filter(|change| change.reloadable);
+        let waiting = changes(&self.started_with, &config.shown).into_iter().filter(|change| !change.reloadable);
+        let done = Reloaded {
+            changed: changed.map(|change| change.key).collect(),
+            restart_needed: waiting.map(|change| change.key).collect(),
+        };
         self.config.store(Arc::new(config));
         self.judge();
         tracing::info!(changed = ?done.changed, restart_needed = ?done.restart_needed, "the configuration was reloaded");
