@@ -76,6 +76,11 @@ impl ActError {
     pub fn field(field: &'static str, message: impl ToString) -> Self {
         Self::Field { field, message: message.to_string() }
     }
+
+    /// Whether something that was named does not exist.
+    pub const fn is_not_found(&self) -> bool {
+        matches!(self, Self::Store(StoreError::NotFound { .. }) | Self::NotFound { .. })
+    }
 }
 
 /// Reads a value, naming the field when it cannot be used.

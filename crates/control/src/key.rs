@@ -8,7 +8,7 @@ use gatehouse_domain::model::ModelScope;
 use gatehouse_domain::name::Name;
 use gatehouse_domain::time::{DAY_MS, UnixMillis};
 use gatehouse_store::key::{KeyFilter, NewKey, Replacement};
-use gatehouse_store::{Listed, Page, StoreError};
+use gatehouse_store::{Listed, Page};
 use zeroize::Zeroizing;
 
 use crate::act::{ActError, Caller, read};
@@ -145,11 +145,12 @@ pub async fn get(app: &App, given: &str) -> Result<KeyInfo, ActError> {
 
 /// Looks up a key that a field of another noun names: one that does not exist is a mistake in that field.
 pub(crate) async fn named(app: &App, field: &'static str, given: &str) -> Result<KeyInfo, ActError> {
-    get(app, given).await.map_err(|e| match e {
-        ActError::Store(StoreError::NotFound { .. }) | ActError::NotFound { .. } => {
+    get(app, given).await.map_err(|e| {
+        if e.is_not_found() {
             ActError::field(field, "there is no such key; give its id or the public part of its text")
+        } else {
+            e
         }
-        other => other,
     })
 }
 

@@ -4,7 +4,7 @@ use gatehouse_domain::audit::Object;
 use gatehouse_domain::directory::Team;
 use gatehouse_domain::id::TeamId;
 use gatehouse_domain::name::Name;
-use gatehouse_store::{Listed, Page, StoreError};
+use gatehouse_store::{Listed, Page};
 
 use crate::act::{ActError, Caller, read, shortened};
 use crate::app::App;
@@ -45,7 +45,7 @@ pub async fn get(app: &App, given: &str) -> Result<Team, ActError> {
 /// Looks up a team that a field of another noun names: one that does not exist is a mistake in that field.
 pub(crate) async fn named(app: &App, field: &'static str, given: &str) -> Result<Team, ActError> {
     get(app, given).await.map_err(|e| {
-        if matches!(e, ActError::Store(StoreError::NotFound { .. }) | ActError::NotFound { .. }) {
+        if e.is_not_found() {
             ActError::field(field, format!("there is no team `{}`", shortened(given)))
         } else {
             e

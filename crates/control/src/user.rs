@@ -5,7 +5,7 @@ use gatehouse_domain::directory::{User, UserState};
 use gatehouse_domain::id::{TeamId, UserId};
 use gatehouse_domain::name::{Email, Name};
 use gatehouse_store::user::{NewUser, UserFilter};
-use gatehouse_store::{Listed, Page, StoreError};
+use gatehouse_store::{Listed, Page};
 
 use crate::act::{ActError, Caller, read, shortened};
 use crate::app::App;
@@ -71,11 +71,12 @@ pub async fn get(app: &App, given: &str) -> Result<User, ActError> {
 
 /// Looks up a user that a field of another noun names: one that does not exist is a mistake in that field.
 pub(crate) async fn named(app: &App, field: &'static str, given: &str) -> Result<User, ActError> {
-    get(app, given).await.map_err(|e| match e {
-        ActError::Store(StoreError::NotFound { .. }) | ActError::NotFound { .. } => {
+    get(app, given).await.map_err(|e| {
+        if e.is_not_found() {
             ActError::field(field, format!("there is no user `{}`", shortened(given)))
+        } else {
+            e
         }
-        other => other,
     })
 }
 

@@ -22,6 +22,22 @@ async fn the_second_start_finds_what_the_first_made() {
     assert_eq!(second.roots.audit_seed(), first.roots.audit_seed());
 }
 
+/// As two nodes do that are rolled out together on an empty database.
+#[tokio::test]
+async fn two_first_starts_at_once_make_one_organization() {
+    let dir = tempfile::tempdir().unwrap();
+    let (one, other) = (open(&dir).await, open(&dir).await);
+    let ring = keyring();
+    let (first, second) = tokio::join!(
+        start(&one, &ring, "Example", BEGIN, &random),
+        start(&other, &ring, "Example", BEGIN, &random),
+    );
+    let (first, second) = (first.unwrap(), second.unwrap());
+    assert_eq!(first.org.id, second.org.id);
+    assert_eq!(first.roots.audit_seed(), second.roots.audit_seed());
+    assert_eq!(one.orgs().await.unwrap().len(), 1);
+}
+
 #[tokio::test]
 async fn another_master_key_is_refused_with_a_reason() {
     let dir = tempfile::tempdir().unwrap();

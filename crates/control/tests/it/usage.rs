@@ -33,7 +33,10 @@ fn exchange(principal: Option<Principal>, ago_ms: i64, n: u128) -> Exchange {
         usage: Usage {
             tokens: Tokens { input: 10, cache_write_5m: 20, cache_write_1h: 30, cache_read: 40, output: 50 },
             thinking: 7,
-            advisors: vec![Advisor { model: "claude-haiku-5-5".into(), tokens: Tokens { input: 1, ..Tokens::default() } }],
+            advisors: vec![Advisor {
+                model: "claude-haiku-5-5".into(),
+                tokens: Tokens { input: 1, ..Tokens::default() },
+            }],
             ..Usage::default()
         },
         estimated: false,
@@ -137,7 +140,8 @@ async fn exchanges_are_filtered_ordered_and_paged() {
     let (world, key) = busy().await;
     let requests = async |query: &str| {
         let items = items(&world, &format!("/api/v1/exchanges{query}")).await;
-        let numbers = items.iter().map(|item| item["request_id"].as_str().unwrap().trim_start_matches("req_upstream"));
+        let numbers =
+            items.iter().map(|item| item["request_id"].as_str().unwrap().trim_start_matches("req_upstream"));
         numbers.map(str::to_owned).collect::<Vec<_>>().join(",")
     };
     let (id, hint) = (key["id"].as_str().unwrap(), key["hint"].as_str().unwrap());
@@ -161,9 +165,16 @@ async fn exchanges_are_filtered_ordered_and_paged() {
     let next = first["next"].as_str().unwrap();
     assert_eq!(requests(&format!("?limit=3&after={next}")).await, "3,2,1");
     for (query, field) in [
-        ("user=ghost@b.c", "user"), ("team=ghosts", "team"), ("key=x", "key"), ("ended=never", "ended"),
-        ("status=70000", "status"), ("since=soon", "since"), ("limit=5000", "limit"), ("after=x", "after"),
-        ("order=random", "order"), ("model=a%00b", "model"),
+        ("user=ghost@b.c", "user"),
+        ("team=ghosts", "team"),
+        ("key=x", "key"),
+        ("ended=never", "ended"),
+        ("status=70000", "status"),
+        ("since=soon", "since"),
+        ("limit=5000", "limit"),
+        ("after=x", "after"),
+        ("order=random", "order"),
+        ("model=a%00b", "model"),
     ] {
         world.get(&format!("/api/v1/exchanges?{query}")).await.refused(400, "invalid_field", Some(field));
     }
@@ -174,7 +185,13 @@ async fn usage_is_summed_by_each_noun() {
     let (world, key) = busy().await;
     let sums = async |query: &str| {
         let items = items(&world, &format!("/api/v1/usage{query}")).await;
-        let row = |item: &Value| (item["name"].as_str().unwrap().to_owned(), item["requests"].as_u64().unwrap(), item["cost_nanos"].as_i64().unwrap());
+        let row = |item: &Value| {
+            (
+                item["name"].as_str().unwrap().to_owned(),
+                item["requests"].as_u64().unwrap(),
+                item["cost_nanos"].as_i64().unwrap(),
+            )
+        };
         items.iter().map(row).collect::<Vec<_>>()
     };
     let row = |name: &str, requests: u64, completed: i64| (name.to_owned(), requests, completed * 1_234_567);
@@ -193,10 +210,14 @@ async fn usage_is_summed_by_each_noun() {
     assert_eq!(sums("?by=day&since=2030-01-01").await, []);
 
     let total = &items(&world, "/api/v1/usage?by=total").await[0];
-    for (name, value) in [("refusals", 1), ("errors", 0), ("cache_creation_input_tokens", 200), ("mean_first_byte_ms", 120)] {
+    for (name, value) in
+        [("refusals", 1), ("errors", 0), ("cache_creation_input_tokens", 200), ("mean_first_byte_ms", 120)]
+    {
         assert_eq!(total[name], value, "{name}");
     }
-    for (query, field) in [("by=color", "by"), ("since=x", "since"), ("until=x", "until"), ("since=1h&until=2h", "until")] {
+    for (query, field) in
+        [("by=color", "by"), ("since=x", "since"), ("until=x", "until"), ("since=1h&until=2h", "until")]
+    {
         world.get(&format!("/api/v1/usage?{query}")).await.refused(400, "invalid_field", Some(field));
     }
 }

@@ -73,11 +73,10 @@ impl Utf8 {
             let before = self.len.cast_signed();
             self.carry[self.len..self.len + more.len()].copy_from_slice(more);
             self.len += more.len();
-            if more.len() < missing {
-                return Ok(());
-            }
-            if std::str::from_utf8(&self.carry[..self.len]).is_err() {
-                return Err(-before);
+            match std::str::from_utf8(&self.carry[..self.len]) {
+                Err(error) if error.error_len().is_some() => return Err(-before),
+                Err(_) => return Ok(()),
+                Ok(_) => {}
             }
             self.len = 0;
             rest = after;
@@ -97,18 +96,19 @@ impl Utf8 {
 /// How many bytes at the end begin a character that needs more.
 fn unfinished(text: &[u8]) -> usize {
     let tail = &text[text.len().saturating_sub(3)..];
-    match tail.iter().rev().position(|b| *b >= 0xc0) {
-        Some(n) if width(tail[tail.len() - 1 - n]) > n + 1 => n + 1,
+    let following = tail.iter().rev().take_while(|b| matches!(b, 0x80..0xc0)).count();
+    match tail.iter().rev().nth(following) {
+        Some(lead) if width(*lead) > following + 1 => following + 1,
         _ => 0,
     }
 }
 
-/// The length of a character that begins with this byte. (A byte that begins none is found by the check itself.)
+/// The length of a character that begins with this byte; 1 for a byte that begins none.
 const fn width(lead: u8) -> usize {
     match lead {
-        0xf0.. => 4,
-        0xe0.. => 3,
-        0xc0.. => 2,
+        0xf0..0xf5 => 4,
+        0xe0..0xf0 => 3,
+        0xc2..0xe0 => 2,
         _ => 1,
     }
 }

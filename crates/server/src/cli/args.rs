@@ -371,3 +371,44 @@ pub(crate) enum PriceCommand {
         serve: ServeArgs,
     },
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_words_do_not_contradict_each_other() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn the_stable_words_are_understood() {
+        for line in [
+            "serve --config FILE --data-dir DIR",
+            "demo --data-dir DIR",
+            "config check --config FILE",
+            "--server http://h --token T --json user add a@b.c --team t --team u",
+            "team add core",
+            "key create --user a@b.c --team t --models a,b --expires 30d",
+            "key revoke key_1",
+            "usage --by key --since 7d",
+            "exchanges --since 2026-11-01",
+            "audit export FILE",
+            "audit verify FILE --key K",
+        ] {
+            let words = std::iter::once("gatehouse").chain(line.split(' '));
+            let parsed = Args::try_parse_from(words);
+            assert!(parsed.is_ok(), "{line}: {}", parsed.err().map(|e| e.to_string()).unwrap_or_default());
+        }
+        let Command::Key(KeyCommand::Create(create)) =
+            Args::try_parse_from(["gatehouse", "key", "create", "--user", "u", "--models", "a,b"])
+                .unwrap()
+                .command
+        else {
+            panic!("key create")
+        };
+        assert_eq!(create.models, ["a", "b"]);
+    }
+}

@@ -125,7 +125,8 @@ impl Live {
         *self.providers.lock().unwrap_or_else(PoisonError::into_inner) = providers;
         // What needs a restart is compared with what the process was started with, so that it stays named.
         let changed = changes(&old.shown, &config.shown).into_iter().filter(|change| change.reloadable);
-        let waiting = changes(&self.started_with, &config.shown).into_iter().filter(|change| !change.reloadable);
+        let waiting =
+            changes(&self.started_with, &config.shown).into_iter().filter(|change| !change.reloadable);
         let done = Reloaded {
             changed: changed.map(|change| change.key).collect(),
             restart_needed: waiting.map(|change| change.key).collect(),

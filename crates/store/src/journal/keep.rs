@@ -10,7 +10,7 @@ use tracing::{error, info, warn};
 
 use gatehouse_domain::id::ExchangeId;
 
-use super::append::WriteError;
+use super::append::{RESERVE, WriteError};
 use super::frame::{self, FrameKind};
 use super::scan::{Beginning, Scanner};
 use super::segment::Segment;
@@ -48,6 +48,16 @@ pub(super) struct Freeing {
     then: Option<(u64, u64)>,
 }
 
+/// How far the freeing of segments has come.
+enum Freed {
+    /// What can be freed is free.
+    Done,
+    /// Something must become durable first.
+    Soon,
+    /// An exchange that is open still needs an old segment, and its intent could not be copied.
+    Held,
+}
+
 fn round(inner: &Inner, failing: &mut bool) -> Next {
     let made = inner.make_spare();
     if let Err(e) = &made
@@ -59,9 +69,9 @@ fn round(inner: &Inner, failing: &mut bool) -> Next {
         info!("the journal has room again");
     }
     match inner.free() {
-        Ok(true) if made.is_ok() => Next::Rest,
-        Ok(true) => Next::After(RETRY),
-        Ok(false) => Next::After(SOON),
+        Ok(Freed::Done) if made.is_ok() => Next::Rest,
+        Ok(Freed::Done | Freed::Held) => Next::After(RETRY),
+        Ok(Freed::Soon) => Next::After(SOON),
         Err(e) => {
             warn!(error = %e, "cannot free a segment of the journal");
             Next::After(RETRY)
@@ -70,31 +80,34 @@ fn round(inner: &Inner, failing: &mut bool) -> Next {
 }
 
 impl Inner {
-    /// Removes passed segments that are not needed and copies intents that hold one back. Says whether all is done.
-    fn free(&self) -> io::Result<bool> {
+    /// Copies intents that hold a passed segment back, then removes all passed segments but one, which will be used
+    /// again: giving a written file a new name is cheaper than writing a new one full of zeros.
+    fn free(&self) -> io::Result<Freed> {
         let mut freeing = lock(&self.making);
         let passed = self.passed_segments()?;
-        let Some(last) = passed.last().copied() else { return Ok(true) };
+        let Some((last, older)) = passed.split_last() else { return Ok(Freed::Done) };
+        let mut marked = false;
         if let Some((seq, before)) = freeing.then
             && self.durable.load(Ordering::Acquire) >= seq
         {
             freeing.before = freeing.before.max(before);
             freeing.then = None;
+            marked = true;
         }
-        if last >= freeing.before {
+        if *last >= freeing.before {
             if freeing.then.is_none() {
                 self.copy_held(&passed)?;
                 freeing.then = Some(self.mark());
             }
-            return Ok(false);
+            return Ok(if marked { Freed::Held } else { Freed::Soon });
         }
         if self.files().spare.is_none() {
-            return Ok(false);
+            return Ok(Freed::Soon);
         }
-        for number in passed {
-            self.folder.remove(number)?;
+        for number in older {
+            self.folder.remove(*number)?;
         }
-        Ok(true)
+        Ok(Freed::Done)
     }
 
     /// The newest entry, flushed soon, and the oldest segment that an exchange open now needs.
@@ -143,7 +156,8 @@ impl Inner {
     fn copy(&self, from: u64, id: ExchangeId, payload: &[u8]) {
         let mut files = self.files();
         let mut pending = self.pending();
-        let may = pending.refusing().is_none() && !files.failed;
+        // Also while new exchanges are refused: a copy takes little room and gives a whole segment back.
+        let may = !pending.broken && !files.failed && pending.room > RESERVE;
         // Under the lock that ending an exchange takes: a copy is never written behind the end.
         let Some(place) = pending.open.get_mut(&id).filter(|place| may && **place <= from) else { return };
         *place = files.current.number;

@@ -11,7 +11,7 @@ use gatehouse_domain::id::ExchangeId;
 use tracing::{error, info};
 
 use super::append::{Files, Pending, WriteError};
-use super::frame::{self, ForeignForm, FrameKind, Payload};
+use super::frame::{self, CONTROL, ForeignForm, FrameKind, Payload};
 use super::scan::{Beginning, Scanner};
 use super::segment::{Folder, Segment};
 use super::{Inner, Options, StartError, keep};
@@ -179,22 +179,27 @@ fn read_segment(found: &mut Found, mut scanner: Scanner, len: u64) -> Result<(),
     Ok(())
 }
 
-/// Goes on in the newest segment if it is sound and at least a quarter of it is left, else in an unused one.
+/// Goes on in the newest segment if it is sound and at least a quarter of it is left, else in an unused one. When the
+/// disk has no room for one, what is left of the newest must do.
 fn begin(folder: &Folder, found: &Found, options: &Options) -> io::Result<(Files, Pending)> {
     let epoch = frame::new_epoch();
     let mut unused = match found.unused {
         Some((number, len)) => Some(Segment::new(number, folder.disk(number)?, len, 0)),
         None => None,
     };
-    let next_number = found.last_number + 1;
-    let resumable = found.newest.filter(|(_, len, at)| found.newest_is_sound && *at < len / 4 * 3);
-    let mut current = match (resumable, unused.take()) {
-        (Some((number, len, at)), spare) => {
+    let sound = found.newest.filter(|(_, len, at)| found.newest_is_sound && at + CONTROL as u64 <= *len);
+    let resume = |(number, len, at)| folder.disk(number).map(|disk| Segment::new(number, disk, len, at));
+    let mut current = match (sound, unused.take()) {
+        (Some(newest), spare) if newest.2 < newest.1 / 4 * 3 => {
             unused = spare;
-            Segment::new(number, folder.disk(number)?, len, at)
+            resume(newest)?
         }
-        (None, Some(spare)) => spare,
-        (None, None) => Segment::new(next_number, folder.create(next_number)?, folder.segment_bytes(), 0),
+        (_, Some(spare)) => spare,
+        (newest, None) => match (folder.create(found.last_number + 1), newest) {
+            (Ok(disk), _) => Segment::new(found.last_number + 1, disk, folder.segment_bytes(), 0),
+            (Err(e), None) => return Err(e),
+            (Err(_), Some(newest)) => resume(newest)?,
+        },
     };
     let kind = if current.at == 0 { FrameKind::Start } else { FrameKind::Resume };
     current.begin(kind, found.next_seq, epoch)?;

@@ -5,7 +5,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -26,7 +26,13 @@ pub(super) struct Folder {
 impl Folder {
     /// Opens the folder, making it (readable by its owner only) when it is not there.
     pub(super) fn open(path: &Path, segment_bytes: u64) -> io::Result<Self> {
-        fs::create_dir_all(path)?;
+        if !path.is_dir() {
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+            if let Some(parent) = path.parent() {
+                // Else a power cut could take the folder with everything in it.
+                File::open(parent)?.sync_all()?;
+            }
+        }
         Ok(Self {
             path: path.to_owned(),
             segment_bytes,

@@ -148,8 +148,11 @@ fn rescue_once(inner: &Inner, syncing: &mut Vec<u8>) -> Result<(), WriteError> {
     }
     let mut files = inner.files();
     files.take(&mut inner.pending());
-    let again = files.write_again(syncing, inner.durable.load(Ordering::Acquire));
-    again?;
+    match files.write_again(syncing, inner.durable.load(Ordering::Acquire)) {
+        // More than a segment holds: what has been written counts, the rest follows as ever.
+        Err(WriteError::NoSegment) if files.written > 0 => {}
+        again => again?,
+    }
     let (disk, position) = (Arc::clone(&files.current.disk), files.position());
     let filled = std::mem::take(&mut files.filled);
     files.hand_over(syncing);

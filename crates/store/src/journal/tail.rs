@@ -10,8 +10,8 @@ use super::frame::{self, ForeignForm, FrameKind};
 use super::scan::{Beginning, Scanner};
 use super::{Inner, Position};
 
-/// A larger gap is not a loss but another journal.
-const MAX_LOST: u64 = 1 << 32;
+/// A larger gap is not a loss within a journal but another journal, whose numbers begin at its first start's clock.
+const MAX_LOST: u64 = 1 << 24;
 
 /// A reader that follows the journal. Reading blocks for as long as the disk takes.
 pub struct Tail {
@@ -63,12 +63,7 @@ impl Tail {
 
     /// Durable entries (intents included) that have not been read.
     pub fn behind(&self) -> u64 {
-        let durable = self.inner.durable_at().seq;
-        if self.at.seq == 0 {
-            durable - self.inner.found_seq.min(durable)
-        } else {
-            durable.saturating_sub(self.at.seq)
-        }
+        self.inner.durable_at().seq.saturating_sub(self.at.seq)
     }
 
     /// Entries that were durable once and could not be read back.
@@ -114,15 +109,7 @@ impl Tail {
                     into.push(frame::read_exchange(entry.version, entry.payload)?);
                     read += 1;
                 }
-                let gap = if self.at.seq == 0 { 0 } else { seq - self.at.seq - 1 };
-                if gap > 0 && gap < MAX_LOST {
-                    self.lost += gap;
-                    error!(
-                        lost_entries = gap,
-                        segment = scanner.segment,
-                        "entries of the journal cannot be read back"
-                    );
-                }
+                self.lost += tell_gap(seq - self.at.seq - 1, scanner.segment);
                 self.at = Position { segment: scanner.segment, offset: scanner.at, seq };
             }
         }
@@ -138,6 +125,10 @@ impl Tail {
             if found {
                 break;
             }
+        }
+        if let Some(oldest) = self.scanner.as_ref().filter(|_| self.at.seq == 0) {
+            self.at =
+                Position { segment: oldest.segment, offset: oldest.at, seq: oldest.next_seq.saturating_sub(1) };
         }
         Ok(())
     }
@@ -169,4 +160,17 @@ impl Tail {
         let (scanner, beginning) = Scanner::open(self.inner.folder.read(number)?, number, limit)?;
         Ok((beginning == Beginning::Begun).then_some(scanner))
     }
+}
+
+/// Tells of entries that are missing before one that was read, and gives how many were lost.
+fn tell_gap(missing: u64, segment: u64) -> u64 {
+    if missing == 0 {
+        return 0;
+    }
+    if missing > MAX_LOST {
+        error!(segment, "the journal does not go on where the database has read it; what was between is not here");
+        return 0;
+    }
+    error!(lost_entries = missing, segment, "entries of the journal cannot be read back");
+    missing
 }
