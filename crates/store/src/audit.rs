@@ -22,7 +22,7 @@ pub use checkpoint::{CheckpointRule, Signed};
 pub use export::{ExportError, Exported};
 
 /// Entries per statement. Only three statements exist, so that all stay prepared.
-const CHUNK: usize = 32;
+const CHUNK: usize = 10;
 const SMALL: usize = 4;
 
 static CHUNK_SQL: LazyLock<String> = LazyLock::new(|| insert_sql(CHUNK));

@@ -279,6 +279,13 @@ impl Journal {
         }
     }
 
+    /// About how many bytes lie between a place and the newest durable entry.
+    pub fn bytes_after(&self, place: Position) -> u64 {
+        let durable = self.inner.durable_at();
+        let segments = durable.segment.saturating_sub(place.segment);
+        (segments * self.inner.folder.segment_bytes() + durable.offset).saturating_sub(place.offset)
+    }
+
     /// How the journal is doing.
     pub fn stats(&self) -> Stats {
         let durable = *lock(&self.inner.durable_at);

@@ -127,8 +127,11 @@ impl Tail {
             }
         }
         if let Some(oldest) = self.scanner.as_ref().filter(|_| self.at.seq == 0) {
-            self.at =
-                Position { segment: oldest.segment, offset: oldest.at, seq: oldest.next_seq.saturating_sub(1) };
+            self.at = Position {
+                segment: oldest.segment,
+                offset: oldest.at,
+                seq: oldest.next_seq.saturating_sub(1),
+            };
         }
         Ok(())
     }
@@ -168,7 +171,10 @@ fn tell_gap(missing: u64, segment: u64) -> u64 {
         return 0;
     }
     if missing > MAX_LOST {
-        error!(segment, "the journal does not go on where the database has read it; what was between is not here");
+        error!(
+            segment,
+            "the journal does not go on where the database has read it; what was between is not here"
+        );
         return 0;
     }
     error!(lost_entries = missing, segment, "entries of the journal cannot be read back");

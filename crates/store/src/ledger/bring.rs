@@ -109,8 +109,8 @@ async fn insert(
                 .bind(e.first_byte_ms.map(i64::from))
                 .bind(i64::from(e.duration_ms))
                 .bind(i64::from(e.overhead_us))
-                .bind(stored::signed("bytes_in", e.bytes_in)?)
-                .bind(stored::signed("bytes_out", e.bytes_out)?)
+                .bind(i64::try_from(e.bytes_in).unwrap_or(i64::MAX))
+                .bind(i64::try_from(e.bytes_out).unwrap_or(i64::MAX))
                 .bind(e.peer.map(|peer| peer.to_string()))
                 .bind(e.session.as_deref().map(plain))
                 .bind(e.client.as_deref().map(plain));

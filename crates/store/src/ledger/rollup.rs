@@ -1,6 +1,7 @@
 //! Hourly sums.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use gatehouse_domain::exchange::{Ended, Exchange};
 use gatehouse_domain::id::OrgId;
@@ -31,23 +32,42 @@ const SUMS: usize = 14;
 /// Which way the exchanges came. There is one so far.
 const MODE: &str = "gateway";
 
-const SQL: &str = "INSERT INTO rollups (org_id, hour, user_id, team_id, project_id, key_id, provider, model, kind, mode, \
-    requests, errors, refusals, estimated, input_tokens, cache_write_5m_tokens, cache_write_1h_tokens, \
-    cache_read_tokens, output_tokens, web_searches, cost_nanos, duration_ms, first_byte_ms, first_bytes) \
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24) \
-    ON CONFLICT (org_id, hour, user_id, team_id, project_id, key_id, provider, model, kind, mode) DO UPDATE SET \
-    requests = rollups.requests + excluded.requests, errors = rollups.errors + excluded.errors, \
-    refusals = rollups.refusals + excluded.refusals, estimated = rollups.estimated + excluded.estimated, \
-    input_tokens = rollups.input_tokens + excluded.input_tokens, \
-    cache_write_5m_tokens = rollups.cache_write_5m_tokens + excluded.cache_write_5m_tokens, \
-    cache_write_1h_tokens = rollups.cache_write_1h_tokens + excluded.cache_write_1h_tokens, \
-    cache_read_tokens = rollups.cache_read_tokens + excluded.cache_read_tokens, \
-    output_tokens = rollups.output_tokens + excluded.output_tokens, \
-    web_searches = rollups.web_searches + excluded.web_searches, \
-    cost_nanos = rollups.cost_nanos + excluded.cost_nanos, \
-    duration_ms = rollups.duration_ms + excluded.duration_ms, \
-    first_byte_ms = rollups.first_byte_ms + excluded.first_byte_ms, \
-    first_bytes = rollups.first_bytes + excluded.first_bytes";
+/// The columns of [`Sums`], in its order.
+const COLUMNS: [&str; SUMS] = [
+    "requests",
+    "errors",
+    "refusals",
+    "estimated",
+    "input_tokens",
+    "cache_write_5m_tokens",
+    "cache_write_1h_tokens",
+    "cache_read_tokens",
+    "output_tokens",
+    "web_searches",
+    "cost_nanos",
+    "duration_ms",
+    "first_byte_ms",
+    "first_bytes",
+];
+
+static SQL: LazyLock<String> = LazyLock::new(|| {
+    let columns = COLUMNS.join(", ");
+    let values: Vec<String> = (1..=10 + SUMS).map(|n| format!("${n}")).collect();
+    // A sum stops at the end of its range: one absurd exchange must not keep all later ones out of the database.
+    let adds = COLUMNS.map(|c| {
+        format!(
+            "{c} = CASE WHEN rollups.{c} > {max} - excluded.{c} THEN {max} ELSE rollups.{c} + excluded.{c} END",
+            max = i64::MAX
+        )
+    });
+    format!(
+        "INSERT INTO rollups (org_id, hour, user_id, team_id, project_id, key_id, provider, model, kind, mode, {columns}) \
+         VALUES ({}) \
+         ON CONFLICT (org_id, hour, user_id, team_id, project_id, key_id, provider, model, kind, mode) DO UPDATE SET {}",
+        values.join(", "),
+        adds.join(", ")
+    )
+});
 
 /// Adds exchanges to their hours' sums.
 pub(super) async fn add(tx: &mut Tx, org: OrgId, exchanges: &[&Exchange]) -> Result<(), StoreError> {
@@ -57,7 +77,7 @@ pub(super) async fn add(tx: &mut Tx, org: OrgId, exchanges: &[&Exchange]) -> Res
     }
     for (group, sums) in &groups {
         change!(tx, |db| {
-            let mut query = sqlx::query(SQL)
+            let mut query = sqlx::query(SQL.as_str())
                 .bind(org.to_string())
                 .bind(group.hour)
                 .bind(&group.user)
@@ -109,7 +129,7 @@ impl Sums {
             count(used.cache_read),
             count(used.output),
             count(e.usage.server_tools.web_search),
-            e.cost.nanos.0,
+            e.cost.nanos.0.max(0),
             i64::from(e.duration_ms),
             e.first_byte_ms.map_or(0, i64::from),
             i64::from(e.first_byte_ms.is_some()),

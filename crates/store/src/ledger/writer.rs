@@ -2,8 +2,8 @@
 //!
 //! It reads the journal's files, so it may fall behind, or wait for a database that is away, without growing memory.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use gatehouse_domain::exchange::Exchange;
@@ -34,13 +34,17 @@ struct Shared {
     node: NodeId,
     /// The newest entry that is in the database.
     brought: AtomicU64,
+    /// The journal's place that the database holds.
+    stored: Mutex<Position>,
+    /// When everything durable was in the database last.
+    caught_up: Mutex<Instant>,
     /// The last attempt failed.
     failing: AtomicBool,
-    /// Somebody waits: do not gather.
-    urgent: AtomicBool,
     stop: AtomicBool,
     /// There is something to do.
     work: Notify,
+    /// Somebody waits: do not gather.
+    urgent: Notify,
     /// Something has been brought in.
     done: Notify,
     /// The task has ended.
@@ -52,6 +56,12 @@ struct Shared {
 pub struct Lag {
     /// Entries (intents included) that are durable on disk and not in the database.
     pub entries: u64,
+    /// About how many bytes of the journal these are.
+    pub bytes: u64,
+    /// Seconds since everything durable was in the database; 0 when it is.
+    pub seconds: u64,
+    /// The journal's place that the database holds; all zero when it is not known yet.
+    pub stored: Position,
     /// Whether the database did not take them at the last attempt.
     pub failing: bool,
 }
@@ -74,10 +84,12 @@ impl Ledger {
             org,
             node,
             brought: AtomicU64::new(0),
+            stored: Mutex::default(),
+            caught_up: Mutex::new(Instant::now()),
             failing: AtomicBool::new(false),
-            urgent: AtomicBool::new(false),
             stop: AtomicBool::new(false),
             work: Notify::new(),
+            urgent: Notify::new(),
             done: Notify::new(),
             ended: Notify::new(),
         });
@@ -103,8 +115,7 @@ impl Ledger {
             if self.shared.brought.load(Ordering::Acquire) >= target {
                 return Ok(Flushed);
             }
-            self.shared.urgent.store(true, Ordering::Release);
-            self.shared.work.notify_one();
+            self.shared.hurry();
             if tokio::time::timeout_at(deadline, done).await.is_err() {
                 return Err(NotFlushed);
             }
@@ -115,18 +126,35 @@ impl Ledger {
     pub fn lag(&self) -> Lag {
         let durable = self.shared.journal.durable().0;
         let brought = self.shared.brought.load(Ordering::Acquire);
+        let stored = *lock(&self.shared.stored);
         let entries = if brought == 0 { 0 } else { durable.saturating_sub(brought) };
-        Lag { entries, failing: self.shared.failing.load(Ordering::Relaxed) }
+        let (bytes, seconds) = match entries {
+            0 => (0, 0),
+            _ => (self.shared.journal.bytes_after(stored), lock(&self.shared.caught_up).elapsed().as_secs()),
+        };
+        Lag { entries, bytes, seconds, stored, failing: self.shared.failing.load(Ordering::Relaxed) }
     }
 
     /// Brings in what is there, up to this time, and ends. What is left comes in at the next start.
     pub async fn stop(&self, limit: Duration) {
         let _ = self.flush(limit).await;
         self.shared.stop.store(true, Ordering::Release);
-        self.shared.work.notify_one();
+        self.shared.hurry();
         // Dropping the handle would only detach the task: it ends by itself at the next look.
         let _ = timeout(Duration::from_secs(1), self.shared.ended.notified()).await;
     }
+}
+
+impl Shared {
+    /// Wakes the task, whatever it waits for.
+    fn hurry(&self) {
+        self.urgent.notify_one();
+        self.work.notify_one();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn run(shared: Arc<Shared>) {
@@ -137,26 +165,32 @@ async fn run(shared: Arc<Shared>) {
 async fn work(shared: &Shared) {
     let mut pause = Pause::default();
     let Some(mut tail) = begin(shared, &mut pause).await else { return };
+    let mut exchanges = Vec::new();
     while !shared.stop.load(Ordering::Acquire) {
-        // A wake-up may be lost between two processes' worth of care; a look once a second costs nothing.
-        let _ = timeout(Duration::from_secs(1), shared.work.notified()).await;
-        gather(shared).await;
+        shared.work.notified().await;
+        // Entries may gather, unless somebody waits.
+        let _ = timeout(GATHER, shared.urgent.notified()).await;
         while !shared.stop.load(Ordering::Acquire) {
             // What is durable before the reading begins is certainly read if there was room for more.
             let durable = shared.journal.durable().0;
-            let mut exchanges = Vec::new();
-            if let Err(error) = tail.read(BATCH, &mut exchanges) {
-                pause.after(shared, &error, "reading the journal").await;
-            }
+            exchanges.clear();
+            let read = tail.read(BATCH, &mut exchanges);
             if !bring_until_in(shared, &exchanges, tail.position(), &mut pause).await {
                 return;
             }
-            let at_end = exchanges.len() < BATCH;
-            arrived(shared, tail.position(), if at_end { durable } else { 0 });
-            if at_end {
+            if let Err(error) = read {
+                arrived(shared, tail.position().seq);
+                pause.after(shared, &error, "reading the journal").await;
+                continue;
+            }
+            if exchanges.len() < BATCH {
+                *lock(&shared.caught_up) = Instant::now();
+                arrived(shared, tail.position().seq.max(durable));
                 break;
             }
+            arrived(shared, tail.position().seq);
         }
+        exchanges.shrink_to(64);
     }
 }
 
@@ -168,20 +202,16 @@ async fn begin(shared: &Shared, pause: &mut Pause) -> Option<Tail> {
         }
         match bring::position(&shared.store, shared.node).await {
             Ok(position) => match shared.journal.tail(position) {
-                Ok(tail) => return Some(tail),
+                Ok(tail) => {
+                    pause.over(shared);
+                    store(shared, tail.position());
+                    // What earlier runs left is brought in without waiting for something new.
+                    shared.work.notify_one();
+                    return Some(tail);
+                }
                 Err(error) => pause.after(shared, &error, "reading the journal").await,
             },
             Err(error) => pause.after(shared, &error, "asking the database for the ledger's place").await,
-        }
-    }
-}
-
-/// Lets entries gather, unless somebody waits.
-async fn gather(shared: &Shared) {
-    let deadline = Instant::now() + GATHER;
-    while !shared.urgent.swap(false, Ordering::AcqRel) && !shared.stop.load(Ordering::Acquire) {
-        if tokio::time::timeout_at(deadline, shared.work.notified()).await.is_err() {
-            return;
         }
     }
 }
@@ -193,6 +223,7 @@ async fn bring_until_in(shared: &Shared, exchanges: &[Exchange], to: Position, p
         match brought {
             Ok(_) => {
                 pause.over(shared);
+                store(shared, to);
                 return true;
             }
             Err(error) if shared.stop.load(Ordering::Acquire) => {
@@ -205,12 +236,15 @@ async fn bring_until_in(shared: &Shared, exchanges: &[Exchange], to: Position, p
     true
 }
 
-/// Everything up to a place is in the database, and so is everything up to this entry.
-fn arrived(shared: &Shared, to: Position, seq: u64) {
-    let before = shared.brought.fetch_max(to.seq.max(seq), Ordering::AcqRel);
-    if to.seq > before {
-        shared.journal.passed(to);
-    }
+/// The database holds this place: the journal may forget what is before it.
+fn store(shared: &Shared, to: Position) {
+    *lock(&shared.stored) = to;
+    shared.journal.passed(to);
+}
+
+/// Every exchange up to this entry is in the database.
+fn arrived(shared: &Shared, seq: u64) {
+    shared.brought.fetch_max(seq, Ordering::AcqRel);
     shared.done.notify_waiters();
 }
 
@@ -233,11 +267,13 @@ impl Pause {
         let jitter = u64::from(std::process::id()) % 100;
         let stop = async {
             while !shared.stop.load(Ordering::Acquire) {
-                shared.work.notified().await;
+                shared.urgent.notified().await;
             }
         };
         let pause = longest / 2 + longest * u32::try_from(jitter).unwrap_or(0) / 200;
         let _ = timeout(pause, stop).await;
+        // A wake-up that came meanwhile was for the task as well.
+        shared.work.notify_one();
     }
 
     fn over(&mut self, shared: &Shared) {
