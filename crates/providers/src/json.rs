@@ -1,9 +1,12 @@
 //! JSON as it comes: checked and looked into while it streams by, never turned into a tree (promise P3).
 
+pub use problem::{Problem, ScanError};
 pub use request::{RequestError, RequestFacts, RequestScan};
-pub use scan::{Document, MAX_CAPTURES, MAX_DEPTH, Member, Problem, Raw, Root, ScanError, Scanner, Wanted};
+pub use scan::{Document, MAX_CAPTURES, MAX_DEPTH, Member, Raw, Root, Scanner, Wanted};
 
-mod capture;
 mod request;
 mod scan;
+mod problem;
+mod atom;
+mod capture;
 mod text;

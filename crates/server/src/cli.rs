@@ -20,7 +20,7 @@ use crate::environment::Environment;
 
 pub(crate) use args::{Args, Command, DemoArgs, Global, ServeArgs};
 pub(crate) use client::Client;
-pub(crate) use config::{read as read_config, sources};
+pub(crate) use config::{exposed, read as read_config, sources};
 pub(crate) use credential::{ADMIN_TOKEN_FILE, LISTEN_FILE, data_dir, read_token};
 pub(crate) use key::exports;
 pub(crate) use output::{Out, is_watched};

@@ -5,13 +5,13 @@
 mod checkpoint;
 mod export;
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
-use gatehouse_domain::audit::{Draft, EXCHANGE, Entry, Hash, Head, Linked};
+use gatehouse_domain::audit::{Draft, EXCHANGE, Entry, Hash, Head, Linked, MAX_TEXT};
 use gatehouse_domain::id::OrgId;
 use gatehouse_domain::time::UnixMillis;
 
-use crate::dialect::{change, read, within};
+use crate::dialect::{ManyRows, change, read, within};
 use crate::engine::{Store, Tx};
 use crate::error::StoreError;
 use crate::filter::{Arg, Filter, beginning, bound};
@@ -22,25 +22,16 @@ pub use checkpoint::{CheckpointRule, Signed};
 pub use export::{ExportError, Exported};
 
 /// Entries per statement. Only three statements exist, so that all stay prepared.
-const CHUNK: usize = 10;
-const SMALL: usize = 4;
+const CHUNK: usize = 64;
+const SMALL: usize = 8;
 
-static CHUNK_SQL: LazyLock<String> = LazyLock::new(|| insert_sql(CHUNK));
-static SMALL_SQL: LazyLock<String> = LazyLock::new(|| insert_sql(SMALL));
-static ONE_SQL: LazyLock<String> = LazyLock::new(|| insert_sql(1));
+const INSERT: &str =
+    "INSERT INTO audit_entries (org_id, seq, at, actor, action, object, entry, prev, hash) VALUES";
+const COLUMNS: usize = 9;
 
-fn insert_sql(rows: usize) -> String {
-    let mut sql =
-        "INSERT INTO audit_entries (org_id, seq, at, actor, action, object, entry, prev, hash) VALUES "
-            .to_owned();
-    for row in 0..rows {
-        let args: Vec<String> = (0..8).map(|column| format!("${}", row * 8 + column + 2)).collect();
-        sql.push_str(if row > 0 { ", ($1, " } else { "($1, " });
-        sql.push_str(&args.join(", "));
-        sql.push(')');
-    }
-    sql
-}
+static CHUNK_SQL: LazyLock<ManyRows> = LazyLock::new(|| ManyRows::new(INSERT, CHUNK, COLUMNS, ""));
+static SMALL_SQL: LazyLock<ManyRows> = LazyLock::new(|| ManyRows::new(INSERT, SMALL, COLUMNS, ""));
+static ONE_SQL: LazyLock<ManyRows> = LazyLock::new(|| ManyRows::new(INSERT, 1, COLUMNS, ""));
 
 /// Appends entries to an organization's chain, in this order, and gives where the chain then ends. Part of the
 /// transaction of what they tell of, and its last step: from here to the end of the transaction others who append wait.
@@ -55,9 +46,9 @@ pub async fn append(tx: &mut Tx, org: OrgId, acts: &[Draft]) -> Result<Head, Sto
     let mut rest = acts;
     while !rest.is_empty() {
         let (sql, size) = match rest.len() {
-            n if n >= CHUNK => (CHUNK_SQL.as_str(), CHUNK),
-            n if n >= SMALL => (SMALL_SQL.as_str(), SMALL),
-            _ => (ONE_SQL.as_str(), 1),
+            n if n >= CHUNK => (CHUNK_SQL.text(&tx.open), CHUNK),
+            n if n >= SMALL => (SMALL_SQL.text(&tx.open), SMALL),
+            _ => (ONE_SQL.text(&tx.open), 1),
         };
         let (chunk, later) = rest.split_at(size);
         rest = later;
@@ -94,11 +85,13 @@ async fn insert(
     head: &mut Head,
     acts: &[Draft],
 ) -> Result<(), StoreError> {
+    let org_text: Arc<str> = org.to_string().into();
     change!(tx, |db| {
-        let mut query = sqlx::query(sql).bind(org.to_string());
+        let mut query = sqlx::query(sql);
         for act in acts {
             let Linked { seq, canonical, prev_hash, hash } = head.append(org, act);
             query = query
+                .bind(Arc::clone(&org_text))
                 .bind(stored::signed("seq", seq)?)
                 .bind(act.at.0)
                 .bind(column_text(&act.actor.id))
@@ -116,7 +109,10 @@ async fn insert(
 /// A text as it stands in a column beside the entry: as in the entry, but without zero bytes, which PostgreSQL cannot
 /// store (in the entry they are escaped).
 fn column_text(text: &str) -> String {
-    text.chars().take(gatehouse_domain::audit::MAX_TEXT).filter(|c| *c != '\0').collect()
+    if text.len() <= MAX_TEXT && !text.contains('\0') {
+        return text.to_owned();
+    }
+    text.chars().take(MAX_TEXT).filter(|c| *c != '\0').collect()
 }
 
 /// Which part of the log.

@@ -75,6 +75,40 @@ pub(crate) use change;
 pub(crate) use read;
 pub(crate) use within;
 
+/// A statement that inserts many rows, prepared once for each engine.
+///
+/// SQLite looks a numbered parameter up by going through all of them, so that binding `n` of them takes `n²` steps: with
+/// 500 parameters that was a third of the time of appending to the audit log. Its text therefore has plain `?`, and
+/// arguments are bound in their order, without using one twice.
+pub(crate) struct ManyRows {
+    sqlite: String,
+    postgres: String,
+}
+
+impl ManyRows {
+    /// `before`, then `rows` times a list of `columns` parameters, then `after`.
+    pub(crate) fn new(before: &str, rows: usize, columns: usize, after: &str) -> Self {
+        let text = |parameter: fn(usize) -> String| {
+            let row = |row: usize| {
+                let list: Vec<String> =
+                    (1..=columns).map(|column| parameter(row * columns + column)).collect();
+                format!("({})", list.join(", "))
+            };
+            let rows: Vec<String> = (0..rows).map(row).collect();
+            format!("{before} {} {after}", rows.join(", "))
+        };
+        Self { sqlite: text(|_| "?".to_owned()), postgres: text(|n| format!("${n}")) }
+    }
+
+    /// The text for the engine of this transaction.
+    pub(crate) fn text(&'static self, open: &Open) -> &'static str {
+        match open {
+            Open::Sqlite(_) => &self.sqlite,
+            Open::Postgres(_) => &self.postgres,
+        }
+    }
+}
+
 /// Kibibytes of page cache of each SQLite connection: idle memory matters more than the last percent of reads.
 const CACHE_KIB: i64 = 2048;
 /// The write-ahead log is cut back to this size after a checkpoint.

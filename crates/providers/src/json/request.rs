@@ -1,6 +1,7 @@
 //! What the data path must know of a request's body.
 
-use super::scan::{Document, Member, Raw, Root, ScanError, Scanner, Wanted};
+use super::problem::ScanError;
+use super::scan::{Document, Member, Raw, Root, Scanner, Wanted};
 
 /// Most bytes of `model` as written. Names may have 200 characters; this leaves room for escapes.
 const MAX_MODEL: usize = 1024;

@@ -1,7 +1,9 @@
 //! A JSON checker that is fed in pieces.
 
+use super::atom::{Literal, Number};
 use super::capture::Captures;
-use super::text::{Utf8, plain_end};
+use super::problem::{Problem, ScanError};
+use super::text::{BLOCK, Utf8, plain_end, short_end, specials};
 
 /// Deepest nesting that is accepted.
 pub const MAX_DEPTH: usize = 512;
@@ -58,60 +60,6 @@ pub struct Document {
     pub members: Vec<Member>,
 }
 
-/// A text that is not JSON (RFC 8259 in UTF-8), or more deeply nested than [`MAX_DEPTH`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("invalid JSON at byte {at}: {problem}")]
-pub struct ScanError {
-    /// Where, in bytes from the start of the text.
-    pub at: u64,
-    /// What.
-    pub problem: Problem,
-}
-
-/// What is wrong with a text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Problem {
-    /// Something else had to stand here.
-    #[error("expected {expected}, found {}", Shown(*found))]
-    Unexpected {
-        /// What had to stand here.
-        expected: &'static str,
-        /// The byte that does.
-        found: u8,
-    },
-    /// A control character within a string.
-    #[error("the control character {} in a string must be escaped", Shown(*.0))]
-    Control(u8),
-    /// A backslash before something that cannot be escaped.
-    #[error("a backslash before {} means nothing", Shown(*.0))]
-    Escape(u8),
-    /// Bytes that are not UTF-8.
-    #[error("the text is not UTF-8")]
-    Utf8,
-    /// Too many brackets are open.
-    #[error("nested more than {MAX_DEPTH} deep")]
-    TooDeep,
-    /// The members looked for are repeated too often.
-    #[error("the same members are repeated too often")]
-    TooManyMembers,
-    /// The text ends before its value does.
-    #[error("the text ends too early")]
-    Truncated,
-}
-
-/// A byte for people.
-struct Shown(u8);
-
-impl std::fmt::Display for Shown {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.0 {
-            b'`' => f.write_str("a backtick"),
-            visible @ b'!'..=b'~' => write!(f, "`{}`", char::from(visible)),
-            other => write!(f, "byte 0x{other:02x}"),
-        }
-    }
-}
-
 /// Checks a text that comes in pieces, and keeps the wanted members of its outermost object.
 ///
 /// Memory: under 300 bytes, plus what is kept (at most [`MAX_CAPTURES`] values of their limits).
@@ -147,24 +95,11 @@ enum State {
     Escape,
     /// So many hexadecimal digits.
     Hex(u8),
-    /// The rest of `true`, `false` or `null`.
-    Literal(&'static [u8]),
+    /// The rest of `true`, `false` or `null`, so many of whose bytes have come.
+    Literal(Literal, u8),
     Number(Number),
     /// Nothing but white space.
     End,
-}
-
-/// Where in a number we are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Number {
-    Minus,
-    Zero,
-    Whole,
-    Point,
-    Fraction,
-    E,
-    Sign,
-    Exponent,
 }
 
 /// Where in the current part, and what.
@@ -255,6 +190,9 @@ impl Scanner {
         while let Some(&byte) = part.get(at) {
             (at, state) = match state {
                 State::Text => self.text(part, at)?,
+                State::Key | State::FirstKey | State::Value | State::FirstValue if byte == b'"' => {
+                    self.texts(part, at, state)?
+                }
                 State::After => (at + 1, self.after(part, at, byte)?),
                 State::Key | State::FirstKey => (at + 1, self.key(part, at, byte, state)?),
                 State::Colon => (at + 1, colon(at, byte)?),
@@ -262,7 +200,7 @@ impl Scanner {
                 State::FirstValue if is_space(byte) => (at + 1, State::FirstValue),
                 State::Value | State::FirstValue => (at + 1, self.value(at, byte)?),
                 State::Number(number) => self.number(part, at, number)?,
-                State::Literal(rest) => (at + 1, self.literal(part, at, byte, rest)?),
+                State::Literal(literal, come) => self.literal(part, at, literal, come)?,
                 State::Escape => (at + 1, escape(at, byte)?),
                 State::Hex(left) => (at + 1, hex(at, byte, left)?),
                 State::End if is_space(byte) => (at + 1, State::End),
@@ -276,17 +214,13 @@ impl Scanner {
     #[inline]
     fn value(&mut self, at: usize, byte: u8) -> Result<State, Bad> {
         let state = match byte {
-            b'"' => {
-                self.in_key = false;
-                State::Text
-            }
             b'{' | b'[' => return self.open(at, byte == b'{'),
             b'-' => State::Number(Number::Minus),
             b'0' => State::Number(Number::Zero),
             b'1'..=b'9' => State::Number(Number::Whole),
-            b't' => State::Literal(b"rue"),
-            b'f' => State::Literal(b"alse"),
-            b'n' => State::Literal(b"ull"),
+            b't' => State::Literal(Literal::True, 1),
+            b'f' => State::Literal(Literal::False, 1),
+            b'n' => State::Literal(Literal::Null, 1),
             _ if is_space(byte) => return Ok(State::Value),
             _ => return Err(unexpected(at, "a value", byte)),
         };
@@ -359,35 +293,66 @@ impl Scanner {
     #[inline]
     fn key(&mut self, part: &[u8], at: usize, byte: u8, state: State) -> Result<State, Bad> {
         match byte {
-            b'"' => {
-                self.in_key = true;
-                if self.depth == 1 {
-                    self.captures.key_begins(at + 1, self.offset + at as u64);
-                }
-                Ok(State::Text)
-            }
             b'}' if state == State::FirstKey => Ok(self.close(part, at)),
             _ if is_space(byte) => Ok(state),
             _ => Err(unexpected(at, "a key", byte)),
         }
     }
 
+    /// Strings as long as one follows the other, with a colon or a comma between them. This is most of most texts, and
+    /// going around by the states would cost more than the strings do.
+    fn texts(&mut self, part: &[u8], mut at: usize, mut state: State) -> Result<(usize, State), Bad> {
+        loop {
+            self.in_key = matches!(state, State::Key | State::FirstKey);
+            if self.in_key && self.depth == 1 {
+                self.captures.key_begins(at + 1, self.offset + at as u64);
+            } else if self.captures.is_armed() {
+                self.value_begins(at)?;
+            }
+            (at, state) = self.text(part, at + 1)?;
+            state = match (state, part.get(at)) {
+                (State::After, Some(b',')) if self.in_object => State::Key,
+                (State::After, Some(b',')) | (State::Colon, Some(b':')) => State::Value,
+                _ => return Ok((at, state)),
+            };
+            at += 1;
+            if part.get(at) != Some(&b'"') {
+                return Ok((at, state));
+            }
+        }
+    }
+
     /// The inside of a string, from `at` on.
     #[inline]
-    fn text(&mut self, part: &[u8], mut at: usize) -> Result<(usize, State), Bad> {
-        loop {
-            at = plain_end(part, at);
-            match part.get(at) {
-                None => return Ok((at, State::Text)),
-                Some(b'"') => return Ok((at + 1, self.text_ended(part, at))),
-                Some(b'\\') => {}
-                Some(&control) => return Err((at, Problem::Control(control))),
+    fn text(&mut self, part: &[u8], at: usize) -> Result<(usize, State), Bad> {
+        match short_end(part, at) {
+            Some(quote) => Ok((quote + 1, self.text_ended(part, quote))),
+            None => self.long_text(part, at),
+        }
+    }
+
+    fn long_text(&mut self, part: &[u8], mut at: usize) -> Result<(usize, State), Bad> {
+        while let Some(block) = part.get(at..).and_then(<[u8]>::first_chunk::<BLOCK>) {
+            let mut mask = specials(block);
+            let mut next = at + BLOCK;
+            while mask != 0 {
+                let n = mask.trailing_zeros() as usize;
+                let special = at + n;
+                match (block[n], part.get(special + 1)) {
+                    (b'"', _) => return Ok((special + 1, self.text_ended(part, special))),
+                    (b'\\', Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't')) => {}
+                    _ => return special_byte(part, special),
+                }
+                // What was escaped is done with, also if it is the next block's first byte.
+                next = next.max(special + 2);
+                mask = if n + 1 < BLOCK { mask & (u64::MAX << (n + 1) << 1) } else { 0 };
             }
-            match part.get(at + 1) {
-                Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => at += 2,
-                Some(&byte) => return Ok((at + 2, escape(at + 1, byte)?)),
-                None => return Ok((at + 1, State::Escape)),
-            }
+            at = next;
+        }
+        match plain_end(part, at) {
+            end if end == part.len() => Ok((end, State::Text)),
+            end if part[end] == b'"' => Ok((end + 1, self.text_ended(part, end))),
+            end => special_byte(part, end),
         }
     }
 
@@ -414,46 +379,33 @@ impl Scanner {
         Ok((at, State::Number(number)))
     }
 
-    fn literal(&mut self, part: &[u8], at: usize, byte: u8, rest: &'static [u8]) -> Result<State, Bad> {
-        match rest.split_first() {
-            Some((expected, [])) if *expected == byte => Ok(self.value_ended(part, at + 1)),
-            Some((expected, rest)) if *expected == byte => Ok(State::Literal(rest)),
-            _ => Err(unexpected(at, "`true`, `false` or `null`", byte)),
+    fn literal(&mut self, part: &[u8], at: usize, literal: Literal, come: u8) -> Result<(usize, State), Bad> {
+        let rest = &literal.as_bytes()[usize::from(come)..];
+        let new = &part[at..part.len().min(at + rest.len())];
+        if let Some(wrong) = new.iter().zip(rest).position(|(found, expected)| found != expected) {
+            return Err(unexpected(at + wrong, "`true`, `false` or `null`", new[wrong]));
         }
+        if new.len() == rest.len() {
+            return Ok((at + rest.len(), self.value_ended(part, at + rest.len())));
+        }
+        // Fewer than the five bytes of the longest word.
+        let come = u8::try_from(usize::from(come) + new.len()).unwrap_or(u8::MAX);
+        Ok((part.len(), State::Literal(literal, come)))
     }
 }
 
-impl Number {
-    fn next(self, byte: u8) -> Option<Self> {
-        match (self, byte) {
-            (Self::Minus, b'0') => Some(Self::Zero),
-            (Self::Minus, b'1'..=b'9') | (Self::Whole, b'0'..=b'9') => Some(Self::Whole),
-            (Self::Zero | Self::Whole, b'.') => Some(Self::Point),
-            (Self::Point | Self::Fraction, b'0'..=b'9') => Some(Self::Fraction),
-            (Self::Zero | Self::Whole | Self::Fraction, b'e' | b'E') => Some(Self::E),
-            (Self::E, b'+' | b'-') => Some(Self::Sign),
-            (Self::E | Self::Sign | Self::Exponent, b'0'..=b'9') => Some(Self::Exponent),
-            _ => None,
-        }
+/// A byte in a string that is no plain character and no quote: an escape, or a mistake.
+fn special_byte(part: &[u8], at: usize) -> Result<(usize, State), Bad> {
+    match (part[at], part.get(at + 1)) {
+        (b'\\', Some(b'u')) if is_hex(part.get(at + 2..at + 6)) => Ok((at + 6, State::Text)),
+        (b'\\', Some(&escaped)) => Ok((at + 2, escape(at + 1, escaped)?)),
+        (b'\\', None) => Ok((at + 1, State::Escape)),
+        (control, _) => Err((at, Problem::Control(control))),
     }
+}
 
-    /// Whether the number may end here.
-    const fn is_whole(self) -> bool {
-        matches!(self, Self::Zero | Self::Whole | Self::Fraction | Self::Exponent)
-    }
-
-    const fn expected(self) -> &'static str {
-        match self {
-            Self::E => "a digit or a sign in a number's exponent",
-            Self::Minus
-            | Self::Zero
-            | Self::Whole
-            | Self::Point
-            | Self::Fraction
-            | Self::Sign
-            | Self::Exponent => "a digit in a number",
-        }
-    }
+fn is_hex(digits: Option<&[u8]>) -> bool {
+    digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
 }
 
 fn colon(at: usize, byte: u8) -> Result<State, Bad> {

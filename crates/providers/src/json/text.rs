@@ -2,23 +2,37 @@
 
 const LOW: u64 = 0x0101_0101_0101_0101;
 const HIGH: u64 = 0x8080_8080_8080_8080;
-/// Bytes that one word of the search holds.
+/// Bytes of a word.
 const WORD: usize = size_of::<u64>();
+/// Bytes that are looked at in one go: one for each bit of a mask.
+pub(super) const BLOCK: usize = 64;
+
+/// A mask with a bit set for each byte of the block that cannot stand in a string as it is: quotes, backslashes and
+/// control characters. The lowest bit is the first byte's.
+///
+/// Both loops are such as the compiler turns into vector instructions, without any unsafe code. The multiplication
+/// gathers the lowest bits of eight bytes in the highest byte.
+#[inline]
+pub(super) fn specials(block: &[u8; BLOCK]) -> u64 {
+    let mut hits = [0_u8; BLOCK];
+    for (hit, byte) in hits.iter_mut().zip(block) {
+        *hit = u8::from(*byte == b'"') | u8::from(*byte == b'\\') | u8::from(*byte < 0x20);
+    }
+    let (words, _) = hits.as_chunks::<WORD>();
+    words.iter().rev().fold(0, |mask, word| {
+        let gathered = u64::from_le_bytes(*word).wrapping_mul(0x0102_0408_1020_4080) >> 56;
+        mask << WORD | gathered
+    })
+}
 
 /// The first index from `at` on that holds a quote, a backslash or a control character; the length if there is none.
+/// Meant for short texts.
 #[inline]
 pub(super) fn plain_end(piece: &[u8], mut at: usize) -> usize {
-    while let Some(words) = piece.get(at..).and_then(<[u8]>::first_chunk::<{ 4 * WORD }>) {
-        let masks = [0, 1, 2, 3].map(|n| special(word(words, n)));
-        if masks[0] | masks[1] | masks[2] | masks[3] != 0 {
-            return at + first(masks);
-        }
-        at += words.len();
-    }
-    while let Some(rest) = piece.get(at..).and_then(<[u8]>::first_chunk::<WORD>) {
-        let mask = special(u64::from_le_bytes(*rest));
+    while let Some(word) = piece.get(at..).and_then(<[u8]>::first_chunk::<WORD>) {
+        let mask = special(u64::from_le_bytes(*word));
         if mask != 0 {
-            return at + lowest(mask);
+            return at + mask.trailing_zeros() as usize / WORD;
         }
         at += WORD;
     }
@@ -26,11 +40,17 @@ pub(super) fn plain_end(piece: &[u8], mut at: usize) -> usize {
     at + rest.iter().position(|b| matches!(b, b'"' | b'\\' | ..0x20)).unwrap_or(rest.len())
 }
 
+/// Where a string ends, if that is within the next 16 bytes and nothing else needs a look before.
 #[inline]
-fn word(words: &[u8; 4 * WORD], n: usize) -> u64 {
-    let mut bytes = [0; WORD];
-    bytes.copy_from_slice(&words[n * WORD..][..WORD]);
-    u64::from_le_bytes(bytes)
+pub(super) fn short_end(piece: &[u8], at: usize) -> Option<usize> {
+    let words = piece.get(at..).and_then(<[u8]>::first_chunk::<{ 2 * WORD }>)?;
+    let (words, _) = words.as_chunks::<WORD>();
+    let end = match (special(u64::from_le_bytes(words[0])), special(u64::from_le_bytes(words[1]))) {
+        (0, 0) => return None,
+        (0, mask) => at + WORD + mask.trailing_zeros() as usize / WORD,
+        (mask, _) => at + mask.trailing_zeros() as usize / WORD,
+    };
+    (piece[end] == b'"').then_some(end)
 }
 
 /// The high bit of the lowest byte that is a quote, a backslash or below 0x20 is set; bits above it may be set wrongly
@@ -43,16 +63,6 @@ const fn special(word: u64) -> u64 {
     let backslash = backslash.wrapping_sub(LOW) & !backslash;
     let control = word.wrapping_sub(LOW * 0x20) & !word;
     (quote | backslash | control) & HIGH
-}
-
-fn first(masks: [u64; 4]) -> usize {
-    let hit = masks.iter().position(|mask| *mask != 0).unwrap_or(0);
-    hit * WORD + lowest(masks[hit])
-}
-
-#[inline]
-const fn lowest(mask: u64) -> usize {
-    mask.trailing_zeros() as usize / 8
 }
 
 /// Checks UTF-8 over pieces that may be cut anywhere, also within a character.
@@ -130,8 +140,27 @@ mod tests {
                         }
                         assert_eq!(plain_end(&text, 0), at, "{special} {filler}");
                         assert_eq!(plain_end(&text[..at], 0), at);
+                        let near = (special == b'"' && at < 16 && len >= 16).then_some(at);
+                        assert_eq!(short_end(&text, 0), near, "{special} {filler}");
+                        if let Some(block) = text.first_chunk() {
+                            let first = specials(block).trailing_zeros() as usize;
+                            assert_eq!(first, at.min(BLOCK), "{special} {filler}");
+                        }
                     }
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn a_mask_has_a_bit_for_each_special_byte() {
+        for byte in 0..=255 {
+            let special = matches!(byte, 0..0x20 | b'"' | b'\\');
+            assert_eq!(specials(&[byte; BLOCK]), if special { u64::MAX } else { 0 }, "{byte}");
+            for at in 0..BLOCK {
+                let mut block = [b'x'; BLOCK];
+                block[at] = byte;
+                assert_eq!(specials(&block), u64::from(special) << at, "{byte} at {at}");
             }
         }
     }

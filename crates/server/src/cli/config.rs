@@ -97,7 +97,7 @@ fn summary(config: &Config) -> String {
 }
 
 /// What is no mistake but worth knowing: keys that this environment does not have, listeners open to the network.
-pub(crate) fn notes(config: &Config, environment: &Environment) -> Vec<String> {
+fn notes(config: &Config, environment: &Environment) -> Vec<String> {
     let mut notes = Vec::new();
     if config.providers.is_empty() {
         notes.push(
@@ -113,15 +113,21 @@ pub(crate) fn notes(config: &Config, environment: &Environment) -> Vec<String> {
             notes.push(format!("the key of provider `{}` is not there: {error}", provider.name));
         }
     }
-    for (name, address) in [("listen.gateway", config.listen.gateway), ("listen.admin", config.listen.admin)]
-    {
-        if !address.ip().is_loopback() {
-            notes.push(format!(
-                "{name} = {address} can be reached from other machines and speaks plain HTTP: put TLS in front of it"
-            ));
-        }
-    }
+    notes.extend(exposed(config));
     notes
+}
+
+/// Listeners that other machines can reach. Worth a word, since they speak plain HTTP.
+pub(crate) fn exposed(config: &Config) -> Vec<String> {
+    [("listen.gateway", config.listen.gateway), ("listen.admin", config.listen.admin)]
+        .into_iter()
+        .filter(|(_, address)| !address.ip().is_loopback())
+        .map(|(name, address)| {
+            format!(
+                "{name} = {address} can be reached from other machines and speaks plain HTTP: put TLS in front of it"
+            )
+        })
+        .collect()
 }
 
 fn show_file(serve: &ServeArgs, environment: &Environment, out: &mut Out) -> Result<u8, Failure> {

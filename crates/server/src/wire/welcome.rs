@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::Ready;
-use crate::cli::{ADMIN_TOKEN_FILE, Client, Failure, Out, exports, read_token};
+use crate::cli::{ADMIN_TOKEN_FILE, Client, Failure, Out, exports, exposed, read_token};
 
 /// The user whose key is made on the first start.
 const OWNER: &str = "owner@localhost";
@@ -22,6 +22,9 @@ pub(super) fn greet(ready: &Ready<'_>, out: &mut Out) -> Result<(), Failure> {
     }
     for provider in &config.providers {
         out.line(format!("  provider {} at {}", provider.name, provider.base_url))?;
+    }
+    for note in exposed(config) {
+        out.line(format!("  note     {note}"))?;
     }
     if ready.first_start {
         first_time(ready, out)?;

@@ -10,6 +10,9 @@ use tempfile::TempDir;
 
 use super::{Journal, Options, Position, Recovered, Ticket};
 
+mod bounds;
+mod damage;
+
 fn intent(n: u128) -> Intent {
     let at = UnixMillis(1_000);
     let principal = Principal {
@@ -39,21 +42,35 @@ fn exchange(n: u128) -> Exchange {
     exchange
 }
 
-fn start(folder: &TempDir) -> (Journal, Recovered) {
+fn options(folder: &TempDir) -> Options {
     let mut options = Options::new(folder.path().join("journal"));
-    options.segment_bytes = 64 * 1024;
-    Journal::start(&options, &|_| Cost::default()).unwrap()
+    options.segment_bytes = SEGMENT;
+    options
 }
 
-#[expect(clippy::disallowed_methods, reason = "a flush of another thread is waited for")]
+const SEGMENT: u64 = 64 * 1024;
+
+fn start(folder: &TempDir) -> (Journal, Recovered) {
+    start_with(&options(folder))
+}
+
+fn start_with(options: &Options) -> (Journal, Recovered) {
+    Journal::start(options, &|_| Cost::default()).unwrap()
+}
+
 fn wait_durable(journal: &Journal, ticket: Ticket) {
+    wait_until(journal, |journal| journal.durable() >= ticket);
+}
+
+#[expect(clippy::disallowed_methods, reason = "the journal's threads are waited for")]
+fn wait_until(journal: &Journal, done: impl Fn(&Journal) -> bool) {
     for _ in 0..5_000 {
-        if journal.durable() >= ticket {
+        if done(journal) {
             return;
         }
         std::thread::sleep(std::time::Duration::from_millis(2));
     }
-    panic!("{ticket:?} never became durable: {:?}", journal.stats());
+    panic!("it never came to be: {:?}", journal.stats());
 }
 
 fn all(journal: &Journal, after: Option<Position>) -> Vec<Exchange> {

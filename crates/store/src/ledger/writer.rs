@@ -9,6 +9,7 @@ use std::time::Duration;
 use gatehouse_domain::exchange::Exchange;
 use gatehouse_domain::id::{NodeId, OrgId};
 use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
 use super::bring;
@@ -19,12 +20,15 @@ use crate::journal::{Journal, Position, Tail};
 const BATCH: usize = 512;
 /// How long entries may gather before they are brought in, unless somebody waits for them.
 const GATHER: Duration = Duration::from_millis(80);
+/// How long the batch under way may take at the end.
+const LAST_BATCH: Duration = Duration::from_secs(1);
 /// The longest pause between two attempts when the database is away.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// The ledger of this node: its task, and what it tells.
 pub struct Ledger {
     shared: Arc<Shared>,
+    task: Mutex<Option<JoinHandle<()>>>,
 }
 
 struct Shared {
@@ -47,8 +51,6 @@ struct Shared {
     urgent: Notify,
     /// Something has been brought in.
     done: Notify,
-    /// The task has ended.
-    ended: Notify,
 }
 
 /// How far the database is behind the journal.
@@ -91,7 +93,6 @@ impl Ledger {
             work: Notify::new(),
             urgent: Notify::new(),
             done: Notify::new(),
-            ended: Notify::new(),
         });
         let weak = Arc::downgrade(&shared);
         shared.journal.on_durable(Box::new(move || {
@@ -99,8 +100,8 @@ impl Ledger {
                 shared.work.notify_one();
             }
         }));
-        tokio::spawn(run(Arc::clone(&shared)));
-        Self { shared }
+        let task = tokio::spawn(run(Arc::clone(&shared)));
+        Self { shared, task: Mutex::new(Some(task)) }
     }
 
     /// Waits until everything that has ended by now is in the database.
@@ -140,8 +141,12 @@ impl Ledger {
         let _ = self.flush(limit).await;
         self.shared.stop.store(true, Ordering::Release);
         self.shared.hurry();
-        // Dropping the handle would only detach the task: it ends by itself at the next look.
-        let _ = timeout(Duration::from_secs(1), self.shared.ended.notified()).await;
+        let Some(mut task) = lock(&self.task).take() else { return };
+        if timeout(LAST_BATCH, &mut task).await.is_err() {
+            // The database does not answer; its transaction is undone and the batch comes in at the next start.
+            task.abort();
+            let _ = task.await;
+        }
     }
 }
 
@@ -158,11 +163,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 async fn run(shared: Arc<Shared>) {
-    work(&shared).await;
-    shared.ended.notify_one();
-}
-
-async fn work(shared: &Shared) {
+    let shared = &*shared;
     let mut pause = Pause::default();
     let Some(mut tail) = begin(shared, &mut pause).await else { return };
     let mut exchanges = Vec::new();

@@ -129,7 +129,7 @@ pub(crate) fn new_key(user: UserId, key: &VirtualKey) -> NewKey {
 }
 
 impl World {
-    async fn build(config: StoreConfig) -> Self {
+    pub(crate) async fn build(config: StoreConfig) -> Self {
         let store = Store::open(&config).await.unwrap();
         let org = OrgId::new(NOW, u128::from(unique()));
         store.create_org(org, &name("Acme"), &act("org.create")).await.unwrap();

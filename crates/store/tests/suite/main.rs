@@ -13,3 +13,4 @@ mod directory;
 mod keys;
 mod paging;
 mod audit;
+mod ledger;

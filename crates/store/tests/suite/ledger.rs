@@ -1,0 +1,490 @@
+//! The ledger: from the journal into the database, exactly once, and the questions asked of it, on both engines.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::engines::{NOW, World, node, on_both, signer, unique};
+use gatehouse_domain::audit::verify;
+use gatehouse_domain::exchange::{Cost, Ended, Exchange, Kind, PriceBasis, Principal};
+use gatehouse_domain::id::{ExchangeId, NodeId, ProjectId};
+use gatehouse_domain::money::Nanos;
+use gatehouse_domain::time::{HOUR_MS, UnixMillis};
+use gatehouse_domain::usage::{ServerTools, Tokens, Usage};
+use gatehouse_store::audit::{AuditFilter, AuditKind};
+use gatehouse_store::journal::{Journal, Options, Position};
+use gatehouse_store::ledger::{By, ExchangeFilter, Ledger, Order, UsageRow, bring_in};
+use gatehouse_store::{Page, Store, StoreConfig, StoreError};
+
+on_both!(
+    what_ends_is_in_the_database_after_a_flush,
+    a_batch_brought_in_twice_counts_once,
+    two_nodes_bring_in_the_same_and_different_entries_at_once,
+    a_database_that_is_away_delays_and_loses_nothing,
+    a_forgotten_place_changes_nothing,
+    a_journal_that_begins_anew_is_read_from_its_beginning,
+    many_restarts_bring_everything_in_once,
+    exchanges_are_listed_in_pages_both_ways,
+    exchanges_are_found_by_every_condition,
+    exchanges_come_back_as_they_were,
+    usage_is_summed_by_every_side,
+    absurd_numbers_and_texts_come_in,
+    sums_beyond_the_range_are_an_error,
+    what_has_no_principal_belongs_to_the_organization,
+);
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// An exchange of nobody's, begun `at` milliseconds into the test.
+fn exchange(at: i64) -> Exchange {
+    let started_at = NOW.plus_millis(at);
+    Exchange {
+        id: ExchangeId::new(started_at, u128::from(unique())),
+        request_id: format!("req_{}", unique()),
+        kind: Kind::Messages,
+        principal: None,
+        provider: Some("main".to_owned()),
+        model: Some("claude-opus-5-5".to_owned()),
+        served_model: Some("claude-opus-5-5-20260101".to_owned()),
+        stream: true,
+        status: 200,
+        ended: Ended::Completed,
+        reason: None,
+        usage: Usage {
+            tokens: Tokens { input: 1, cache_write_5m: 2, cache_write_1h: 3, cache_read: 4, output: 5 },
+            server_tools: ServerTools { web_search: 1, ..ServerTools::default() },
+            ..Usage::default()
+        },
+        estimated: false,
+        cost: Cost { nanos: Nanos(1_000), basis: PriceBasis::Table },
+        started_at,
+        first_byte_ms: Some(20),
+        duration_ms: 100,
+        overhead_us: 300,
+        bytes_in: 2_048,
+        bytes_out: 4_096,
+        peer: Some("192.0.2.7".parse().unwrap()),
+        session: Some("session".to_owned()),
+        client: Some("claude-cli/2.1".to_owned()),
+    }
+}
+
+fn journal(folder: &Path) -> Arc<Journal> {
+    let mut options = Options::new(folder.join("journal"));
+    options.segment_bytes = 256 * 1024;
+    Arc::new(Journal::start(&options, &|_| Cost::default()).unwrap().0)
+}
+
+/// A folder on disk, a journal in it and a ledger behind that.
+struct Books {
+    folder: tempfile::TempDir,
+    journal: Arc<Journal>,
+    ledger: Ledger,
+}
+
+impl Books {
+    fn open(w: &World) -> Self {
+        Self::open_in(w, tempfile::tempdir().unwrap())
+    }
+
+    fn open_in(w: &World, folder: tempfile::TempDir) -> Self {
+        let journal = journal(folder.path());
+        let ledger = Ledger::start(w.store.clone(), Arc::clone(&journal), w.org, node());
+        Self { folder, journal, ledger }
+    }
+
+    async fn close(self) -> tempfile::TempDir {
+        self.ledger.stop(LIMIT).await;
+        self.folder
+    }
+
+    async fn flush(&self) {
+        self.ledger.flush(LIMIT).await.unwrap();
+    }
+}
+
+impl World {
+    /// Somebody with a key, and what their exchanges are charged to.
+    async fn somebody(&self, address: &str) -> Principal {
+        let team = self.team(&format!("Team of {address}")).await;
+        let user = self.user(address, &[team.id]).await;
+        let key = self.key(user.id).await.0;
+        Principal { org: self.org, user: user.id, key: key.id, team: Some(team.id), project: None }
+    }
+
+    async fn bring(&self, node: NodeId, exchanges: &[Exchange], seq: u64) -> usize {
+        bring_in(&self.store, self.org, node, exchanges, Position { segment: 1, offset: seq, seq })
+            .await
+            .unwrap()
+    }
+
+    async fn total(&self) -> UsageRow {
+        let rows = self.store.usage(self.org, By::Total, None, None).await.unwrap();
+        rows.into_iter().next().unwrap_or_default()
+    }
+
+    async fn listed(&self, filter: &ExchangeFilter) -> Vec<ExchangeId> {
+        let page = Page::first(1000);
+        let found = self.store.exchanges(self.org, filter, Order::Oldest, &page).await.unwrap();
+        found.items.into_iter().map(|row| row.exchange.id).collect()
+    }
+
+    async fn audited(&self) -> usize {
+        let filter = AuditFilter { kind: AuditKind::Exchanges, ..AuditFilter::default() };
+        self.store.audit_entries(self.org, &filter, &Page::first(1000)).await.unwrap().items.len()
+    }
+
+    /// Exchanges, sums and audit log agree that there are so many, and the chain holds.
+    async fn counts(&self, expected: u64) {
+        let listed = self.listed(&ExchangeFilter::default()).await.len() as u64;
+        let total = self.total().await;
+        assert_eq!((listed, total.requests, self.audited().await as u64), (expected, expected, expected));
+        let mut file = Vec::new();
+        self.store.export_audit(self.org, 1, node(), &signer(), NOW, &mut file).await.unwrap();
+        let report = verify(file.as_slice(), &[signer().public()]).unwrap();
+        assert!(report.is_sound(), "{:?}", report.fault);
+    }
+}
+
+async fn what_ends_is_in_the_database_after_a_flush(w: World) {
+    let ada = w.somebody("ada@example.com").await;
+    let books = Books::open(&w);
+    for at in 0..700 {
+        books.journal.close(&Exchange { principal: Some(ada), ..exchange(at) });
+    }
+    books.flush().await;
+    w.counts(700).await;
+    let key = w.store.key(w.org, ada.key).await.unwrap();
+    assert_eq!(key.last_used_at, Some(UnixMillis(NOW.0 - NOW.0 % 60_000)));
+    let lag = books.ledger.lag();
+    assert_eq!((lag.entries, lag.bytes, lag.failing), (0, 0, false));
+    assert!(lag.stored.seq > 0);
+    books.close().await;
+}
+
+async fn a_batch_brought_in_twice_counts_once(w: World) {
+    let mut batch: Vec<Exchange> = (0..100).map(exchange).collect();
+    assert_eq!(w.bring(node(), &batch, 100).await, 100);
+    assert_eq!(w.bring(node(), &batch, 100).await, 0);
+    batch.push(exchange(100));
+    batch.push(batch[100].clone());
+    assert_eq!(w.bring(node(), &batch, 102).await, 1, "one is new, though it stands there twice");
+    w.counts(101).await;
+}
+
+async fn two_nodes_bring_in_the_same_and_different_entries_at_once(w: World) {
+    let ada = w.somebody("ada@example.com").await;
+    let same: Vec<Exchange> = (0..64).map(|at| Exchange { principal: Some(ada), ..exchange(at) }).collect();
+    let mut brought = Vec::new();
+    for number in [7, 8] {
+        let node = World { store: w.another_node().await, ..w.clone() };
+        let same = same.clone();
+        brought.push(tokio::spawn(async move {
+            let mut new = 0;
+            for round in 0..10 {
+                let mut batch: Vec<Exchange> =
+                    (0..40).map(|at| Exchange { principal: Some(ada), ..exchange(at) }).collect();
+                batch.extend_from_slice(&same);
+                new += node.bring(NodeId::from_bits(number), &batch, round).await;
+            }
+            node.store.close().await;
+            new
+        }));
+    }
+    let mut new = 0;
+    for node in brought {
+        new += node.await.unwrap();
+    }
+    assert_eq!(new, 2 * 10 * 40 + 64);
+    w.counts(864).await;
+}
+
+async fn a_database_that_is_away_delays_and_loses_nothing(w: World) {
+    let books = Books::open(&w);
+    books.journal.close(&exchange(0));
+    books.flush().await;
+    w.behind_its_back("ALTER TABLE exchanges RENAME TO exchanges_away").await;
+    for at in 1..50 {
+        books.journal.close(&exchange(at));
+    }
+    books.ledger.flush(Duration::from_millis(600)).await.unwrap_err();
+    let lag = books.ledger.lag();
+    assert!(lag.failing && lag.entries == 49 && lag.bytes > 49 * 100, "{lag:?}");
+    assert_eq!(books.journal.ready(), Ok(()), "traffic goes on");
+    w.behind_its_back("ALTER TABLE exchanges_away RENAME TO exchanges").await;
+    books.flush().await;
+    assert!(!books.ledger.lag().failing);
+    w.counts(50).await;
+    books.close().await;
+}
+
+/// As after a copy of the database from before the ledger's first batch, with the entries already there.
+async fn a_forgotten_place_changes_nothing(w: World) {
+    let books = Books::open(&w);
+    for at in 0..40 {
+        books.journal.close(&exchange(at));
+    }
+    let folder = books.close().await;
+    w.behind_its_back("DELETE FROM journal_positions").await;
+    let books = Books::open_in(&w, folder);
+    books.journal.close(&exchange(40));
+    books.flush().await;
+    w.counts(41).await;
+    books.close().await;
+}
+
+async fn a_journal_that_begins_anew_is_read_from_its_beginning(w: World) {
+    for round in 0..3 {
+        let books = Books::open(&w);
+        for at in 0..10 {
+            books.journal.close(&exchange(at));
+        }
+        books.flush().await;
+        w.counts((round + 1) * 10).await;
+        books.close().await;
+    }
+}
+
+async fn many_restarts_bring_everything_in_once(w: World) {
+    let mut folder = tempfile::tempdir().unwrap();
+    for round in 0..10 {
+        let books = Books::open_in(&w, folder);
+        for at in 0..60 {
+            books.journal.close(&exchange(round * 100 + at));
+        }
+        if round % 2 == 0 {
+            books.flush().await;
+            folder = books.close().await;
+        } else {
+            // Ends without having brought everything in; the next run does.
+            books.ledger.stop(Duration::ZERO).await;
+            folder = books.folder;
+        }
+    }
+    Books::open_in(&w, folder).close().await;
+    w.counts(600).await;
+}
+
+async fn exchanges_are_listed_in_pages_both_ways(w: World) {
+    let batch: Vec<Exchange> = (0..95).map(|at| exchange(at * 1000)).collect();
+    w.bring(node(), &batch, 95).await;
+    let mut expected: Vec<ExchangeId> = batch.iter().map(|e| e.id).collect();
+    for order in [Order::Oldest, Order::Newest] {
+        let mut found = Vec::new();
+        let mut page = Page::first(10);
+        loop {
+            let listed = w.store.exchanges(w.org, &ExchangeFilter::default(), order, &page).await.unwrap();
+            found.extend(listed.items.iter().map(|row| row.exchange.id));
+            let Some(next) = listed.next else { break };
+            page = Page::after(next, 10);
+        }
+        assert_eq!(found, expected);
+        expected.reverse();
+    }
+    let bad = Page::after("x".to_owned(), 10);
+    let refused = w.store.exchanges(w.org, &ExchangeFilter::default(), Order::Newest, &bad).await;
+    assert!(matches!(refused, Err(StoreError::Invalid { field: "after", .. })), "{refused:?}");
+}
+
+async fn exchanges_are_found_by_every_condition(w: World) {
+    let (ada, bob) = (w.somebody("ada@example.com").await, w.somebody("bob@example.com").await);
+    let a = Exchange { principal: Some(ada), ..exchange(0) };
+    let b = Exchange {
+        principal: Some(bob),
+        model: Some("claude-haiku-5-5".to_owned()),
+        ended: Ended::UpstreamError,
+        status: 529,
+        ..exchange(10_000)
+    };
+    w.bring(node(), &[a.clone(), b.clone()], 2).await;
+    let all = ExchangeFilter::default;
+    let cases = [
+        (all(), vec![a.id, b.id]),
+        (ExchangeFilter { since: Some(NOW.plus_millis(1)), ..all() }, vec![b.id]),
+        (ExchangeFilter { since: Some(b.started_at), ..all() }, vec![b.id]),
+        (ExchangeFilter { until: Some(b.started_at), ..all() }, vec![a.id]),
+        (ExchangeFilter { user: Some(ada.user), ..all() }, vec![a.id]),
+        (ExchangeFilter { key: Some(bob.key), ..all() }, vec![b.id]),
+        (ExchangeFilter { team: bob.team, ..all() }, vec![b.id]),
+        (ExchangeFilter { model: Some("claude-haiku-5-5".to_owned()), ..all() }, vec![b.id]),
+        (ExchangeFilter { ended: Some(Ended::Completed), ..all() }, vec![a.id]),
+        (ExchangeFilter { status: Some(529), ..all() }, vec![b.id]),
+        (ExchangeFilter { user: Some(ada.user), status: Some(529), ..all() }, vec![]),
+    ];
+    for (filter, expected) in cases {
+        assert_eq!(w.listed(&filter).await, expected, "{filter:?}");
+    }
+}
+
+async fn exchanges_come_back_as_they_were(w: World) {
+    let ada = w.somebody("ada@example.com").await;
+    let full = Exchange { principal: Some(ada), reason: Some("overloaded".to_owned()), ..exchange(5) };
+    let bare = Exchange {
+        provider: None,
+        model: None,
+        served_model: None,
+        first_byte_ms: None,
+        peer: None,
+        session: None,
+        client: None,
+        usage: Usage::default(),
+        cost: Cost::default(),
+        ended: Ended::Refused,
+        kind: Kind::Other,
+        ..exchange(6)
+    };
+    w.bring(node(), &[full.clone(), bare.clone()], 2).await;
+    let page = Page::first(10);
+    let found = w.store.exchanges(w.org, &ExchangeFilter::default(), Order::Oldest, &page).await.unwrap();
+    assert_eq!(found.items[0].exchange, full);
+    assert_eq!(found.items[0].email.as_deref(), Some("ada@example.com"));
+    assert_eq!(found.items[0].team.as_deref(), Some("Team of ada@example.com"));
+    assert_eq!((&found.items[1].exchange, &found.items[1].email), (&bare, &None));
+}
+
+/// Name or id, requests, nano-dollars.
+type Row<'a> = (&'a str, u64, i64);
+
+async fn usage_is_summed_by_every_side(w: World) {
+    let (ada, bob) = (w.somebody("ada@example.com").await, w.somebody("bob@example.com").await);
+    let project = ProjectId::from_bits(9);
+    w.bring(node(), &of_two_users(ada, Principal { project: Some(project), ..bob }), 4).await;
+    let total = w.total().await;
+    assert_eq!((total.requests, total.errors, total.refusals, total.estimated), (4, 1, 1, 1));
+    assert_eq!((total.input_tokens, total.cache_write_5m_tokens, total.cache_write_1h_tokens), (4, 8, 12));
+    assert_eq!((total.cache_read_tokens, total.output_tokens, total.web_searches), (16, 20, 4));
+    assert_eq!(
+        (total.cost, total.duration_ms, total.first_byte_ms, total.first_bytes),
+        (Nanos(2010), 400, 60, 3)
+    );
+    let (hour, day) = (NOW.hour().0, NOW.day().0);
+    let cases: [(By, &[Row]); 8] = [
+        (By::User, &[("ada@example.com", 2, 2000), ("bob@example.com", 2, 10)]),
+        (By::Team, &[("Team of ada@example.com", 2, 2000), ("Team of bob@example.com", 2, 10)]),
+        (By::Model, &[("claude-opus-5-5", 3, 2000), ("claude-haiku-5-5", 1, 10)]),
+        (By::Provider, &[("main", 3, 2000), ("other", 1, 10)]),
+        (By::Project, &[("", 3, 2000), (&project.to_string(), 1, 10)]),
+        (By::Key, &[(&ada.key.to_string(), 2, 2000), (&bob.key.to_string(), 2, 10)]),
+        (By::Day, &[(&day.to_string(), 2, 2000), (&(day + 24 * HOUR_MS).to_string(), 2, 10)]),
+        (
+            By::Hour,
+            &[
+                (&hour.to_string(), 2, 2000),
+                (&(hour + 25 * HOUR_MS).to_string(), 1, 10),
+                (&(hour + 26 * HOUR_MS).to_string(), 1, 0),
+            ],
+        ),
+    ];
+    for (by, expected) in cases {
+        let rows = w.store.usage(w.org, by, None, None).await.unwrap();
+        let by_name = matches!(by, By::User | By::Team | By::Model | By::Provider);
+        let found: Vec<Row<'_>> = rows
+            .iter()
+            .map(|row| {
+                (if by_name { row.name.as_deref().unwrap_or("") } else { &row.id }, row.requests, row.cost.0)
+            })
+            .collect();
+        assert_eq!(found, expected, "{by:?}");
+    }
+    let later = w.store.usage(w.org, By::Total, Some(NOW.plus_millis(HOUR_MS)), None).await.unwrap();
+    assert_eq!(later[0].requests, 2);
+    let before = w.store.usage(w.org, By::User, None, Some(NOW.hour())).await.unwrap();
+    assert_eq!(before, []);
+}
+
+/// Four exchanges of two users, on two days and at two providers.
+fn of_two_users(ada: Principal, bob: Principal) -> [Exchange; 4] {
+    let cheap = Cost { nanos: Nanos(10), basis: PriceBasis::Contract };
+    [
+        Exchange { principal: Some(ada), ..exchange(0) },
+        Exchange { principal: Some(ada), estimated: true, ended: Ended::ClientGone, ..exchange(1) },
+        Exchange {
+            principal: Some(bob),
+            model: Some("claude-haiku-5-5".to_owned()),
+            provider: Some("other".to_owned()),
+            cost: cheap,
+            first_byte_ms: None,
+            ..exchange(25 * HOUR_MS)
+        },
+        Exchange {
+            principal: Some(Principal { project: None, ..bob }),
+            ended: Ended::Refused,
+            cost: Cost::default(),
+            ..exchange(26 * HOUR_MS)
+        },
+    ]
+}
+
+async fn absurd_numbers_and_texts_come_in(w: World) {
+    let absurd = || {
+        let mut e = exchange(0);
+        e.cost.nanos = Nanos(i64::MAX);
+        e.bytes_in = u64::MAX;
+        e.bytes_out = u64::MAX;
+        e.usage.tokens.input = u64::MAX;
+        e.model = Some("zero \0 quote ' and \u{1f409}".to_owned());
+        e.request_id = "\0".repeat(50);
+        e
+    };
+    let books = Books::open(&w);
+    for _ in 0..3 {
+        books.journal.close(&absurd());
+    }
+    books.journal.close(&exchange(1));
+    books.flush().await;
+    assert_eq!(w.listed(&ExchangeFilter::default()).await.len(), 4);
+    let rows = w.store.usage(w.org, By::Model, None, None).await.unwrap();
+    assert_eq!((rows[0].cost, rows[0].requests), (Nanos(i64::MAX), 3), "a sum stops at the end of its range");
+    books.close().await;
+}
+
+async fn sums_beyond_the_range_are_an_error(w: World) {
+    let rich = |at| {
+        let mut e = exchange(at);
+        e.cost.nanos = Nanos(i64::MAX);
+        e
+    };
+    w.bring(node(), &[rich(0), rich(HOUR_MS)], 2).await;
+    let hours = w.store.usage(w.org, By::Hour, None, None).await.unwrap();
+    assert_eq!(hours.len(), 2);
+    let total = w.store.usage(w.org, By::Total, None, None).await;
+    assert!(matches!(total, Err(StoreError::Unexpected(_))), "{total:?}");
+}
+
+async fn what_has_no_principal_belongs_to_the_organization(w: World) {
+    let unknown = Exchange { ended: Ended::Refused, status: 401, cost: Cost::default(), ..exchange(0) };
+    w.bring(node(), std::slice::from_ref(&unknown), 1).await;
+    let rows = w.store.usage(w.org, By::User, None, None).await.unwrap();
+    assert_eq!((rows[0].id.as_str(), &rows[0].name, rows[0].refusals), ("", &None, 1));
+    assert_eq!(w.listed(&ExchangeFilter::default()).await, [unknown.id]);
+}
+
+mod an_older_copy_of_the_database_catches_up {
+    #[test]
+    fn sqlite() {
+        crate::engines::with_sqlite(super::an_older_copy_catches_up);
+    }
+}
+
+/// The file is put back as it was, a while ago, as from a backup: the journal brings in what it lacks.
+async fn an_older_copy_catches_up(config: StoreConfig) {
+    let file = config.data_dir.join("gatehouse.db");
+    let copy = config.data_dir.join("copy.db");
+    let w = World::build(config.clone()).await;
+    let books = Books::open(&w);
+    (0..30).for_each(|at| _ = books.journal.close(&exchange(at)));
+    let folder = books.close().await;
+    w.store.close().await;
+    std::fs::copy(&file, &copy).unwrap();
+    let w = World { store: Store::open(&config).await.unwrap(), ..w };
+    let books = Books::open_in(&w, folder);
+    (30..80).for_each(|at| _ = books.journal.close(&exchange(at)));
+    let folder = books.close().await;
+    w.counts(80).await;
+    w.store.close().await;
+    std::fs::copy(&copy, &file).unwrap();
+    let w = World { store: Store::open(&config).await.unwrap(), ..w };
+    w.counts(30).await;
+    Books::open_in(&w, folder).close().await;
+    w.counts(80).await;
+}
