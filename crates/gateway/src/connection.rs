@@ -28,7 +28,15 @@ pub(crate) enum Phase {
     Head,
     /// The request is being served.
     Serving,
+    /// A refusal has been sent, and what the client was still sending is read away, so that it gets to see the refusal
+    /// instead of a reset connection (RFC 9112, section 9.6).
+    Lingering,
 }
+
+/// Longest time that is spent lingering, in seconds.
+const LINGER: u32 = 5;
+/// Most bytes that are read away while lingering: more than any body that is accepted.
+const LINGER_BYTES: usize = 64 * 1024 * 1024;
 
 /// Why a connection was cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,8 +58,10 @@ pub(crate) struct Connection {
     since: Cell<u32>,
     /// Second in which a write first found no room; 0 when there is none waiting.
     stalled: Cell<u32>,
-    /// Set once the current request reached our service: until then, whatever hyper writes is a bare error of its own.
-    answered: Cell<bool>,
+    /// Bytes written that have not been flushed.
+    unflushed: Cell<bool>,
+    /// What may still be read away before the connection is closed; 0 if it may be closed at once.
+    linger: Cell<usize>,
     framing: RefCell<Framing>,
     /// Why the sweep cut it.
     pub(crate) overstayed: Cell<Option<Overstay>>,
@@ -66,7 +76,8 @@ impl Connection {
             phase: Cell::new(Phase::Idle),
             since: Cell::new(tick),
             stalled: Cell::new(0),
-            answered: Cell::new(false),
+            unflushed: Cell::new(false),
+            linger: Cell::new(0),
             framing: RefCell::default(),
             overstayed: Cell::new(None),
             waker: RefCell::new(None),
@@ -77,9 +88,16 @@ impl Connection {
     pub(crate) fn enter(&self, phase: Phase, tick: u32) {
         self.phase.set(phase);
         self.since.set(tick);
-        if phase == Phase::Serving {
-            self.answered.set(true);
-        }
+    }
+
+    /// Before this connection is closed, what the client is still sending is read away.
+    pub(crate) fn linger(&self) {
+        self.linger.set(LINGER_BYTES);
+    }
+
+    /// Whether nothing is under way on it.
+    pub(crate) fn is_resting(&self) -> bool {
+        self.phase.get() != Phase::Serving && self.stalled.get() == 0 && !self.unflushed.get()
     }
 
     /// Notes bytes of the client: the first ones after a rest begin a head.
@@ -87,12 +105,11 @@ impl Connection {
         match self.phase.get() {
             Phase::Idle => {
                 self.enter(Phase::Head, tick);
-                self.answered.set(false);
                 self.framing.borrow_mut().restart();
                 self.framing.borrow_mut().feed(bytes);
             }
             Phase::Head => self.framing.borrow_mut().feed(bytes),
-            Phase::Serving => {}
+            Phase::Serving | Phase::Lingering => {}
         }
     }
 
@@ -111,7 +128,8 @@ impl Connection {
         match self.phase.get() {
             Phase::Idle if over(self.since.get(), limits.idle) => Some(Overstay::Idle),
             Phase::Head if over(self.since.get(), limits.head) => Some(Overstay::Head),
-            Phase::Idle | Phase::Head | Phase::Serving => None,
+            Phase::Lingering if tick.saturating_sub(self.since.get()) > LINGER => Some(Overstay::Idle),
+            Phase::Idle | Phase::Head | Phase::Serving | Phase::Lingering => None,
         }
     }
 
@@ -162,6 +180,7 @@ impl<W: Tick> Watched<W> {
 
     /// Notes whether a write went through.
     fn wrote<T>(&self, result: Poll<T>) -> Poll<T> {
+        self.connection.unflushed.set(true);
         if result.is_ready() {
             self.connection.stalled.set(0);
         } else if self.connection.stalled.get() == 0 {
@@ -170,9 +189,20 @@ impl<W: Tick> Watched<W> {
         result
     }
 
-    /// Whether these bytes are hyper's own answer to a head that it could not parse.
-    fn is_bare_error(&self, head: &[u8]) -> bool {
-        !self.connection.answered.get() && head.starts_with(b"HTTP/1.1 4")
+    /// Reads away what the client is still sending, as far as the connection may linger for that.
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut space = [0; 8 * 1024];
+        loop {
+            let mut bytes = ReadBuf::new(&mut space);
+            if ready!(Pin::new(&mut self.io).poll_read(cx, &mut bytes)).is_err() || bytes.filled().is_empty() {
+                return Poll::Ready(());
+            }
+            let left = self.connection.linger.get().saturating_sub(bytes.filled().len());
+            self.connection.linger.set(left);
+            if left == 0 {
+                return Poll::Ready(());
+            }
+        }
     }
 
     fn replace(&mut self, head: &[u8]) {
@@ -214,7 +244,7 @@ impl<W: Tick> AsyncRead for Watched<W> {
 
 impl<W: Tick> AsyncWrite for Watched<W> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        if self.is_bare_error(buf) {
+        if is_bare_error(buf) {
             self.replace(buf);
             return Poll::Ready(Ok(buf.len()));
         }
@@ -227,7 +257,7 @@ impl<W: Tick> AsyncWrite for Watched<W> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if let Some(head) = bufs.first().filter(|head| self.is_bare_error(head)) {
+        if let Some(head) = bufs.first().filter(|head| is_bare_error(head)) {
             let head = head.to_vec();
             self.replace(&head);
             return Poll::Ready(Ok(bufs.iter().map(|b| b.len()).sum()));
@@ -242,11 +272,25 @@ impl<W: Tick> AsyncWrite for Watched<W> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_instead(cx))?;
-        Pin::new(&mut self.io).poll_flush(cx)
+        ready!(Pin::new(&mut self.io).poll_flush(cx))?;
+        self.connection.unflushed.set(false);
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_instead(cx))?;
-        Pin::new(&mut self.io).poll_shutdown(cx)
+        if self.connection.linger.get() == 0 {
+            return Pin::new(&mut self.io).poll_shutdown(cx);
+        }
+        if self.connection.phase.get() != Phase::Lingering {
+            ready!(Pin::new(&mut self.io).poll_shutdown(cx))?;
+            self.connection.enter(Phase::Lingering, self.worker.tick());
+        }
+        self.poll_linger(cx).map(Ok)
     }
+}
+
+/// Whether these bytes are hyper's own answer to a head that it could not parse: ours all carry a request id.
+fn is_bare_error(head: &[u8]) -> bool {
+    head.starts_with(b"HTTP/1.1 4") && memchr::memmem::find(head, b"request-id: ").is_none()
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use gatehouse_domain::exchange::{Ended, Kind};
-use gatehouse_providers::anthropic::{BodyMeter, Outcome, StreamMeter};
+use gatehouse_providers::anthropic::{BodyMeter, Fed, Outcome, StreamMeter};
 use http::{Request, Response};
 use http_body::Body as _;
 use hyper::body::Incoming;
@@ -25,6 +25,9 @@ use crate::worker::{Active, Cut, Worker};
 const PIECE: usize = 64 * 1024;
 /// Most bytes of an unfinished event that are kept back; more than that is handed on as it comes.
 const MAX_PARTIAL: usize = 1024 * 1024;
+/// Most bytes that may come between the event that says why the model stopped and the end of the stream; with more the
+/// stream counts as broken.
+const MAX_ENDING: usize = 256 * 1024;
 
 type Head = Pin<Box<dyn Future<Output = Result<Response<Incoming>, TrySendError<Request<Upload>>>>>>;
 
@@ -43,6 +46,9 @@ pub(crate) struct Flow {
     partial: BytesMut,
     /// An event larger than [`MAX_PARTIAL`] is being handed on in parts: nothing may be put between them.
     in_parts: bool,
+    /// The stream's last events. A client may take a reply as complete once it knows why the model stopped, so they are
+    /// kept back until the record is durable (promise P1).
+    ending: Option<BytesMut>,
 }
 
 /// What looks at a reply's bytes.
@@ -77,6 +83,15 @@ pub(crate) enum Step {
     Broken(Bytes, &'static str),
 }
 
+/// What a piece did to a reply.
+#[derive(PartialEq, Eq)]
+enum Taken {
+    More,
+    Complete,
+    /// The upstream does not come to an end.
+    Endless,
+}
+
 impl Flow {
     /// Sends a request on a connection.
     pub(crate) fn send(
@@ -101,6 +116,7 @@ impl Flow {
             idle: provider.stream_idle,
             partial: BytesMut::new(),
             in_parts: false,
+            ending: None,
         }
     }
 
@@ -134,10 +150,12 @@ impl Flow {
 
     /// Chooses the meter by what the head says.
     pub(crate) fn expect(&mut self, response: &Response<()>) {
+        const EVENTS: &[u8] = b"text/event-stream";
         let is_stream = response
             .headers()
             .get(http::header::CONTENT_TYPE)
-            .is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
+            .and_then(|kind| kind.as_bytes().get(..EVENTS.len()))
+            .is_some_and(|kind| kind.eq_ignore_ascii_case(EVENTS));
         self.meter = if response.status().is_success() && is_stream {
             Meter::Stream(Box::default())
         } else if !response.status().is_success() || self.open.record().kind == Kind::Messages {
@@ -152,16 +170,24 @@ impl Flow {
         matches!(self.meter, Meter::Stream(_))
     }
 
-    /// The reply's length, where the upstream announced it.
+    /// The reply's length, where the upstream announced it. A stream has none: pings of our own may come in between.
     pub(crate) fn length(&self) -> Option<u64> {
-        self.body.as_ref().and_then(|body| body.size_hint().exact())
+        self.body.as_ref().filter(|_| !self.is_stream()).and_then(|body| body.size_hint().exact())
+    }
+
+    /// Whether the reply's head is all there is of it.
+    pub(crate) fn is_bodyless(&self) -> bool {
+        self.body.as_ref().is_none_or(Incoming::is_end_stream)
+    }
+
+    /// Whether something can be put in at this place of a stream without tearing an event in two.
+    pub(crate) fn is_between_events(&self) -> bool {
+        self.is_stream() && !self.in_parts
     }
 
     /// Whether a `ping` of our own may and should be put in now.
     pub(crate) fn wants_ping(&self, after: Duration) -> bool {
-        self.is_stream()
-            && self.partial.is_empty()
-            && !self.in_parts
+        self.is_between_events()
             && self.active.silent(self.worker.tick()) >= after
     }
 
@@ -174,64 +200,107 @@ impl Flow {
         let mut out = Gathered::default();
         loop {
             self.upstream.drive(cx);
-            let Some(body) = &mut self.body else { return Poll::Ready(Step::Last(out.take())) };
+            let Some(body) = &mut self.body else { return Poll::Ready(Step::Last(self.all(out))) };
             match Pin::new(body).poll_frame(cx) {
                 Poll::Ready(Some(Ok(frame))) => {
                     let Ok(data) = frame.into_data() else { continue };
-                    if self.take(data, &mut out) {
-                        return Poll::Ready(Step::Last(out.take()));
+                    match self.take(data, &mut out) {
+                        Taken::Complete => return Poll::Ready(Step::Last(self.all(out))),
+                        Taken::Endless => return Poll::Ready(Step::Broken(self.all(out), "upstream_endless")),
+                        Taken::More => {}
                     }
                     if out.len() >= PIECE {
                         return Poll::Ready(Step::Bytes(out.take()));
                     }
                 }
                 Poll::Ready(None) => return Poll::Ready(self.end_of_body(out)),
-                Poll::Ready(Some(Err(_))) => return Poll::Ready(Step::Broken(out.take(), "upstream_cut")),
+                Poll::Ready(Some(Err(_))) => return Poll::Ready(Step::Broken(self.all(out), "upstream_cut")),
                 Poll::Pending if out.len() > 0 => return Poll::Ready(Step::Bytes(out.take())),
                 Poll::Pending if self.active.silent(self.worker.tick()) > self.idle => {
-                    return Poll::Ready(Step::Broken(Bytes::new(), "upstream_silent"));
+                    return Poll::Ready(Step::Broken(self.all(out), "upstream_silent"));
                 }
                 Poll::Pending => return Poll::Pending,
             }
         }
     }
 
-    /// Meters a piece and gathers what of it may go out; says whether the reply is complete.
-    fn take(&mut self, mut data: Bytes, out: &mut Gathered) -> bool {
+    /// What was gathered, and what was kept back for the end.
+    fn all(&mut self, mut out: Gathered) -> Bytes {
+        if let Some(ending) = self.ending.take() {
+            out.push(ending.freeze());
+        }
+        out.take()
+    }
+
+    /// Meters a piece and gathers what of it may go out.
+    fn take(&mut self, data: Bytes, out: &mut Gathered) -> Taken {
         self.active.touch(self.worker.tick());
         self.open.record().bytes_out += data.len() as u64;
-        let announced_end = self.body.as_ref().is_some_and(Incoming::is_end_stream);
         match &mut self.meter {
             Meter::None => {}
             Meter::Body(meter) => meter.feed(&data),
             Meter::Stream(meter) => {
                 let fed = meter.feed(&data);
-                let rest = data.split_off(fed.complete_to);
-                if !data.is_empty() {
-                    self.in_parts = false;
-                    if !self.partial.is_empty() {
-                        out.push(self.partial.split().freeze());
-                    }
-                    out.push(data);
-                }
-                self.partial.extend_from_slice(&rest);
-                if self.partial.len() > MAX_PARTIAL {
-                    self.in_parts = true;
-                    out.push(self.partial.split().freeze());
-                }
-                return fed.ended;
+                return self.take_events(data, fed, out);
             }
         }
         out.push(data);
-        announced_end
+        if self.body.as_ref().is_some_and(Incoming::is_end_stream) { Taken::Complete } else { Taken::More }
     }
 
-    fn end_of_body(&mut self, mut out: Gathered) -> Step {
+    /// Gathers whole events only, and keeps back those that end the reply.
+    fn take_events(&mut self, mut events: Bytes, fed: Fed, out: &mut Gathered) -> Taken {
+        let rest = events.split_off(fed.complete_to);
+        if !events.is_empty() {
+            self.in_parts = false;
+            let begun = self.partial.split().freeze();
+            let last = match (fed.final_from, &self.ending) {
+                (_, Some(_)) => Some(0),
+                (from, None) => from,
+            };
+            let last = last.map(|from| events.split_off(from));
+            match last {
+                // The final event began in an earlier piece.
+                Some(last) if events.is_empty() => self.keep(&[begun, last]),
+                Some(last) => {
+                    out.push_some(begun);
+                    out.push(events);
+                    self.keep(&[last]);
+                }
+                None => {
+                    out.push_some(begun);
+                    out.push(events);
+                }
+            }
+        }
+        self.partial.extend_from_slice(&rest);
+        if self.partial.len() > MAX_PARTIAL && self.ending.is_none() {
+            self.in_parts = true;
+            out.push(self.partial.split().freeze());
+        }
+        let kept = self.ending.as_ref().map_or(0, |ending| ending.len() + self.partial.len());
+        match fed.ended {
+            true => Taken::Complete,
+            false if kept > MAX_ENDING => Taken::Endless,
+            false => Taken::More,
+        }
+    }
+
+    fn keep(&mut self, pieces: &[Bytes]) {
+        let ending = self.ending.get_or_insert_default();
+        for piece in pieces {
+            ending.extend_from_slice(piece);
+        }
+    }
+
+    fn end_of_body(&mut self, out: Gathered) -> Step {
         self.body = None;
         match &self.meter {
             // What is left of an event is not handed on: half an event is none.
-            Meter::Stream(_) => Step::Broken(out.take(), "upstream_cut"),
-            Meter::Body(_) | Meter::None => Step::Last(out.take()),
+            Meter::Stream(_) => Step::Broken(self.all(out), "upstream_cut"),
+            // Without a length, the end of the connection is the end of the reply, or of the upstream.
+            Meter::Body(meter) if meter.is_cut_short() && self.open.is_success() => Step::Broken(self.all(out), "upstream_cut"),
+            Meter::Body(_) | Meter::None => Step::Last(self.all(out)),
         }
     }
 
@@ -257,11 +326,11 @@ impl Flow {
     }
 
     fn note_outcome(&mut self, outcome: Outcome, ended: Ended) -> Ended {
-        let refused_upstream = ended == Ended::UpstreamError;
-        if refused_upstream {
+        if ended == Ended::UpstreamError || (outcome.error.is_some() && !outcome.usage_seen) {
+            // The provider said that it did nothing.
             self.open.nothing_consumed();
         } else if outcome.usage_seen {
-            self.open.metered(outcome.usage, outcome.estimated || ended != Ended::Completed);
+            self.open.metered(outcome.usage, outcome.estimated);
         }
         let record = self.open.record();
         record.served_model = outcome.model;
@@ -382,6 +451,12 @@ impl Gathered {
             self.first = Bytes::new();
         }
         self.all.extend_from_slice(&data);
+    }
+
+    fn push_some(&mut self, data: Bytes) {
+        if !data.is_empty() {
+            self.push(data);
+        }
     }
 
     fn take(&mut self) -> Bytes {

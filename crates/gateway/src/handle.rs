@@ -31,7 +31,7 @@ pub(crate) async fn serve(
     request: Request<Incoming>,
 ) -> Response<ReplyBody> {
     connection.enter(Phase::Serving, worker.tick());
-    if let Some(answer) = probe(&worker, &request) {
+    if let Some(answer) = probe(&worker, &connection, &request) {
         return whole(answer, &worker, &connection);
     }
     match exchange(&worker, &connection, request).await {
@@ -53,16 +53,18 @@ async fn exchange(
     let received = receive(worker, identified).await?;
     let granted = authorize(received)?;
     let routed = route(worker, granted)?;
-    let translated = translate(routed);
+    let translated = translate(routed)?;
     let answered = forward(worker, translated).await?;
-    Ok(relay(worker, connection, answered))
+    Ok(relay(worker, connection, answered).await)
 }
 
 /// Answers what is no exchange: health and warm-up probes, which need no credential and leave no record.
-fn probe(worker: &Worker, request: &Request<Incoming>) -> Option<Response<Bytes>> {
+fn probe(worker: &Worker, connection: &Connection, request: &Request<Incoming>) -> Option<Response<Bytes>> {
     let path = request.uri().path();
     if !matches!(path, "/healthz" | "/readyz" | "/api/hello")
         || !matches!(*request.method(), Method::GET | Method::HEAD)
+        || connection.is_framed_twice()
+        || !has_one_host(request.headers(), request.version())
     {
         return None;
     }
@@ -101,12 +103,14 @@ impl Refused {
 
     /// Records the refusal, then answers.
     async fn answer(mut self, worker: &Rc<Worker>, connection: &Rc<Connection>) -> Response<ReplyBody> {
-        if let Some(rest) = self.rest.take() {
-            inspect::read_away(rest).await;
-        }
-        let response = self.why.response(self.open.request_id());
+        let mut response = self.why.response(self.open.request_id());
         self.open.refused(&self.why);
         let ticket = self.open.close(self.ended);
+        if self.rest.as_mut().is_some_and(|rest| !inspect::read_away(rest)) {
+            // The answer does not wait for what the client is still sending; the connection lingers for it.
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            connection.linger();
+        }
         if worker.shared.ledger.ready().is_ok() {
             std::future::poll_fn(|cx| worker.poll_durable(ticket, cx)).await;
         }
@@ -147,12 +151,16 @@ fn accept(
     }
 }
 
+fn has_one_host(headers: &HeaderMap, version: Version) -> bool {
+    let hosts = headers.get_all(header::HOST).iter().count();
+    hosts == 1 || (hosts == 0 && version != Version::HTTP_11)
+}
+
 /// What is wrong with a head, if anything.
 fn fault_of(worker: &Worker, head: &Parts, kind: Kind, allowed: &'static str) -> Option<Refusal> {
     let settings = worker.shared.settings.load();
     let limits = &settings.limits;
-    let hosts = head.headers.get_all(header::HOST).iter().count();
-    if hosts > 1 || (hosts == 0 && head.version == Version::HTTP_11) {
+    if !has_one_host(&head.headers, head.version) {
         return Some(Refusal::BadHost);
     }
     let size: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
@@ -165,7 +173,7 @@ fn fault_of(worker: &Worker, head: &Parts, kind: Kind, allowed: &'static str) ->
     if head.method.as_str() != allowed {
         return Some(Refusal::BadMethod(allowed));
     }
-    if worker.shared.in_flight.load(Ordering::Relaxed) > limits.max_in_flight {
+    if worker.shared.in_flight.load(Ordering::Relaxed) >= limits.max_in_flight {
         return Some(Refusal::Overloaded("requests under way"));
     }
     worker.shared.ledger.ready().err().map(|_| Refusal::LedgerFull)
@@ -289,8 +297,11 @@ struct Translated {
 }
 
 /// Gives the request the provider's head. The body stays as it came.
-fn translate(routed: Routed) -> Translated {
+fn translate(routed: Routed) -> Result<Translated, Box<Refused>> {
     let Routed { granted: Granted { open, head, active, body }, provider } = routed;
+    let Some(target) = provider.target(head.uri.path(), head.uri.query()) else {
+        return Err(Refused::new(open, Refusal::HeadTooLarge, None));
+    };
     let mut headers = gatehouse_providers::anthropic::request_headers(&head.headers);
     headers.insert(header::HOST, provider.authority.clone());
     headers.insert(provider.credential_name.clone(), provider.credential.clone());
@@ -298,9 +309,9 @@ fn translate(routed: Routed) -> Translated {
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.bytes));
     let mut request = Request::new(Upload::new(body.pieces, body.bytes, body.reservation));
     *request.method_mut() = head.method;
-    *request.uri_mut() = provider.target(head.uri.path(), head.uri.query());
+    *request.uri_mut() = target;
     *request.headers_mut() = headers;
-    Translated { open, active, provider, request }
+    Ok(Translated { open, active, provider, request })
 }
 
 /// A request that has been answered, so far by a head.
@@ -331,13 +342,24 @@ async fn forward(worker: &Rc<Worker>, translated: Translated) -> Result<Answered
         };
         let mut held = Held::new(Flow::send(worker, open, Rc::clone(&active), &provider, upstream, request));
         let why = match std::future::poll_fn(|cx| held.flow().poll_head(cx)).await {
+            Ok(head) if is_odd(&head) => {
+                let status = head.status().as_u16();
+                tracing::error!(provider = %provider.name, status, "what answers at the provider's address is none");
+                if !head.status().is_success() {
+                    held.flow().open.nothing_consumed();
+                }
+                (Refusal::UpstreamOdd, Ended::UpstreamFailed)
+            }
             Ok(head) => return Ok(Answered { held, head }),
             // The provider had closed the connection that we kept: nothing was sent, so it is safe to try another.
             Err(NoHead::Unsent(again)) if reused => {
                 (open, request) = (held.into_flow().open, *again);
                 continue;
             }
-            Err(NoHead::Unsent(_)) => (Refusal::Unreachable, Ended::UpstreamFailed),
+            Err(NoHead::Unsent(_)) => {
+                held.flow().open.nothing_consumed();
+                (Refusal::Unreachable, Ended::UpstreamFailed)
+            }
             Err(NoHead::Broken(error)) => {
                 tracing::warn!(provider = %provider.name, %error, "the provider broke off before its reply began");
                 (Refusal::UpstreamBroken, Ended::UpstreamFailed)
@@ -349,8 +371,22 @@ async fn forward(worker: &Rc<Worker>, translated: Translated) -> Result<Answered
     }
 }
 
+/// Whether a head is one that no Messages API sends. A redirect would lead the client, with its key, to somewhere else;
+/// a protocol switch or a compression that we asked not to have cannot be metered.
+fn is_odd(head: &Response<()>) -> bool {
+    let status = head.status();
+    status.is_informational()
+        || status.is_redirection()
+        || (status.is_success()
+            && head.headers().get(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity"))
+}
+
 /// Hands the reply on.
-fn relay(worker: &Rc<Worker>, connection: &Rc<Connection>, answered: Answered) -> Response<ReplyBody> {
+async fn relay(
+    worker: &Rc<Worker>,
+    connection: &Rc<Connection>,
+    answered: Answered,
+) -> Response<ReplyBody> {
     let Answered { mut held, head } = answered;
     let flow = held.flow();
     flow.expect(&head);
@@ -371,11 +407,16 @@ fn relay(worker: &Rc<Worker>, connection: &Rc<Connection>, answered: Answered) -
         headers.insert("x-should-retry", HeaderValue::from_static("false"));
         tracing::error!("the provider refused our credential; set a working one");
     }
-    let mut response = Response::new(ReplyBody::new(
-        Content::Relayed(Box::new(Relay::new(worker, held, whole))),
-        worker,
-        connection,
-    ));
+    let content = if flow.is_bodyless() {
+        // hyper would not ask for a body, and its end is where the record is written.
+        let ticket = flow.settle(whole);
+        held.finish();
+        std::future::poll_fn(|cx| worker.poll_durable(ticket, cx)).await;
+        Content::Whole(None)
+    } else {
+        Content::Relayed(Box::new(Relay::new(worker, held, whole)))
+    };
+    let mut response = Response::new(ReplyBody::new(content, worker, connection));
     *response.status_mut() = head.status();
     *response.headers_mut() = headers;
     response

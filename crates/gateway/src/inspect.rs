@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -25,11 +25,9 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
-    /// Takes bytes from the budget, unless that would exceed the limit.
-    fn take(self: &Arc<Self>, bytes: u64, limit: u64) -> Option<Reservation> {
-        let before = self.held.fetch_add(bytes, Ordering::Relaxed);
-        let reservation = Reservation { budget: Arc::clone(self), bytes };
-        (before.saturating_add(bytes) <= limit).then_some(reservation)
+    /// Begins to take from the budget.
+    fn begin(self: &Arc<Self>) -> Reservation {
+        Reservation { budget: Arc::clone(self), bytes: 0 }
     }
 
     /// Bytes held now.
@@ -45,6 +43,8 @@ pub(crate) struct Reservation {
 }
 
 impl Reservation {
+    /// Takes what has arrived, not what was announced: an announcement costs its sender nothing. Says whether that is
+    /// within the limit.
     fn grow(&mut self, bytes: u64, limit: u64) -> bool {
         self.bytes += bytes;
         self.budget.held.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes) <= limit
@@ -65,7 +65,44 @@ pub(crate) struct Received {
     pub(crate) reservation: Reservation,
 }
 
-/// Reads and checks the whole body. On refusal the rest of the body is handed back, to be read away.
+/// Pieces smaller than this are joined: each piece costs some bytes beside its own, and a body may come byte by byte.
+const SMALL: usize = 4096;
+/// How large joined pieces grow.
+const JOINED: usize = 64 * 1024;
+
+/// Pieces of a body, the small ones joined.
+#[derive(Default)]
+struct Pieces {
+    all: Vec<Bytes>,
+    joining: Vec<u8>,
+}
+
+impl Pieces {
+    fn push(&mut self, piece: Bytes) {
+        if piece.len() >= SMALL {
+            self.end_joining();
+            self.all.push(piece);
+            return;
+        }
+        self.joining.extend_from_slice(&piece);
+        if self.joining.len() >= JOINED {
+            self.end_joining();
+        }
+    }
+
+    fn end_joining(&mut self) {
+        if !self.joining.is_empty() {
+            self.all.push(std::mem::take(&mut self.joining).into());
+        }
+    }
+
+    fn end(mut self) -> Vec<Bytes> {
+        self.end_joining();
+        self.all
+    }
+}
+
+/// Reads and checks the whole body. On refusal the rest of the body is handed back.
 pub(crate) async fn receive(
     worker: &Rc<Worker>,
     headers: &HeaderMap,
@@ -74,18 +111,18 @@ pub(crate) async fn receive(
 ) -> Result<Received, (Refusal, Option<Incoming>)> {
     let settings = worker.shared.settings.load_full();
     let limits = &settings.limits;
-    let announced = match announced(headers, limits.max_body) {
-        Ok(announced) => announced,
-        Err(refusal) => return Err((refusal, Some(body))),
-    };
-    let budget = &worker.shared.budget;
-    let Some(mut reservation) = budget.take(announced.unwrap_or(0), limits.body_budget) else {
-        return Err((Refusal::Overloaded("request bodies held at once"), Some(body)));
-    };
+    if let Err(refusal) = check_announced(headers, limits.max_body) {
+        return Err((refusal, Some(body)));
+    }
+    let mut reservation = worker.shared.budget.begin();
     let mut scan = RequestScan::new();
-    let mut pieces = Vec::with_capacity(4);
+    let mut pieces = Pieces::default();
     let mut bytes = 0_u64;
+    let begun = worker.tick();
     loop {
+        if u64::from(worker.tick().saturating_sub(begun)) > limits.body.as_secs() {
+            return Err((Refusal::BodyTooSlow, Some(body)));
+        }
         let piece = match next(worker, active, &mut body, limits.body_idle).await {
             Ok(Some(piece)) => piece,
             Ok(None) => break,
@@ -95,7 +132,7 @@ pub(crate) async fn receive(
         if bytes > limits.max_body {
             return Err((Refusal::BodyTooLarge(limits.max_body), Some(body)));
         }
-        if announced.is_none() && !reservation.grow(piece.len() as u64, limits.body_budget) {
+        if !reservation.grow(piece.len() as u64, limits.body_budget) {
             return Err((Refusal::Overloaded("request bodies held at once"), Some(body)));
         }
         if let Err(why) = scan.feed(&piece) {
@@ -104,19 +141,19 @@ pub(crate) async fn receive(
         pieces.push(piece);
     }
     match scan.finish() {
-        Ok(facts) => Ok(Received { pieces, bytes, facts, reservation }),
+        Ok(facts) => Ok(Received { pieces: pieces.end(), bytes, facts, reservation }),
         Err(why) => Err((Refusal::BadBody(why), None)),
     }
 }
 
-/// The length the head announces, if it does.
-fn announced(headers: &HeaderMap, limit: u64) -> Result<Option<u64>, Refusal> {
+/// Whether what the head announces can be taken.
+fn check_announced(headers: &HeaderMap, limit: u64) -> Result<(), Refusal> {
     if headers.get(header::CONTENT_ENCODING).is_some_and(|v| v != "identity") {
         return Err(Refusal::EncodedBody);
     }
-    let Some(value) = headers.get(header::CONTENT_LENGTH) else { return Ok(None) };
+    let Some(value) = headers.get(header::CONTENT_LENGTH) else { return Ok(()) };
     let length: u64 = value.to_str().ok().and_then(|v| v.parse().ok()).ok_or(Refusal::MalformedHead)?;
-    if length > limit { Err(Refusal::BodyTooLarge(limit)) } else { Ok(Some(length)) }
+    if length > limit { Err(Refusal::BodyTooLarge(limit)) } else { Ok(()) }
 }
 
 /// The body's next piece; the worker's sweep wakes us to see whether it is overdue.
@@ -151,23 +188,14 @@ async fn next(
     .await
 }
 
-/// Most bytes of a refused request's body that are read away, so that the client gets to see our answer instead of a
-/// reset connection (RFC 9112, section 9.6).
-const READ_AWAY: u64 = 33 * 1024 * 1024;
-/// Longest time that is spent on that.
-const READ_AWAY_TIME: Duration = Duration::from_secs(5);
-
-/// Reads the rest of a refused request's body away, within bounds.
-pub(crate) async fn read_away(mut body: Incoming) {
-    let mut seen = 0_u64;
-    let all = async {
-        while seen < READ_AWAY {
-            match poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
-                Some(Ok(frame)) => seen += frame.data_ref().map_or(0, |data| data.len() as u64),
-                Some(Err(_)) | None => break,
-            }
+/// Reads away what has arrived of a refused request's body; says whether that was all of it.
+pub(crate) fn read_away(body: &mut Incoming) -> bool {
+    let mut cx = Context::from_waker(Waker::noop());
+    loop {
+        match Pin::new(&mut *body).poll_frame(&mut cx) {
+            Poll::Ready(Some(Ok(_))) => {}
+            Poll::Ready(None) => return true,
+            Poll::Ready(Some(Err(_))) | Poll::Pending => return false,
         }
-    };
-    // Either way the answer goes out next; a client that is still sending then sees its connection closed.
-    let _ = tokio::time::timeout(READ_AWAY_TIME, all).await;
+    }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use gatehouse_domain::exchange::{Cost, Ended, Exchange, Intent, Kind, PriceBasis, estimate_tokens};
+use gatehouse_domain::exchange::{Cost, Ended, Exchange, Intent, Kind, estimate_tokens};
 use gatehouse_domain::policy::KeyGrant;
 use gatehouse_domain::usage::Usage;
 use http::HeaderMap;
@@ -26,6 +26,8 @@ pub(crate) struct Open {
     watch: Option<Watch>,
     /// Set while the upstream may be working for us: then an end nobody saw is estimated.
     sent: bool,
+    /// Whether it counts among the requests under way: only those with a good key do.
+    counted: bool,
     request_id: String,
 }
 
@@ -49,7 +51,6 @@ impl Open {
     pub(crate) fn unwatched(shared: &Arc<Shared>, peer: IpAddr, kind: Kind) -> Self {
         let now = Worker::now();
         let id = Worker::exchange_id(now);
-        shared.in_flight.fetch_add(1, Ordering::Relaxed);
         let record = Exchange {
             id,
             request_id: String::new(),
@@ -82,6 +83,7 @@ impl Open {
             shared: Arc::clone(shared),
             watch: None,
             sent: false,
+            counted: false,
             request_id,
         }
     }
@@ -108,6 +110,8 @@ impl Open {
     /// Notes whose exchange it is, and lets the sweep watch the key.
     pub(crate) fn note_grant(&mut self, grant: &KeyGrant) {
         self.record().principal = Some(grant.principal());
+        self.shared.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.counted = true;
         if let Some(watch) = &mut self.watch {
             let active = Active::new(grant.public, grant.id, watch.worker.tick());
             let slot = watch.worker.active.borrow_mut().insert(Rc::clone(&active));
@@ -188,6 +192,11 @@ impl Open {
         self.settle().unwrap_or(Ticket(0))
     }
 
+    /// Whether the reply's status is one of success.
+    pub(crate) fn is_success(&mut self) -> bool {
+        (200..300).contains(&self.record().status)
+    }
+
     /// Whether the exchange has been closed.
     pub(crate) fn is_closed(&self) -> bool {
         self.record.is_none()
@@ -206,7 +215,9 @@ impl Open {
         self.price(&mut record);
         self.shared.meters.count(&record);
         let ticket = self.shared.ledger.close(&record);
-        self.shared.in_flight.fetch_sub(1, Ordering::Relaxed);
+        if self.counted {
+            self.shared.in_flight.fetch_sub(1, Ordering::Relaxed);
+        }
         if let Some(watch) = self.watch.take()
             && let Some((slot, _)) = watch.active
         {
@@ -221,9 +232,14 @@ impl Open {
         }
         let settings = self.shared.settings.load();
         let Some(model) = record.served_model.as_deref().or(record.model.as_deref()) else { return };
-        record.cost = settings.prices.price(model, &record.usage, record.started_at).cost;
-        if record.cost.basis == PriceBasis::Default {
-            self.shared.meters.unknown_price(model);
+        let priced = settings.prices.price(model, &record.usage, record.started_at);
+        record.cost = priced.cost;
+        if let Some(unknown) = priced.unknown {
+            self.shared.meters.unknown_price(&unknown);
+        }
+        if priced.saturated {
+            record.estimated = true;
+            tracing::error!(exchange.id = %record.id, "an exchange costs more than can be written down");
         }
     }
 }

@@ -54,6 +54,8 @@ pub(crate) enum Refusal {
     UpstreamTimeout,
     /// The provider's answer is not HTTP, or it hung up without one.
     UpstreamBroken,
+    /// The provider's address answers in a way that no Messages API does, a redirect for one.
+    UpstreamOdd,
     /// The key or its holder was revoked while the request was under way.
     Revoked,
     /// This node is stopping.
@@ -91,7 +93,8 @@ impl Refusal {
             Self::BadHost => row("bad_host", 400, INVALID),
             Self::NoCredential => row("no_credential", 401, "authentication_error"),
             Self::BadCredential(why) => row(why, 401, "authentication_error"),
-            Self::ModelNotAllowed(_) => row("model_not_allowed", 403, "permission_error"),
+            // The client prints a 451 as it is; before the sentence of a 403 it puts "failed to authenticate".
+            Self::ModelNotAllowed(_) => row("model_not_allowed", 451, "permission_error"),
             Self::UnknownPath => row("unknown_path", 404, "not_found_error"),
             Self::BadMethod(_) => row("bad_method", 405, INVALID),
             Self::UnknownModel(_) => row("unknown_model", 404, "not_found_error"),
@@ -107,6 +110,7 @@ impl Refusal {
             Self::Unreachable => later("upstream_unreachable", 502, "api_error", 2),
             Self::UpstreamTimeout => later("upstream_timeout", 504, "timeout_error", 2),
             Self::UpstreamBroken => later("upstream_broken", 502, "api_error", 1),
+            Self::UpstreamOdd => row("upstream_odd", 502, "api_error"),
             Self::Revoked => row("revoked", 401, "authentication_error"),
             Self::Stopping => later("stopping", 529, "overloaded_error", 1),
         }
@@ -162,6 +166,9 @@ impl Refusal {
             Self::Unreachable => "The model provider could not be reached. Try again shortly.".into(),
             Self::UpstreamTimeout => "The model provider did not answer in time. Try again shortly.".into(),
             Self::UpstreamBroken => "The model provider's answer broke off. Try again.".into(),
+            Self::UpstreamOdd => "What answers at the model provider's address is no model provider. \
+                Ask your administrator to check the provider's base_url."
+                .into(),
             Self::Revoked => "Your key was revoked while this request was under way.".into(),
             Self::Stopping => "This gateway is restarting. Try again.".into(),
         }
@@ -236,6 +243,7 @@ mod tests {
             Refusal::Unreachable,
             Refusal::UpstreamTimeout,
             Refusal::UpstreamBroken,
+            Refusal::UpstreamOdd,
             Refusal::Revoked,
             Refusal::Stopping,
         ]

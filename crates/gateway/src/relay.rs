@@ -147,14 +147,16 @@ impl Relay {
     }
 
     /// Ends a reply that cannot be completed: a stream by an error event, which the client understands; a plain
-    /// reply by cutting the connection, since its length has been promised.
+    /// reply, or one that breaks within a long event, by cutting the connection.
     fn end_broken(&mut self, bytes: Bytes, refusal: &Refusal, why: &str, ended: Ended) {
         let flow = self.held.flow();
         let event = refusal.event(flow.open.request_id());
         flow.open.record().reason = Some(why.to_owned());
+        // Within an event no other can be begun: nobody would see it.
+        let can_tell = flow.is_between_events();
         let ticket = flow.settle(ended);
-        let bytes = if self.is_stream { joined(bytes, event) } else { Bytes::new() };
-        self.state = State::Committing { ticket, bytes, cut_off: !self.is_stream };
+        let bytes = if can_tell { joined(bytes, event) } else { Bytes::new() };
+        self.state = State::Committing { ticket, bytes, cut_off: !can_tell };
     }
 }
 

@@ -102,25 +102,26 @@ impl Gateway {
         self.shared.budget.held()
     }
 
+    /// Waits until no request is under way and every reply has been sent, which is when its connection closes.
+    async fn at_rest(&self, limit: Duration) {
+        let began = Instant::now();
+        while self.in_flight() + self.connections() > 0 && began.elapsed() < limit {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// Stops accepting and lets what is under way finish, up to the limit; then cuts the rest. Every exchange has its
     /// record with the ledger when this returns. `now` resolves when waiting is to end early.
     pub async fn drain(self, limit: Duration, now: impl Future<Output = ()>) {
         self.shared.draining.store(true, Ordering::Relaxed);
         self.shared.drain.notify_waiters();
-        let began = Instant::now();
-        let mut now = pin!(now);
-        while self.in_flight() > 0 && began.elapsed() < limit {
-            tokio::select! {
-                () = tokio::time::sleep(Duration::from_millis(20)) => {}
-                () = &mut now => break,
-            }
+        tokio::select! {
+            () = self.at_rest(limit) => {}
+            () = now => {}
         }
         self.shared.stopping.store(true, Ordering::Relaxed);
         // What was cut ends at the workers' next sweep.
-        let cut = Instant::now();
-        while self.in_flight() > 0 && cut.elapsed() < Duration::from_secs(3) {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        self.at_rest(LAST_REPLIES).await;
         self.ended.store(true, Ordering::Release);
         let threads = self.threads;
         let joined = tokio::task::spawn_blocking(move || {
@@ -136,6 +137,9 @@ impl Gateway {
         }
     }
 }
+
+/// How long, once what is under way has been cut, the last words to clients may take.
+const LAST_REPLIES: Duration = Duration::from_secs(3);
 
 /// One worker thread's life.
 fn run(listener: TcpListener, shared: Arc<Shared>, addresses: Addresses, stop: &Notify, ended: &AtomicBool) {
@@ -186,6 +190,8 @@ async fn accept(listener: TcpListener, worker: Rc<Worker>, addresses: Addresses)
             }
         }
     }
+    // Those that rest are closed now, and not only when the sweep comes by.
+    worker.sweep_connections();
 }
 
 /// Takes a connection in, or closes it at once when there are too many.

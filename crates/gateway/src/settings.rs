@@ -42,6 +42,8 @@ pub struct Limits {
     pub head: Duration,
     /// Time without progress while a request's body is read; then 408.
     pub body_idle: Duration,
+    /// Time for a request's whole body; then 408.
+    pub body: Duration,
     /// Time a connection may rest between requests.
     pub idle: Duration,
     /// Time a client may leave a reply unread; then its connection is cut.
@@ -180,8 +182,8 @@ impl Provider {
         })
     }
 
-    /// The request target for one of the API's paths, with the client's query.
-    pub(crate) fn target(&self, path: &str, query: Option<&str>) -> http::Uri {
+    /// The request target for one of the API's paths, with the client's query; none if together they are too long.
+    pub(crate) fn target(&self, path: &str, query: Option<&str>) -> Option<http::Uri> {
         let mut text = String::with_capacity(self.prefix.len() + path.len() + 1 + query.map_or(0, str::len));
         text.push_str(&self.prefix);
         text.push_str(path);
@@ -189,9 +191,7 @@ impl Provider {
             text.push('?');
             text.push_str(query);
         }
-        let target =
-            PathAndQuery::try_from(text).expect("joined from two parts that were parsed as paths before");
-        http::Uri::from(target)
+        PathAndQuery::try_from(text).ok().map(http::Uri::from)
     }
 }
 

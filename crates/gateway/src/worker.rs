@@ -190,12 +190,14 @@ impl Worker {
         }
     }
 
-    fn sweep_connections(&self) {
+    pub(crate) fn sweep_connections(&self) {
         let settings = self.shared.settings.load();
         let draining = self.shared.draining.load(Ordering::Relaxed);
         for (_, connection) in self.connections.borrow().iter() {
             if let Some(why) = connection.overstay(self.tick.get(), &settings.limits) {
                 connection.cut(Some(why));
+            } else if draining && connection.is_resting() {
+                connection.cut(None);
             } else if draining {
                 connection.wake();
             }

@@ -34,6 +34,11 @@ impl BodyMeter {
         self.broken = self.broken || self.scanner.feed(piece).is_err();
     }
 
+    /// Whether what came so far is JSON whose end is missing.
+    pub fn is_cut_short(&self) -> bool {
+        !self.broken && !self.scanner.is_whole()
+    }
+
     /// What the reply was. If it was cut off or is no JSON, what was said before is kept, and it counts as garbage.
     pub fn outcome(self) -> Outcome {
         let members = self.scanner.members().to_vec();
@@ -48,7 +53,7 @@ impl BodyMeter {
         let error = value(&members, "error");
         Outcome {
             usage_seen: usage.is_some(),
-            estimated: figures.suspect,
+            estimated: figures.suspect || !valid,
             usage: figures.usage(),
             model: name(value(&members, "model").as_ref()),
             id: name(value(&members, "id").as_ref()),

@@ -21,6 +21,10 @@ const DELTA_FRAME: u64 =
 pub struct Fed {
     /// Just behind the last event of this piece that is complete, counted from the piece's start; 0 if there is none.
     pub complete_to: usize,
+    /// Where the event begins, counted from the piece's start, with which the reply has all that a client needs to take
+    /// it as complete: the `message_delta` that says why the model stopped, or what ends the stream. 0 if it began in
+    /// an earlier piece. Said once, when that event is complete.
+    pub final_from: Option<usize>,
     /// Whether the reply has come to its end: `message_stop` or an `error` event is complete.
     pub ended: bool,
 }
@@ -62,6 +66,8 @@ pub struct StreamMeter {
     last_figures: bool,
     stopped: bool,
     garbage: bool,
+    /// An event of a complete reply's end has been seen, and said.
+    ending: bool,
     delta_bytes: u64,
 }
 
@@ -69,7 +75,7 @@ impl StreamMeter {
     /// Takes the next piece.
     pub fn feed(&mut self, piece: &[u8]) -> Fed {
         let mut at = 0;
-        let mut complete_to = 0;
+        let (mut complete_to, mut final_from) = (0, None);
         if self.after_cr && piece.first() == Some(&b'\n') {
             at = 1;
             // The line feed belongs to the line before; if that ended an event, so does this.
@@ -90,11 +96,23 @@ impl StreamMeter {
                 }
             }
             if ends_event {
+                if !self.ending && self.is_ending() {
+                    self.ending = true;
+                    final_from = Some(complete_to);
+                }
                 complete_to = at;
             }
         }
         self.keep(&piece[at..]);
-        Fed { complete_to, ended: self.stopped || self.error.is_some() }
+        Fed { complete_to, final_from, ended: self.has_ended() }
+    }
+
+    fn has_ended(&self) -> bool {
+        self.stopped || self.error.is_some()
+    }
+
+    fn is_ending(&self) -> bool {
+        self.stop_reason.is_some() || self.has_ended()
     }
 
     fn is_between_events(&self) -> bool {
@@ -207,6 +225,10 @@ impl StreamMeter {
 
     /// What the stream was, as far as it came.
     pub fn outcome(mut self) -> Outcome {
+        if self.kind == Kind::Delta {
+            // What came of an event that was cut off.
+            self.delta_bytes += self.line_bytes.saturating_sub(DELTA_FRAME);
+        }
         let whole = self.stopped && self.last_figures;
         let said = self.figures.output();
         let suspect = self.figures.suspect;

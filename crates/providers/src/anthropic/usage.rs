@@ -3,8 +3,11 @@
 use gatehouse_domain::usage::{Advisor, Geo, ServerTools, ServiceTier, Speed, Tokens, Usage};
 use serde_json::Value;
 
-/// The largest count that is believed: a million times the largest context there is.
-const MAX_COUNT: u64 = 1_000_000_000_000;
+/// The largest count of tokens that is believed: a hundred times the largest context there is, since one reply may add up
+/// many iterations.
+const MAX_TOKENS: u64 = 100_000_000;
+/// The largest count of a server tool's uses that is believed.
+const MAX_USES: u64 = 10_000;
 /// Most iterations that are looked at.
 const MAX_ITERATIONS: usize = 1000;
 
@@ -32,38 +35,41 @@ struct Counts {
     output: Option<u64>,
     cache_read: u64,
     cache_write: u64,
-    /// Cache writes by their life: five minutes, one hour.
-    split: (u64, u64),
+    /// Of the cache writes, those that live for five minutes.
+    short: u64,
+    /// Those that live for an hour.
+    long: u64,
 }
 
 impl Counts {
     fn merge(&mut self, usage: &Value, suspect: &mut bool) {
         let mut replace = |slot: &mut u64, name: &str| {
-            if let Some(count) = count(usage.get(name), suspect).filter(|count| *count > 0) {
+            if let Some(count) = tokens(usage.get(name), suspect).filter(|count| *count > 0) {
                 *slot = count;
             }
         };
         replace(&mut self.input, "input_tokens");
         replace(&mut self.cache_read, "cache_read_input_tokens");
         replace(&mut self.cache_write, "cache_creation_input_tokens");
-        if let Some(output) = count(usage.get("output_tokens"), suspect) {
+        if let Some(output) = tokens(usage.get("output_tokens"), suspect) {
             self.output = Some(output);
         }
         if let Some(split) = usage.get("cache_creation").filter(|split| split.is_object()) {
-            self.split = (
-                count(split.get("ephemeral_5m_input_tokens"), suspect).unwrap_or(0),
-                count(split.get("ephemeral_1h_input_tokens"), suspect).unwrap_or(0),
-            );
+            if let Some(short) = tokens(split.get("ephemeral_5m_input_tokens"), suspect) {
+                self.short = short;
+            }
+            if let Some(long) = tokens(split.get("ephemeral_1h_input_tokens"), suspect) {
+                self.long = long;
+            }
         }
     }
 
     /// Cache writes that the split does not explain count as the short-lived kind.
     fn tokens(&self) -> Tokens {
-        let (short, long) = self.split;
         let (cache_write_5m, cache_write_1h) = if self.cache_write == 0 {
-            (short, long)
+            (self.short, self.long)
         } else {
-            let long = long.min(self.cache_write);
+            let long = self.long.min(self.cache_write);
             (self.cache_write - long, long)
         };
         Tokens {
@@ -85,7 +91,7 @@ impl Figures {
         }
         self.counts.merge(usage, &mut self.suspect);
         let details = usage.get("output_tokens_details");
-        if let Some(thinking) = count(details.and_then(|d| d.get("thinking_tokens")), &mut self.suspect) {
+        if let Some(thinking) = tokens(details.and_then(|d| d.get("thinking_tokens")), &mut self.suspect) {
             self.thinking = Some(thinking);
         }
         if let Some(tools) = usage.get("server_tool_use").filter(|tools| tools.is_object()) {
@@ -114,7 +120,7 @@ impl Figures {
 
     fn merge_tools(&mut self, tools: &Value) {
         let mut replace = |slot: &mut u64, name: &str| {
-            if let Some(count) = count(tools.get(name), &mut self.suspect) {
+            if let Some(count) = count(tools.get(name), MAX_USES, &mut self.suspect) {
                 *slot = count;
             }
         };
@@ -156,10 +162,15 @@ impl Figures {
     }
 }
 
-/// A count, if it is one.
-fn count(value: Option<&Value>, suspect: &mut bool) -> Option<u64> {
+/// A count of tokens, if it is one.
+fn tokens(value: Option<&Value>, suspect: &mut bool) -> Option<u64> {
+    count(value, MAX_TOKENS, suspect)
+}
+
+/// A count, if it is one and can be believed.
+fn count(value: Option<&Value>, most: u64, suspect: &mut bool) -> Option<u64> {
     let value = value.filter(|value| !value.is_null())?;
-    let count = value.as_u64().filter(|count| *count <= MAX_COUNT);
+    let count = value.as_u64().filter(|count| *count <= most);
     *suspect |= count.is_none();
     count
 }
@@ -208,6 +219,13 @@ mod tests {
         let (usage, suspect) = gathered(&[start, end]);
         assert_eq!((usage.tokens.input, usage.tokens.output, usage.tokens.cache_read), (10, 9, 5));
         assert_eq!((usage.speed, suspect), (Speed::Fast, false));
+        // A split whose halves are null in the last event stays as it was: the hour's writes cost more.
+        let start =
+            json!({"cache_creation": {"ephemeral_5m_input_tokens": 100, "ephemeral_1h_input_tokens": 200}});
+        let end =
+            json!({"cache_creation": {"ephemeral_5m_input_tokens": null, "ephemeral_1h_input_tokens": null}});
+        let tokens = gathered(&[start, end]).0.tokens;
+        assert_eq!((tokens.cache_write_5m, tokens.cache_write_1h), (100, 200));
     }
 
     #[test]
@@ -219,11 +237,14 @@ mod tests {
             json!([]),
             json!(1e300),
             json!(u64::MAX),
-            json!(MAX_COUNT + 1),
+            json!(MAX_TOKENS + 1),
         ] {
             let (usage, suspect) = gathered(&[json!({"input_tokens": bad, "output_tokens": 3})]);
             assert_eq!((usage.tokens.input, usage.tokens.output, suspect), (0, 3, true), "{bad}");
         }
+        let (usage, suspect) =
+            gathered(&[json!({"server_tool_use": {"web_search_requests": 1_000_000_000_000_u64}})]);
+        assert_eq!((usage.server_tools.web_search, suspect), (0, true));
         assert!(gathered(&[json!("usage")]).1);
         assert!(!gathered(&[Value::Null]).1);
     }

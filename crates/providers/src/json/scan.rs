@@ -145,12 +145,17 @@ impl Scanner {
     /// # Errors
     /// If it was not valid or is not complete.
     pub fn finish(self) -> Result<Document, ScanError> {
-        match (self.failed, self.state) {
-            (Some(failed), _) => Err(failed),
-            (None, State::End) => Ok(self.document()),
-            (None, State::Number(number)) if self.depth == 0 && number.is_whole() => Ok(self.document()),
-            (None, _) => Err(ScanError { at: self.offset, problem: Problem::Truncated }),
+        match self.failed {
+            Some(failed) => Err(failed),
+            None if self.is_whole() => Ok(self.document()),
+            None => Err(ScanError { at: self.offset, problem: Problem::Truncated }),
         }
+    }
+
+    /// Whether what came so far is one whole valid text.
+    pub fn is_whole(&self) -> bool {
+        let is_number = matches!(self.state, State::Number(number) if self.depth == 0 && number.is_whole());
+        self.failed.is_none() && (self.state == State::End || is_number)
     }
 
     /// The wanted members that were complete so far, whether or not the text is valid.

@@ -129,6 +129,7 @@ pub(crate) fn gateway(s: &Section<'_, '_>) -> Gateway {
         max_in_flight: count(s, "max_in_flight", 1..=10_000_000),
         head: s.seconds("head_seconds", 1..=HOUR),
         body_idle: s.seconds("body_idle_seconds", 1..=HOUR),
+        body: s.seconds("body_seconds", 1..=HOUR),
         idle: s.seconds("idle_seconds", 1..=24 * HOUR),
         write_stall: s.seconds("write_stall_seconds", 1..=HOUR),
         ping: s.seconds("ping_seconds", 1..=HOUR),
