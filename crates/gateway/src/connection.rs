@@ -194,7 +194,8 @@ impl<W: Tick> Watched<W> {
         let mut space = [0; 8 * 1024];
         loop {
             let mut bytes = ReadBuf::new(&mut space);
-            if ready!(Pin::new(&mut self.io).poll_read(cx, &mut bytes)).is_err() || bytes.filled().is_empty() {
+            if ready!(Pin::new(&mut self.io).poll_read(cx, &mut bytes)).is_err() || bytes.filled().is_empty()
+            {
                 return Poll::Ready(());
             }
             let left = self.connection.linger.get().saturating_sub(bytes.filled().len());

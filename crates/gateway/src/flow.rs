@@ -187,8 +187,7 @@ impl Flow {
 
     /// Whether a `ping` of our own may and should be put in now.
     pub(crate) fn wants_ping(&self, after: Duration) -> bool {
-        self.is_between_events()
-            && self.active.silent(self.worker.tick()) >= after
+        self.is_between_events() && self.active.silent(self.worker.tick()) >= after
     }
 
     pub(crate) fn poll_cut(&self, cx: &Context<'_>) -> Option<Cut> {
@@ -206,7 +205,9 @@ impl Flow {
                     let Ok(data) = frame.into_data() else { continue };
                     match self.take(data, &mut out) {
                         Taken::Complete => return Poll::Ready(Step::Last(self.all(out))),
-                        Taken::Endless => return Poll::Ready(Step::Broken(self.all(out), "upstream_endless")),
+                        Taken::Endless => {
+                            return Poll::Ready(Step::Broken(self.all(out), "upstream_endless"));
+                        }
                         Taken::More => {}
                     }
                     if out.len() >= PIECE {
@@ -299,7 +300,9 @@ impl Flow {
             // What is left of an event is not handed on: half an event is none.
             Meter::Stream(_) => Step::Broken(self.all(out), "upstream_cut"),
             // Without a length, the end of the connection is the end of the reply, or of the upstream.
-            Meter::Body(meter) if meter.is_cut_short() && self.open.is_success() => Step::Broken(self.all(out), "upstream_cut"),
+            Meter::Body(meter) if meter.is_cut_short() && self.open.is_success() => {
+                Step::Broken(self.all(out), "upstream_cut")
+            }
             Meter::Body(_) | Meter::None => Step::Last(self.all(out)),
         }
     }

@@ -382,11 +382,7 @@ fn is_odd(head: &Response<()>) -> bool {
 }
 
 /// Hands the reply on.
-async fn relay(
-    worker: &Rc<Worker>,
-    connection: &Rc<Connection>,
-    answered: Answered,
-) -> Response<ReplyBody> {
+async fn relay(worker: &Rc<Worker>, connection: &Rc<Connection>, answered: Answered) -> Response<ReplyBody> {
     let Answered { mut held, head } = answered;
     let flow = held.flow();
     flow.expect(&head);

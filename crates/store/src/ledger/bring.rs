@@ -1,41 +1,30 @@
 //! Bringing a batch of exchanges into the database, in one transaction.
 
-use std::collections::HashSet;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use gatehouse_domain::audit::{Actor, ActorKind, Detail, Draft, EXCHANGE, Object, Outcome};
 use gatehouse_domain::exchange::{Ended, Exchange};
 use gatehouse_domain::id::{NodeId, OrgId};
 
 use super::rollup;
-use crate::dialect::{change, read, within};
+use crate::dialect::{ManyRows, change, read};
 use crate::engine::{Store, Tx};
 use crate::error::StoreError;
 use crate::journal::Position;
 use crate::{audit, key, stored};
 
-/// Rows per statement. Only two statements exist, so that both stay prepared.
-const CHUNK: usize = 32;
-const COLUMNS: usize = 27;
+/// Rows per statement. Few statements exist, so that all stay prepared.
+const CHUNK: usize = 64;
+const SMALL: usize = 8;
+const COLUMNS: usize = 28;
+const INSERT: &str = "INSERT INTO exchanges (org_id, id, request_id, kind, user_id, key_id, team_id, project_id, \
+    provider, model, served_model, stream, status, ended, reason, usage, estimated, cost_nanos, price_basis, \
+    started_at, first_byte_ms, duration_ms, overhead_us, bytes_in, bytes_out, peer, session, client) VALUES";
+const UNLESS_THERE: &str = "ON CONFLICT (org_id, id) DO NOTHING";
 
-static CHUNK_SQL: LazyLock<String> = LazyLock::new(|| insert_sql(CHUNK));
-static ONE_SQL: LazyLock<String> = LazyLock::new(|| insert_sql(1));
-
-fn insert_sql(rows: usize) -> String {
-    let mut sql = "INSERT INTO exchanges (org_id, id, request_id, kind, user_id, key_id, team_id, project_id, provider, \
-        model, served_model, stream, status, ended, reason, usage, estimated, cost_nanos, price_basis, started_at, \
-        first_byte_ms, duration_ms, overhead_us, bytes_in, bytes_out, peer, session, client) VALUES "
-        .to_owned();
-    for row in 0..rows {
-        let args: Vec<String> =
-            (0..COLUMNS).map(|column| format!("${}", row * COLUMNS + column + 2)).collect();
-        sql.push_str(if row > 0 { ", ($1, " } else { "($1, " });
-        sql.push_str(&args.join(", "));
-        sql.push(')');
-    }
-    sql.push_str(" ON CONFLICT (org_id, id) DO NOTHING RETURNING id");
-    sql
-}
+static CHUNK_SQL: LazyLock<ManyRows> = LazyLock::new(|| ManyRows::new(INSERT, CHUNK, COLUMNS, UNLESS_THERE));
+static SMALL_SQL: LazyLock<ManyRows> = LazyLock::new(|| ManyRows::new(INSERT, SMALL, COLUMNS, UNLESS_THERE));
+static ONE_SQL: LazyLock<ManyRows> = LazyLock::new(|| ManyRows::new(INSERT, 1, COLUMNS, UNLESS_THERE));
 
 /// Brings exchanges in, with their sums, their audit entries and the node's place in its journal. Those that are in the
 /// database already count nowhere again. What has no principal belongs to this organization. Gives how many were new.
@@ -50,22 +39,17 @@ pub async fn bring_in(
     to: Position,
 ) -> Result<usize, StoreError> {
     let mut tx = store.begin().await?;
-    let mut new = HashSet::with_capacity(exchanges.len());
-    let (chunks, rest) = exchanges.as_chunks::<CHUNK>();
-    for chunk in chunks {
-        insert(&mut tx, &CHUNK_SQL, org, chunk, &mut new).await?;
+    let all: Vec<&Exchange> = exchanges.iter().collect();
+    let mut fresh = all.as_slice();
+    let found;
+    if insert_all(&mut tx, org, fresh).await? < fresh.len() as u64 {
+        // Some were there already, as after a crash or a database put back. Which ones, is found out row by row.
+        tx.rollback().await?;
+        tx = store.begin().await?;
+        found = insert_each(&mut tx, org, &all).await?;
+        fresh = &found;
     }
-    for one in rest.chunks(1) {
-        insert(&mut tx, &ONE_SQL, org, one, &mut new).await?;
-    }
-    let mut fresh: Vec<&Exchange> = Vec::with_capacity(new.len());
-    for exchange in exchanges {
-        // The same exchange twice in one batch is one exchange.
-        if new.remove(&exchange.id.to_string()) {
-            fresh.push(exchange);
-        }
-    }
-    rollup::add(&mut tx, org, &fresh).await?;
+    rollup::add(&mut tx, org, fresh).await?;
     let used: Vec<_> = fresh.iter().filter_map(|e| e.principal.map(|p| (p.key, e.started_at))).collect();
     key::touch(&mut tx, org, &used).await?;
     set_position(&mut tx, node, to).await?;
@@ -75,18 +59,46 @@ pub async fn bring_in(
     Ok(fresh.len())
 }
 
-async fn insert(
+/// Inserts exchanges, many at a time, and gives how many were new.
+async fn insert_all(tx: &mut Tx, org: OrgId, exchanges: &[&Exchange]) -> Result<u64, StoreError> {
+    let mut new = 0;
+    let mut rest = exchanges;
+    while !rest.is_empty() {
+        let (sql, size) = match rest.len() {
+            n if n >= CHUNK => (&CHUNK_SQL, CHUNK),
+            n if n >= SMALL => (&SMALL_SQL, SMALL),
+            _ => (&ONE_SQL, 1),
+        };
+        let (chunk, later) = rest.split_at(size);
+        rest = later;
+        new += insert(tx, sql.text(&tx.open), org, chunk).await?;
+    }
+    Ok(new)
+}
+
+/// Inserts exchanges one by one and gives those that were new: the same exchange twice in one batch is one exchange.
+async fn insert_each<'a>(
     tx: &mut Tx,
-    sql: &'static str,
     org: OrgId,
-    rows: &[Exchange],
-    new: &mut HashSet<String>,
-) -> Result<(), StoreError> {
-    let inserted: Vec<(String,)> = within!(tx, |db| {
-        let mut query = sqlx::query_as(sql).bind(org.to_string());
+    exchanges: &[&'a Exchange],
+) -> Result<Vec<&'a Exchange>, StoreError> {
+    let mut fresh = Vec::new();
+    for exchange in exchanges {
+        if insert(tx, ONE_SQL.text(&tx.open), org, &[exchange]).await? > 0 {
+            fresh.push(*exchange);
+        }
+    }
+    Ok(fresh)
+}
+
+async fn insert(tx: &mut Tx, sql: &'static str, org: OrgId, rows: &[&Exchange]) -> Result<u64, StoreError> {
+    let org: Arc<str> = org.to_string().into();
+    Ok(change!(tx, |db| {
+        let mut query = sqlx::query(sql);
         for e in rows {
             let whose = e.principal.as_ref();
             query = query
+                .bind(Arc::clone(&org))
                 .bind(e.id.to_string())
                 .bind(plain(&e.request_id))
                 .bind(e.kind.as_str())
@@ -115,10 +127,8 @@ async fn insert(
                 .bind(e.session.as_deref().map(plain))
                 .bind(e.client.as_deref().map(plain));
         }
-        query.fetch_all(db).await
-    })?;
-    new.extend(inserted.into_iter().map(|(id,)| id));
-    Ok(())
+        query.execute(db).await
+    })?)
 }
 
 /// Without zero bytes, which PostgreSQL cannot store.
