@@ -28,7 +28,7 @@ impl Framing {
     /// Takes the next bytes; what is behind the head's end is not looked at.
     pub(crate) fn feed(&mut self, mut bytes: &[u8]) {
         while !self.over && !bytes.is_empty() {
-            let (part, rest, ended) = match bytes.iter().position(|b| *b == b'\n') {
+            let (part, rest, ended) = match memchr::memchr(b'\n', bytes) {
                 Some(end) => (&bytes[..end], &bytes[end + 1..], true),
                 None => (bytes, &[][..], false),
             };
@@ -51,17 +51,23 @@ impl Framing {
 
     fn end_line(&mut self) {
         let line = &self.line[..self.length.min(NAME)];
-        self.over = line.is_empty() || line == b"\r";
-        let name = line.split(|b| *b == b':').next().unwrap_or_default();
-        self.encoding |= name.eq_ignore_ascii_case(b"transfer-encoding");
-        self.size |= name.eq_ignore_ascii_case(b"content-length");
         self.length = 0;
+        match line.first() {
+            None | Some(b'\r') => self.over = line.len() <= 1,
+            Some(b't' | b'T') => self.encoding |= begins_with(line, b"transfer-encoding:"),
+            Some(b'c' | b'C') => self.size |= begins_with(line, b"content-length:"),
+            Some(_) => {}
+        }
     }
 
     /// Whether both were there.
     pub(crate) fn is_ambiguous(&self) -> bool {
         self.encoding && self.size
     }
+}
+
+fn begins_with(line: &[u8], name: &[u8]) -> bool {
+    line.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name))
 }
 
 #[cfg(test)]

@@ -410,7 +410,11 @@ async fn relay(worker: &Rc<Worker>, connection: &Rc<Connection>, answered: Answe
         std::future::poll_fn(|cx| worker.poll_durable(ticket, cx)).await;
         Content::Whole(None)
     } else {
-        Content::Relayed(Box::new(Relay::new(worker, held, whole)))
+        let mut relay = Box::new(Relay::new(worker, held, whole));
+        match std::future::poll_fn(|cx| relay.poll_whole(cx)).await {
+            Some(bytes) => Content::Whole(Some(bytes)),
+            None => Content::Relayed(relay),
+        }
     };
     let mut response = Response::new(ReplyBody::new(content, worker, connection));
     *response.status_mut() = head.status();

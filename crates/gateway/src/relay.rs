@@ -94,6 +94,26 @@ impl Relay {
         }
     }
 
+    /// The whole of a plain reply that comes in one piece, once its record is durable: then head and body can leave in one
+    /// write. Nothing if there is more to it.
+    pub(crate) fn poll_whole(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        loop {
+            match &mut self.state {
+                State::Flowing if self.is_stream || !self.behind.is_empty() => return Poll::Ready(None),
+                // The first piece is kept behind, so none comes out.
+                State::Flowing => _ = ready!(self.poll_flowing(cx)),
+                State::Committing { ticket, bytes, cut_off: false } => {
+                    ready!(self.worker.poll_durable(*ticket, cx));
+                    let bytes = std::mem::take(bytes);
+                    self.state = State::Done;
+                    self.held.finish();
+                    return Poll::Ready(Some(bytes));
+                }
+                State::Committing { .. } | State::Done => return Poll::Ready(None),
+            }
+        }
+    }
+
     /// One step while the upstream is sending; `None` when there is nothing to hand on from it.
     fn poll_flowing(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         if let Some(cut) = self.held.flow().poll_cut(cx) {

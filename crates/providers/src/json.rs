@@ -8,5 +8,7 @@ mod request;
 mod scan;
 mod problem;
 mod atom;
+mod block;
+mod escape;
 mod capture;
 mod text;

@@ -1,9 +1,11 @@
 //! A JSON checker that is fed in pieces.
 
 use super::atom::{Literal, Number};
+use super::block::{BLOCK, Escapes, look};
 use super::capture::Captures;
+use super::escape::{escape, hex, is_escape, special_byte};
 use super::problem::{Problem, ScanError};
-use super::text::{BLOCK, Utf8, plain_end, short_end, specials};
+use super::text::{Utf8, plain_end, short_end};
 
 /// Deepest nesting that is accepted.
 pub const MAX_DEPTH: usize = 512;
@@ -81,7 +83,7 @@ pub struct Scanner {
 
 /// What has to come next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
+pub(super) enum State {
     Value,
     /// A value, or the end of the array.
     FirstValue,
@@ -103,7 +105,7 @@ enum State {
 }
 
 /// Where in the current part, and what.
-type Bad = (usize, Problem);
+pub(super) type Bad = (usize, Problem);
 
 impl Scanner {
     /// A scanner that keeps these members.
@@ -337,22 +339,32 @@ impl Scanner {
     }
 
     fn long_text(&mut self, part: &[u8], mut at: usize) -> Result<(usize, State), Bad> {
+        let mut escapes = Escapes::default();
         while let Some(block) = part.get(at..).and_then(<[u8]>::first_chunk::<BLOCK>) {
-            let mut mask = specials(block);
-            let mut next = at + BLOCK;
-            while mask != 0 {
-                let n = mask.trailing_zeros() as usize;
-                let special = at + n;
-                match (block[n], part.get(special + 1)) {
-                    (b'"', _) => return Ok((special + 1, self.text_ended(part, special))),
-                    (b'\\', Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't')) => {}
-                    _ => return special_byte(part, special),
+            let seen = look(block);
+            let escaped = escapes.next(seen.backslashes);
+            let ends = (seen.quotes & !escaped) | seen.controls;
+            let before_end = (ends & ends.wrapping_neg()).wrapping_sub(1);
+            let mut unusual = escaped & !seen.usual & before_end;
+            while unusual != 0 {
+                let after_backslash = at + unusual.trailing_zeros() as usize;
+                if !is_escape(part, after_backslash) {
+                    return special_byte(part, after_backslash - 1);
                 }
-                // What was escaped is done with, also if it is the next block's first byte.
-                next = next.max(special + 2);
-                mask = if n + 1 < BLOCK { mask & (u64::MAX << (n + 1) << 1) } else { 0 };
+                unusual &= unusual - 1;
             }
-            at = next;
+            if ends != 0 {
+                let n = ends.trailing_zeros() as usize;
+                return match (block[n], escaped >> n & 1) {
+                    (b'"', _) => Ok((at + n + 1, self.text_ended(part, at + n))),
+                    (_, 0) => special_byte(part, at + n),
+                    _ => special_byte(part, at + n - 1),
+                };
+            }
+            at += BLOCK;
+        }
+        if escapes.is_open() {
+            return special_byte(part, at - 1);
         }
         match plain_end(part, at) {
             end if end == part.len() => Ok((end, State::Text)),
@@ -399,20 +411,6 @@ impl Scanner {
     }
 }
 
-/// A byte in a string that is no plain character and no quote: an escape, or a mistake.
-fn special_byte(part: &[u8], at: usize) -> Result<(usize, State), Bad> {
-    match (part[at], part.get(at + 1)) {
-        (b'\\', Some(b'u')) if is_hex(part.get(at + 2..at + 6)) => Ok((at + 6, State::Text)),
-        (b'\\', Some(&escaped)) => Ok((at + 2, escape(at + 1, escaped)?)),
-        (b'\\', None) => Ok((at + 1, State::Escape)),
-        (control, _) => Err((at, Problem::Control(control))),
-    }
-}
-
-fn is_hex(digits: Option<&[u8]>) -> bool {
-    digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
-}
-
 fn colon(at: usize, byte: u8) -> Result<State, Bad> {
     match byte {
         b':' => Ok(State::Value),
@@ -421,23 +419,7 @@ fn colon(at: usize, byte: u8) -> Result<State, Bad> {
     }
 }
 
-fn escape(at: usize, byte: u8) -> Result<State, Bad> {
-    match byte {
-        b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Ok(State::Text),
-        b'u' => Ok(State::Hex(4)),
-        _ => Err((at, Problem::Escape(byte))),
-    }
-}
-
-fn hex(at: usize, byte: u8, left: u8) -> Result<State, Bad> {
-    match (byte.is_ascii_hexdigit(), left) {
-        (true, 1) => Ok(State::Text),
-        (true, _) => Ok(State::Hex(left - 1)),
-        (false, _) => Err(unexpected(at, "a hexadecimal digit", byte)),
-    }
-}
-
-const fn unexpected(at: usize, expected: &'static str, found: u8) -> Bad {
+pub(super) const fn unexpected(at: usize, expected: &'static str, found: u8) -> Bad {
     (at, Problem::Unexpected { expected, found })
 }
 

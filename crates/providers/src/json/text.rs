@@ -4,27 +4,6 @@ const LOW: u64 = 0x0101_0101_0101_0101;
 const HIGH: u64 = 0x8080_8080_8080_8080;
 /// Bytes of a word.
 const WORD: usize = size_of::<u64>();
-/// Bytes that are looked at in one go: one for each bit of a mask.
-pub(super) const BLOCK: usize = 64;
-
-/// A mask with a bit set for each byte of the block that cannot stand in a string as it is: quotes, backslashes and
-/// control characters. The lowest bit is the first byte's.
-///
-/// Both loops are such as the compiler turns into vector instructions, without any unsafe code. The multiplication
-/// gathers the lowest bits of eight bytes in the highest byte.
-#[inline]
-pub(super) fn specials(block: &[u8; BLOCK]) -> u64 {
-    let mut hits = [0_u8; BLOCK];
-    for (hit, byte) in hits.iter_mut().zip(block) {
-        *hit = u8::from(*byte == b'"') | u8::from(*byte == b'\\') | u8::from(*byte < 0x20);
-    }
-    let (words, _) = hits.as_chunks::<WORD>();
-    words.iter().rev().fold(0, |mask, word| {
-        let gathered = u64::from_le_bytes(*word).wrapping_mul(0x0102_0408_1020_4080) >> 56;
-        mask << WORD | gathered
-    })
-}
-
 /// The first index from `at` on that holds a quote, a backslash or a control character; the length if there is none.
 /// Meant for short texts.
 #[inline]
@@ -142,25 +121,8 @@ mod tests {
                         assert_eq!(plain_end(&text[..at], 0), at);
                         let near = (special == b'"' && at < 16 && len >= 16).then_some(at);
                         assert_eq!(short_end(&text, 0), near, "{special} {filler}");
-                        if let Some(block) = text.first_chunk() {
-                            let first = specials(block).trailing_zeros() as usize;
-                            assert_eq!(first, at.min(BLOCK), "{special} {filler}");
-                        }
                     }
                 }
-            }
-        }
-    }
-
-    #[test]
-    fn a_mask_has_a_bit_for_each_special_byte() {
-        for byte in 0..=255 {
-            let special = matches!(byte, 0..0x20 | b'"' | b'\\');
-            assert_eq!(specials(&[byte; BLOCK]), if special { u64::MAX } else { 0 }, "{byte}");
-            for at in 0..BLOCK {
-                let mut block = [b'x'; BLOCK];
-                block[at] = byte;
-                assert_eq!(specials(&block), u64::from(special) << at, "{byte} at {at}");
             }
         }
     }

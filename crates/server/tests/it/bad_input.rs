@@ -211,6 +211,72 @@ fn an_abandoned_plain_reply_is_read_to_its_end_for_its_usage() {
         (Some("client_gone"), Some(40)),
         "{e:#}"
     );
+    assert_eq!(e["estimated"], false, "its figures are exact: {e:#}");
+}
+
+#[test]
+fn announcements_and_strangers_take_nothing_from_others() {
+    let w = configured("[gateway]\nmax_in_flight = 4\nbody_budget_mib = 40", "sqlite", echo(1, 1));
+    let begin = |key: &str| {
+        let mut connection = Connection::open(&w.gatehouse.gateway);
+        let head = format!(
+            "POST /v1/messages HTTP/1.1\r\nhost: a\r\nx-api-key: {key}\r\ncontent-length: 33000000\r\n\r\n{{"
+        );
+        connection.send(head.as_bytes()).unwrap();
+        connection
+    };
+    let mut strangers: Vec<Connection> = (0..20).map(|_| begin("nobody")).collect();
+    let _announcing: Vec<Connection> = (0..3).map(|_| begin(&w.key)).collect();
+    // A stranger's answer does not wait for a body that never comes.
+    assert!(strangers.iter_mut().all(|stranger| stranger.reply().status == 401));
+    assert_eq!(w.gatehouse.post(&w.key, &ask(true)).status, 200);
+}
+
+#[test]
+fn a_body_that_comes_byte_by_byte_takes_little_memory_and_arrives() {
+    let w = world(echo(1, 1));
+    let body = json!({"model": MODEL, "messages": [{"role": "user", "content": "z".repeat(1024 * 1024)}]})
+        .to_string();
+    let mut sent = format!(
+        "POST /v1/messages HTTP/1.1\r\nhost: a\r\nx-api-key: {}\r\ntransfer-encoding: chunked\r\n\r\n",
+        w.key
+    );
+    for byte in body.chars() {
+        sent.extend(["1\r\n", byte.encode_utf8(&mut [0; 4]), "\r\n"]);
+    }
+    sent.push_str("0\r\n\r\n");
+    let before = resident(&w);
+    assert_eq!(raw(&w, sent.as_bytes()).status, 200);
+    assert_eq!(w.provider.seen().body, body.as_bytes());
+    let grown = resident(&w).saturating_sub(before);
+    assert!(grown < 24 * 1024, "a body of 1 MiB took {grown} KiB");
+}
+
+/// Most memory that the process has taken so far, in KiB.
+fn resident(w: &World) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", w.gatehouse.pid())).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+    line.split_ascii_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_second_request_in_the_same_packet_is_refused_as_any_other() {
+    let w = world(echo(1, 1));
+    let good = ask(false);
+    let mut both = format!(
+        "POST /v1/messages HTTP/1.1\r\nhost: a\r\nx-api-key: {}\r\ncontent-length: {}\r\n\r\n",
+        w.key,
+        good.len()
+    )
+    .into_bytes();
+    both.extend(&good);
+    both.extend(b"POST /v1/messages HTTP/1.1\r\nhost: a\r\nx: \0\r\n\r\n");
+    let mut connection = Connection::open(&w.gatehouse.gateway);
+    connection.send(&both).unwrap();
+    assert_eq!(connection.reply().status, 200);
+    let refused = connection.reply();
+    assert_eq!((refused.status, refused.json()["type"].as_str()), (400, Some("error")), "{refused:?}");
+    assert_eq!(w.gatehouse.exchanges().len(), 2);
 }
 
 #[test]
@@ -349,11 +415,13 @@ fn more_than_may_be_held_is_shed() {
     };
     let first = [("x-api-key", w.key.as_str())];
     let mut slow = Connection::open(&w.gatehouse.gateway);
-    let announced = format!(
-        "POST /v1/messages HTTP/1.1\r\nhost: a\r\nx-api-key: {}\r\ncontent-length: 900000\r\n\r\n{{",
-        w.key
+    // What has arrived counts, not what was announced.
+    let begun = format!(
+        "POST /v1/messages HTTP/1.1\r\nhost: a\r\nx-api-key: {}\r\ncontent-length: 900000\r\n\r\n{{\"x\":\"{}",
+        w.key,
+        "y".repeat(700_000)
     );
-    slow.send(announced.as_bytes()).unwrap();
+    slow.send(begun.as_bytes()).unwrap();
     let shed = gatehouse_testkit::wait::until("the budget to be taken", || {
         let reply = http::once(&w.gatehouse.gateway, "POST", "/v1/messages/count_tokens", &first, &body(500));
         (reply.status == 529).then_some(reply)

@@ -32,6 +32,22 @@ fn sigterm_lets_streams_finish_and_takes_no_more() {
 }
 
 #[test]
+fn sigterm_waits_until_slow_readers_have_their_replies() {
+    let mut w = world(|_| sse::streamed(MODEL, &"x".repeat(1024 * 1024), &sse::usage(2, 3)));
+    let mut stream = Connection::open(&w.gatehouse.gateway);
+    stream.request("POST", "/v1/messages", &[("x-api-key", &w.key)], &ask(true));
+    stream.read_until("message_start");
+    // It has ended upstream, its record is written, and most of it waits for the client.
+    wait::until("the record", || w.gatehouse.exchanges().pop());
+    w.gatehouse.signal("-TERM");
+    let at = w.gatehouse.gateway.trim_start_matches("http://").to_owned();
+    wait::until("the listener to close", || std::net::TcpStream::connect(&at).err().map(|_| ()));
+    let reply = stream.reply();
+    assert!(reply.complete && reply.text().ends_with("{\"type\":\"message_stop\"}\n\n"), "the reply was cut");
+    assert_eq!(w.gatehouse.wait(), Some(0));
+}
+
+#[test]
 fn a_second_signal_ends_it_at_once_and_still_records() {
     let mut w =
         world(|_| vec![sse::stream_head(), sse::chunk(&sse::start(MODEL, &sse::usage(2, 1))), Act::Hang]);

@@ -9,6 +9,7 @@ mod world;
 mod messages;
 mod refusals;
 mod bad_input;
+mod upstream;
 mod metering;
 mod bytes;
 mod revocation;
