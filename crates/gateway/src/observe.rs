@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use gatehouse_domain::exchange::{Ended, Exchange, Kind};
-use metrics::{Counter, Histogram, counter, histogram};
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 
 const KINDS: [Kind; 4] = [Kind::Messages, Kind::CountTokens, Kind::Models, Kind::Other];
 const ENDS: [Ended; 7] = [
@@ -28,6 +28,9 @@ pub(crate) struct Meters {
     duration: Histogram,
     first_byte: Histogram,
     overhead: Histogram,
+    in_flight: Gauge,
+    connections: Gauge,
+    held: Gauge,
     /// Models already complained about, at most this many.
     complained: Mutex<Vec<String>>,
 }
@@ -51,6 +54,9 @@ impl Meters {
             duration: histogram!("gatehouse_exchange_duration_seconds"),
             first_byte: histogram!("gatehouse_first_byte_seconds"),
             overhead: histogram!("gatehouse_overhead_seconds"),
+            in_flight: gauge!("gatehouse_requests_in_flight"),
+            connections: gauge!("gatehouse_client_connections"),
+            held: gauge!("gatehouse_request_body_bytes_held"),
             complained: Mutex::default(),
         }
     }
@@ -79,6 +85,14 @@ impl Meters {
         if let Some(ms) = record.first_byte_ms {
             self.first_byte.record(f64::from(ms) / 1e3);
         }
+    }
+
+    /// Notes how much of what is bounded is taken.
+    #[expect(clippy::cast_precision_loss, reason = "a gauge is a float; what is lost is below one in 10^15")]
+    pub(crate) fn note_load(&self, in_flight: usize, connections: usize, held: u64) {
+        self.in_flight.set(in_flight as f64);
+        self.connections.set(connections as f64);
+        self.held.set(held as f64);
     }
 
     /// Raises the alarm about a model that has no price: a counter each time, a log line once per model.

@@ -97,11 +97,6 @@ impl Gateway {
         self.shared.connections.load(Ordering::Relaxed)
     }
 
-    /// Bytes of request bodies held.
-    pub fn held_bytes(&self) -> u64 {
-        self.shared.budget.held()
-    }
-
     /// Waits until no request is under way and every reply has been sent, which is when its connection closes.
     async fn at_rest(&self, limit: Duration) {
         let began = Instant::now();

@@ -187,6 +187,10 @@ impl Worker {
             self.sweep_connections();
             self.sweep_active();
             self.pool.sweep();
+            let shared = &self.shared;
+            let (in_flight, connections) =
+                (shared.in_flight.load(Ordering::Relaxed), shared.connections.load(Ordering::Relaxed));
+            shared.meters.note_load(in_flight, connections, shared.budget.held());
         }
     }
 

@@ -422,10 +422,14 @@ fn more_than_may_be_held_is_shed() {
         "y".repeat(700_000)
     );
     slow.send(begun.as_bytes()).unwrap();
-    let shed = gatehouse_testkit::wait::until("the budget to be taken", || {
-        let reply = http::once(&w.gatehouse.gateway, "POST", "/v1/messages/count_tokens", &first, &body(500));
-        (reply.status == 529).then_some(reply)
+    gatehouse_testkit::wait::until("the budget to be taken", || {
+        let metrics = http::once(&w.gatehouse.admin, "GET", "/metrics", &[], b"").text();
+        let held =
+            metrics.lines().find_map(|line| line.strip_prefix("gatehouse_request_body_bytes_held "))?;
+        held.parse::<f64>().is_ok_and(|held| held > 600_000.0).then_some(())
     });
+    let shed = http::once(&w.gatehouse.gateway, "POST", "/v1/messages/count_tokens", &first, &body(500));
+    assert_eq!(shed.status, 529, "{shed:?}");
     assert!(shed.header("retry-after").is_some());
     assert_eq!(shed.json()["error"]["type"], "overloaded_error");
     drop(slow);
