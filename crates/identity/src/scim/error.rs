@@ -9,6 +9,8 @@ use super::list::QueryError;
 use super::patch::PatchError;
 use super::path::PathError;
 use super::resource::ResourceError;
+use super::schema::ResourceType;
+use super::text::excerpt;
 use super::value::ValueError;
 
 /// The schema of an error document.
@@ -109,6 +111,21 @@ impl ScimError {
         Self { kind, detail: detail.into() }
     }
 
+    /// There is no such resource.
+    pub fn not_found(kind: &ResourceType, id: &str) -> Self {
+        Self::new(ErrorKind::NotFound, format!("there is no {} `{}`", kind.name, excerpt(id)))
+    }
+
+    /// Another resource has this value, which must be unique.
+    pub fn taken(attribute: &str, value: &str) -> Self {
+        Self::new(ErrorKind::Uniqueness, format!("the `{attribute}` `{}` is taken", excerpt(value)))
+    }
+
+    /// The answer to `/Bulk`.
+    pub fn no_bulk() -> Self {
+        Self::new(ErrorKind::NotImplemented, "bulk requests are not supported; send each operation by itself")
+    }
+
     /// The body of the answer. `status` is a string there (RFC 7644, section 3.12).
     pub fn document(&self) -> Value {
         let mut body = json!({ "schemas": [ERROR_SCHEMA], "detail": self.detail });
@@ -147,17 +164,19 @@ mod tests {
 
     #[test]
     fn the_document_has_its_status_as_text() {
-        let error = ScimError::new(ErrorKind::Uniqueness, "the user name `ada` is taken");
+        let error = ScimError::taken("userName", "ada");
         assert_eq!(
             error.document(),
             json!({
                 "schemas": ["urn:ietf:params:scim:api:messages:2.0:Error"],
-                "detail": "the user name `ada` is taken",
+                "detail": "the `userName` `ada` is taken",
                 "scimType": "uniqueness",
                 "status": "409",
             })
         );
-        let missing = ScimError::new(ErrorKind::NotFound, "no user `7`").document();
+        let missing = ScimError::not_found(&super::super::schema::USER, "7\n").document();
         assert_eq!((missing.get("scimType"), &missing["status"]), (None, &Value::from("404")));
+        assert_eq!(missing["detail"], r"there is no User `7\n`");
+        assert_eq!(ScimError::no_bulk().document()["status"], "501");
     }
 }

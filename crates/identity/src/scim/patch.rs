@@ -225,7 +225,7 @@ impl Reader<'_> {
                 let value = value.ok_or(OperationError::NoValue)?;
                 match path {
                     None => self.attributes(act, None, value),
-                    Some(Path::Schema(schema)) => self.attributes(act, Some(schema), value),
+                    Some(Path::Schema(schema)) => self.schema(act, schema, value),
                     Some(path @ (Path::Attribute(_) | Path::Values { .. })) => self.push(act, path, value),
                 }
             }
@@ -247,6 +247,16 @@ impl Reader<'_> {
         Ok(())
     }
 
+    /// The attributes of one schema.
+    fn schema(&mut self, act: Act, schema: &'static Schema, value: &Value) -> Result<(), OperationError> {
+        match (act, value) {
+            // As for an attribute: to add nothing is to do nothing, to replace by nothing is to remove.
+            (Act::Add, Value::Null) => Ok(()),
+            (Act::Replace, Value::Null) => self.push(Act::Remove, Path::Schema(schema), value),
+            (Act::Add | Act::Replace | Act::Remove, _) => self.attributes(act, Some(schema), value),
+        }
+    }
+
     /// One change per attribute of an object, whose names are paths: of the resource, or of a schema.
     fn attributes(
         &mut self,
@@ -261,7 +271,7 @@ impl Reader<'_> {
                 None => Path::parse(name, self.kind),
             };
             match path {
-                Ok(Path::Schema(schema)) if within.is_none() => self.attributes(act, Some(schema), value)?,
+                Ok(Path::Schema(schema)) if within.is_none() => self.schema(act, schema, value)?,
                 Ok(Path::Attribute(path) | Path::Values { list: path, .. }) if path.is_read_only() => {}
                 Ok(path @ (Path::Attribute(_) | Path::Values { .. })) => self.push(act, path, value)?,
                 // A filter that cannot be read is a mistake; a name that nobody knows is another server's attribute.

@@ -182,12 +182,12 @@ impl Path {
             return Ok(Self::Schema(schema));
         }
         // A URN has dots and colons of its own, so the schema is recognized as a whole.
-        let (within, name) = match text.contains(':') {
-            false => (None, text),
-            true => kind
-                .schemas()
+        let (within, name) = if text.contains(':') {
+            kind.schemas()
                 .find_map(|schema| Some((Some(schema), after_urn(text, schema.id)?)))
-                .ok_or_else(|| PathError::UnknownSchema(excerpt(text)))?,
+                .ok_or_else(|| PathError::UnknownSchema(excerpt(text)))?
+        } else {
+            (None, text)
         };
         let (name, sub) = match name.split_once('.') {
             Some((name, sub)) => (name, Some(sub)),

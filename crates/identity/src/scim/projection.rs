@@ -89,20 +89,9 @@ impl Projection {
         if attribute.sub.iter().all(|sub| keeps(sub.name)) {
             return Some(value);
         }
-        let part = |value: Value| match value {
-            Value::Object(object) => {
-                let object: Document = object.into_iter().filter(|(name, _)| keeps(name)).collect();
-                (!object.is_empty()).then_some(Value::Object(object))
-            }
-            other => Some(other),
-        };
-        match value {
-            Value::Array(values) => {
-                let values: Vec<Value> = values.into_iter().filter_map(part).collect();
-                (!values.is_empty()).then_some(Value::Array(values))
-            }
-            other => part(other),
-        }
+        let Value::Array(values) = value else { return kept_part(value, &keeps) };
+        let values: Vec<Value> = values.into_iter().filter_map(|value| kept_part(value, &keeps)).collect();
+        (!values.is_empty()).then_some(Value::Array(values))
     }
 
     /// Whether an attribute, or an attribute of one, was asked for.
@@ -124,6 +113,13 @@ impl Projection {
         };
         self.only.as_ref().is_none_or(|only| only.iter().any(touches)) && !self.without.iter().any(covers)
     }
+}
+
+/// The attributes of an object that are kept, if any is.
+fn kept_part(value: Value, keeps: &dyn Fn(&str) -> bool) -> Option<Value> {
+    let Value::Object(object) = value else { return Some(value) };
+    let object: Document = object.into_iter().filter(|(name, _)| keeps(name)).collect();
+    (!object.is_empty()).then_some(Value::Object(object))
 }
 
 fn named<'n>(names: impl IntoIterator<Item = &'n str>, kind: &'static ResourceType) -> Vec<Named> {

@@ -98,11 +98,10 @@ pub(crate) fn read(given: &Document, kind: &'static ResourceType) -> Result<Docu
 
 fn extension(schema: &Schema, given: &Value) -> Result<Document, ResourceError> {
     let mut extension = Document::new();
-    let given = match given {
-        Value::Object(given) => given,
-        Value::Null => return Ok(extension),
-        _ => return Err(ResourceError::NoObject(schema.id)),
-    };
+    if given.is_null() {
+        return Ok(extension);
+    }
+    let given = given.as_object().ok_or(ResourceError::NoObject(schema.id))?;
     for (name, value) in given {
         if let Some(attribute) = schema.attribute(name)
             && let Some(value) = accept(attribute, value)?

@@ -106,9 +106,10 @@ impl ScimUser {
         self.text("displayName")
     }
 
-    /// Whether they may sign in. Without a word about it they may.
+    /// Whether they may sign in. `active` is absent only after a PATCH took it away, and then they may not: as for a
+    /// filter by `active eq true`, what is not said to be is not.
     pub fn is_active(&self) -> bool {
-        self.document.get("active").and_then(Value::as_bool).unwrap_or(true)
+        self.document.get("active") == Some(&Value::Bool(true))
     }
 
     /// What the house takes from them.
@@ -131,9 +132,8 @@ impl ScimUser {
                 json!({ "value": group.id, "$ref": address, "display": group.display, "type": "direct" })
             })
             .collect();
-        let ours = [("groups", Value::Array(groups))];
-        let has_groups = ours.iter().any(|(_, groups)| groups.as_array().is_some_and(|all| !all.is_empty()));
-        resource::rendered(&USER, &self.document, placed, if has_groups { &ours } else { &[] })
+        let ours = if groups.is_empty() { vec![] } else { vec![("groups", Value::Array(groups))] };
+        resource::rendered(&USER, &self.document, placed, &ours)
     }
 
     fn text(&self, name: &str) -> Option<&str> {
@@ -304,5 +304,8 @@ mod tests {
         assert!(!disabled.is_active());
         assert!(!disabled.replaced_by(br#"{"userName":"ada"}"#).unwrap().is_active());
         assert!(disabled.replaced_by(br#"{"userName":"ada","active":true}"#).unwrap().is_active());
+        let body = br#"{"Operations":[{"op":"remove","path":"active"}]}"#;
+        let unsaid = disabled.patched(&Patch::parse(body, &USER).unwrap()).unwrap();
+        assert!(!unsaid.is_active() && unsaid.stored().get("active").is_none());
     }
 }

@@ -85,18 +85,14 @@ impl ValueError {
 /// The attribute cannot have it.
 pub(crate) fn accept(attribute: &'static Attribute, given: &Value) -> Result<Option<Value>, ValueError> {
     if !attribute.multi_valued {
-        return match given {
-            // Entra has sent a manager as a list of one.
-            Value::Array(items) if attribute.kind == Kind::Complex && items.len() <= 1 => {
-                items.first().map_or(Ok(None), |only| accept_one(attribute, only))
-            }
-            _ => accept_one(attribute, given),
+        // Entra has sent a manager as a list of one.
+        let one = match given.as_array() {
+            Some(items) if attribute.kind == Kind::Complex && items.len() <= 1 => items.first(),
+            Some(_) | None => Some(given),
         };
+        return one.map_or(Ok(None), |one| accept_one(attribute, one));
     }
-    let given = match given {
-        Value::Array(items) => items.as_slice(),
-        one => std::slice::from_ref(one),
-    };
+    let given = each(given);
     if given.len() > most(attribute) {
         return Err(ValueError::TooMany { name: attribute.name, most: most(attribute) });
     }
@@ -116,42 +112,42 @@ pub(crate) fn accept(attribute: &'static Attribute, given: &Value) -> Result<Opt
 
 /// The canonical form of one value of an attribute, were it a list or not.
 pub(crate) fn accept_one(attribute: &'static Attribute, given: &Value) -> Result<Option<Value>, ValueError> {
-    let name = attribute.name;
-    let wrong = |expected| Err(ValueError::WrongType { name, expected });
+    let wrong = |expected| ValueError::WrongType { name: attribute.name, expected };
     if given.is_null() {
         return Ok(None);
     }
     match attribute.kind {
-        Kind::Text => match given {
-            Value::String(given) => text(attribute, given).map(|text| Some(Value::from(text))),
-            _ => wrong("a text"),
-        },
-        Kind::Reference => match given {
-            Value::String(given) => text(attribute, given).map(|text| Some(Value::from(text))),
-            _ => wrong("an address (a text)"),
-        },
-        Kind::Boolean => match given {
-            Value::Bool(given) => Ok(Some(Value::from(*given))),
+        Kind::Text | Kind::Reference => {
+            let given = given.as_str().ok_or_else(|| wrong("a text"))?;
+            Ok(Some(Value::from(text(attribute, given)?)))
+        }
+        Kind::Boolean => {
             // Entra writes "False".
-            Value::String(given) if boolean(given).is_some() => Ok(boolean(given).map(Value::from)),
-            _ => wrong("`true` or `false`"),
-        },
-        Kind::DateTime => match given.as_str().and_then(parse_time) {
-            Some(at) => Ok(Some(Value::from(at.to_string()))),
-            None => wrong("a time such as \"2026-11-22T23:37:08Z\""),
-        },
-        Kind::Complex => match given {
-            Value::Object(given) => object(attribute, given),
-            Value::String(_) => match attribute.sub("value") {
-                Some(value) if value.mutability != Mutability::ReadOnly => {
+            let value = given.as_bool().or_else(|| given.as_str().and_then(boolean));
+            Ok(Some(Value::from(value.ok_or_else(|| wrong("`true` or `false`"))?)))
+        }
+        Kind::DateTime => {
+            let at = given.as_str().and_then(parse_time);
+            let at = at.ok_or_else(|| wrong("a time such as \"2026-11-22T23:37:08Z\""))?;
+            Ok(Some(Value::from(at.to_string())))
+        }
+        Kind::Complex => {
+            let value = attribute.sub("value").filter(|value| value.mutability != Mutability::ReadOnly);
+            match (given.as_object(), value) {
+                (Some(given), _) => object(attribute, given),
+                (None, Some(value)) if given.is_string() => {
                     let accepted = accept(value, given)?;
                     Ok(accepted.map(|value| Document::from_iter([("value".to_owned(), value)]).into()))
                 }
-                Some(_) | None => wrong("an object"),
-            },
-            _ => wrong("an object"),
-        },
+                (None, _) => Err(wrong("an object")),
+            }
+        }
     }
+}
+
+/// The values of a list; a single value is a list of one.
+pub(crate) fn each(given: &Value) -> &[Value] {
+    given.as_array().map_or(std::slice::from_ref(given), Vec::as_slice)
 }
 
 fn text(attribute: &'static Attribute, given: &str) -> Result<String, ValueError> {

@@ -269,14 +269,15 @@ fn typed(path: &AttrPath, operator: Operator, given: Given) -> Result<Literal, F
     let partial = matches!(operator, Operator::Co | Operator::Sw | Operator::Ew);
     let kind = path.leaf().kind;
     let literal = match (kind, given) {
-        (Kind::Complex, _) | (_, Given::Number) => None,
+        (Kind::Complex, _)
+        | (_, Given::Number)
+        | (Kind::Text | Kind::Reference | Kind::DateTime, Given::Boolean(_)) => None,
         (_, Given::Null) => equality.then_some(Literal::Null),
         (Kind::Text | Kind::Reference, Given::Text(text)) => Some(Literal::Text(text)),
         (Kind::Boolean, Given::Boolean(value)) => equality.then_some(Literal::Boolean(value)),
         // Entra writes booleans as texts: `roles[primary eq "True"]`.
         (Kind::Boolean, Given::Text(text)) => boolean(&text).filter(|_| equality).map(Literal::Boolean),
         (Kind::DateTime, Given::Text(text)) => parse_time(&text).filter(|_| !partial).map(Literal::Time),
-        (Kind::Text | Kind::Reference | Kind::DateTime, Given::Boolean(_)) => None,
     };
     literal.ok_or_else(|| FilterError::Incomparable {
         path: path.to_string(),

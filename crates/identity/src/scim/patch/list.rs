@@ -9,7 +9,7 @@ use super::super::filter::Filter;
 use super::super::path::AttrPath;
 use super::super::schema::{Attribute, Mutability};
 use super::super::text::fold;
-use super::super::value::{ValueError, accept, accept_one, identity, is_primary, most};
+use super::super::value::{ValueError, accept, accept_one, each, identity, is_primary, most};
 use super::{Act, OperationError};
 
 /// A change of all values of a list.
@@ -25,7 +25,7 @@ pub(super) fn whole(
         (Act::Remove, None) if value.is_null() => values.clear(),
         (Act::Remove, None) => remove_listed(at, &mut values, value)?,
         (Act::Replace, None) => values = given(at.attribute, value)?,
-        (Act::Add, None) => add(at.attribute, &mut values, given(at.attribute, value)?)?,
+        (Act::Add, None) => add(at.attribute, &mut values, given(at.attribute, value)?),
         (Act::Add | Act::Replace | Act::Remove, Some(sub)) => {
             let all = vec![true; values.len()];
             set_each(act, at, sub, &mut values, value, &all, Some(Document::new()))?;
@@ -75,11 +75,7 @@ fn template(at: &AttrPath, filter: &Filter) -> Option<Document> {
 
 /// Takes the list out of the object that holds it.
 fn take(at: &AttrPath, object: &mut Document, work: &mut usize) -> Result<Vec<Value>, OperationError> {
-    let values = match object.remove(at.attribute.name) {
-        Some(Value::Array(values)) => values,
-        Some(value) => vec![value],
-        None => Vec::new(),
-    };
+    let values = listed(object.remove(at.attribute.name));
     *work = work.checked_sub(values.len()).ok_or(OperationError::TooMuchWork)?;
     Ok(values)
 }
@@ -100,19 +96,20 @@ fn put(at: &AttrPath, object: &mut Document, values: Vec<Value>) -> Result<(), O
 }
 
 fn given(attribute: &'static Attribute, value: &Value) -> Result<Vec<Value>, OperationError> {
-    Ok(match accept(attribute, value)? {
+    Ok(listed(accept(attribute, value)?))
+}
+
+fn listed(value: Option<Value>) -> Vec<Value> {
+    match value {
         Some(Value::Array(values)) => values,
         Some(value) => vec![value],
         None => Vec::new(),
-    })
+    }
 }
 
 /// One value; a list of one is taken as that one.
 fn given_one(attribute: &'static Attribute, value: &Value) -> Result<Option<Document>, OperationError> {
-    let value = match value {
-        Value::Array(values) if values.len() == 1 => values.first().unwrap_or(value),
-        _ => value,
-    };
+    let value = if let [only] = each(value) { only } else { value };
     Ok(match accept_one(attribute, value)? {
         Some(Value::Object(value)) => Some(value),
         Some(_) | None => None,
@@ -120,7 +117,7 @@ fn given_one(attribute: &'static Attribute, value: &Value) -> Result<Option<Docu
 }
 
 /// Adds values; one that is there already takes over what is new about it.
-fn add(attribute: &Attribute, values: &mut Vec<Value>, new: Vec<Value>) -> Result<(), OperationError> {
+fn add(attribute: &Attribute, values: &mut Vec<Value>, new: Vec<Value>) {
     if new.iter().any(is_primary) {
         demote(values, |_| true);
     }
@@ -139,7 +136,6 @@ fn add(attribute: &Attribute, values: &mut Vec<Value>, new: Vec<Value>) -> Resul
             values.push(value);
         }
     }
-    Ok(())
 }
 
 /// Whether a value that nothing tells from others is in the list, the same in everything.
@@ -308,7 +304,7 @@ fn push_made(
 }
 
 /// Removes the values that a list names, by their `value`.
-fn remove_listed(at: &AttrPath, values: &mut Vec<Value>, listed: &Value) -> Result<(), OperationError> {
+fn remove_listed(at: &AttrPath, values: &mut Vec<Value>, named: &Value) -> Result<(), OperationError> {
     let exact = at.attribute.sub("value").is_none_or(|value| value.case_exact);
     let compared = |text: &str| if exact { text.to_owned() } else { fold(text) };
     let name_of = |value: &Value| match value {
@@ -316,13 +312,9 @@ fn remove_listed(at: &AttrPath, values: &mut Vec<Value>, listed: &Value) -> Resu
         Value::Object(object) => super::member(object, "value").and_then(Value::as_str).map(compared),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => None,
     };
-    let listed = match listed {
-        Value::Array(all) => all.as_slice(),
-        one => std::slice::from_ref(one),
-    };
     let nameless = || OperationError::Nameless(at.to_string());
     let gone: HashSet<String> =
-        listed.iter().map(|value| name_of(value).ok_or_else(nameless)).collect::<Result<_, _>>()?;
+        each(named).iter().map(|value| name_of(value).ok_or_else(nameless)).collect::<Result<_, _>>()?;
     values.retain(|value| name_of(value).is_none_or(|name| !gone.contains(&name)));
     Ok(())
 }

@@ -61,6 +61,7 @@ fn single_values_are_set_merged_and_removed() {
         (json!({ "op": "add", "path": "active", "value": null }), "active", json!(true)),
         (json!({ "op": "remove", "path": "active" }), "active", json!(null)),
         (json!({ "op": "remove", "path": ENTERPRISE }), ENTERPRISE, json!(null)),
+        (json!({ "op": "replace", "value": { ENTERPRISE: null } }), ENTERPRISE, json!(null)),
         (
             json!({ "op": "replace", "path": format!("{ENTERPRISE}:manager.value"), "value": "usr_7" }),
             ENTERPRISE,
