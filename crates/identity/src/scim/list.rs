@@ -4,14 +4,23 @@ use std::cmp::Ordering;
 
 use serde_json::{Value, json};
 
-use super::document::{self, Document, DocumentError, member};
+use super::document::{self, Document, DocumentError};
 use super::error::ErrorKind;
 use super::filter::{Filter, FilterError};
 use super::path::{AttrPath, PathError};
 use super::projection::Projection;
 use super::schema::{Kind, ResourceType};
-use super::text::{excerpt, fold, parse_time};
+use super::text::{fold, parse_time};
 use super::value::is_primary;
+
+pub use root::RootQuery;
+
+use given::Given;
+
+mod given;
+mod root;
+#[cfg(test)]
+mod tests;
 
 /// Most resources in one answer.
 pub const MAX_RESULTS: u64 = 200;
@@ -110,17 +119,6 @@ impl QueryError {
     }
 }
 
-/// The parameters before they are read.
-#[derive(Default)]
-struct Given<'q> {
-    filter: Option<&'q str>,
-    sort_by: Option<&'q str>,
-    sort_order: Option<&'q str>,
-    start_index: Option<i64>,
-    count: Option<i64>,
-    projection: Projection,
-}
-
 impl ListQuery {
     /// Reads the decoded parameters of a query. Of one given twice the last counts; unknown ones are ignored.
     ///
@@ -130,65 +128,15 @@ impl ListQuery {
         parameters: impl IntoIterator<Item = (&'q str, &'q str)>,
         kind: &'static ResourceType,
     ) -> Result<Self, QueryError> {
-        let mut given = Given::default();
-        let (mut only, mut without) = (None, None);
-        for (name, value) in parameters {
-            match name {
-                "filter" => given.filter = Some(value),
-                "sortBy" => given.sort_by = Some(value),
-                "sortOrder" => given.sort_order = Some(value),
-                "startIndex" => given.start_index = Some(number("startIndex", value)?),
-                "count" => given.count = Some(number("count", value)?),
-                "attributes" => only = Some(value),
-                "excludedAttributes" => without = Some(value),
-                _ => {}
-            }
-        }
-        given.projection = Projection::parse(only, without, kind);
-        Self::of(given, kind)
+        Given::of_query(parameters)?.read(kind)
     }
 
-    /// Reads the body of `POST …/.search` (RFC 7644, section 3.4.3).
+    /// Reads the body of `POST /Users/.search` or `POST /Groups/.search` (RFC 7644, section 3.4.3).
     ///
     /// # Errors
     /// It is malformed, or one of its parameters is wrong.
     pub fn parse_search(body: &[u8], kind: &'static ResourceType) -> Result<Self, QueryError> {
-        let body = document::parse(body)?;
-        let is_search = |urn: &Value| urn.as_str().is_some_and(|urn| urn.eq_ignore_ascii_case(SEARCH_SCHEMA));
-        let schemas = member(&body, "schemas");
-        if schemas.is_some_and(|urns| !urns.as_array().is_some_and(|urns| urns.iter().any(is_search))) {
-            return Err(QueryError::Foreign);
-        }
-        let (only, without) = (names(&body, "attributes")?, names(&body, "excludedAttributes")?);
-        let given = Given {
-            filter: text(&body, "filter")?,
-            sort_by: text(&body, "sortBy")?,
-            sort_order: text(&body, "sortOrder")?,
-            start_index: integer(&body, "startIndex")?,
-            count: integer(&body, "count")?,
-            projection: Projection::of_names(only, without, kind),
-        };
-        Self::of(given, kind)
-    }
-
-    fn of(given: Given<'_>, kind: &'static ResourceType) -> Result<Self, QueryError> {
-        let filled =
-            |text: Option<&'_ str>| text.map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
-        let filter = filled(given.filter).map(|text| Filter::parse(&text, kind)).transpose()?;
-        let order = match filled(given.sort_order) {
-            None => SortOrder::default(),
-            Some(text) if text.eq_ignore_ascii_case("ascending") => SortOrder::Ascending,
-            Some(text) if text.eq_ignore_ascii_case("descending") => SortOrder::Descending,
-            Some(text) => return Err(QueryError::SortOrder(excerpt(&text))),
-        };
-        let by = filled(given.sort_by).map(|text| AttrPath::parse(&text, kind)).transpose();
-        let sort = by.map_err(QueryError::SortBy)?.map(|by| Sort { by, order });
-        Ok(Self {
-            filter,
-            sort,
-            page: Page::of(given.start_index, given.count),
-            projection: given.projection,
-        })
+        Given::of_search(&document::parse(body)?)?.read(kind)
     }
 
     /// Answers from all documents that there are: filters, sorts, cuts out the page and what was asked for of each.
@@ -204,12 +152,7 @@ impl ListQuery {
         if let Some(sort) = &self.sort {
             sort.sort(&mut found);
         }
-        let total = u64::try_from(found.len()).unwrap_or(u64::MAX);
-        let skip = usize::try_from(self.page.offset()).unwrap_or(usize::MAX);
-        let count = usize::try_from(self.page.count).unwrap_or(usize::MAX);
-        let page = found.into_iter().skip(skip).take(count);
-        let resources = page.map(|document| self.projection.apply(document, kind).into()).collect();
-        ListResponse { total, start_index: self.page.start_index, resources }
+        self.page.cut(found, |document| self.projection.apply(document, kind))
     }
 }
 
@@ -223,6 +166,15 @@ impl Page {
         }
     }
 
+    /// Cuts the page out of all that was found.
+    fn cut<T>(self, found: Vec<T>, render: impl Fn(T) -> Document) -> ListResponse {
+        let total = u64::try_from(found.len()).unwrap_or(u64::MAX);
+        let skip = usize::try_from(self.offset()).unwrap_or(usize::MAX);
+        let count = usize::try_from(self.count).unwrap_or(usize::MAX);
+        let resources = found.into_iter().skip(skip).take(count).map(|one| render(one).into()).collect();
+        ListResponse { total, start_index: self.start_index, resources }
+    }
+
     /// How many resources come before the first.
     pub const fn offset(self) -> u64 {
         self.start_index.saturating_sub(1)
@@ -232,11 +184,15 @@ impl Page {
 impl Sort {
     /// Sorts documents in canonical form; equal ones stay in their order.
     pub fn sort(&self, documents: &mut [Document]) {
-        documents.sort_by_cached_key(|document| Key { value: self.key(document), order: self.order });
+        documents.sort_by_cached_key(|document| self.key(document));
+    }
+
+    fn key(&self, document: &Document) -> Key {
+        Key { value: self.value(document), order: self.order }
     }
 
     /// What a document is sorted by: of a list, its primary or first value (RFC 7644, section 3.4.2.3).
-    fn key(&self, document: &Document) -> Option<String> {
+    fn value(&self, document: &Document) -> Option<String> {
         let mut by = self.by;
         if by.sub.is_none() && by.attribute.kind == Kind::Complex {
             by.sub = by.attribute.sub("value").or_else(|| by.attribute.sub("formatted"));
@@ -310,44 +266,3 @@ impl ListResponse {
         })
     }
 }
-
-fn number(name: &'static str, given: &str) -> Result<i64, QueryError> {
-    let given = given.trim();
-    let digits = given.strip_prefix('-').unwrap_or(given);
-    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(QueryError::NotANumber { name, given: excerpt(given) });
-    }
-    // A number that is too great for us is as good as the greatest.
-    let bound = if given.starts_with('-') { i64::MIN } else { i64::MAX };
-    Ok(given.parse().unwrap_or(bound))
-}
-
-fn text<'b>(body: &'b Document, name: &'static str) -> Result<Option<&'b str>, QueryError> {
-    match member(body, name) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text)),
-        Some(_) => Err(QueryError::WrongType { name, expected: "a text" }),
-    }
-}
-
-fn integer(body: &Document, name: &'static str) -> Result<Option<i64>, QueryError> {
-    match member(body, name) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::Number(given)) => number(name, &given.to_string()).map(Some),
-        Some(_) => Err(QueryError::WrongType { name, expected: "a whole number" }),
-    }
-}
-
-fn names<'b>(body: &'b Document, name: &'static str) -> Result<Option<Vec<&'b str>>, QueryError> {
-    let wrong = || QueryError::WrongType { name, expected: "a list of texts" };
-    match member(body, name) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::Array(all)) => {
-            all.iter().map(|name| name.as_str().ok_or_else(wrong)).collect::<Result<_, _>>().map(Some)
-        }
-        Some(_) => Err(wrong()),
-    }
-}
-
-#[cfg(test)]
-mod tests;

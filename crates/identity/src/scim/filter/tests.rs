@@ -81,7 +81,7 @@ fn every_operator_on_a_user() {
         (r#"userName gt "abc" and userName lt "ADZ""#, true),
         (r#"title pr or active eq true and userName sw "x""#, false),
         (r#"(title pr or active eq true) and userName sw "a""#, true),
-        (r#"not(title pr)"#, true),
+        ("not(title pr)", true),
         (r#"NOT (active eq true) OR name.givenName EQ "ada""#, true),
         (r#"  userName   eq   "ada@example.com"  "#, true),
     ] {

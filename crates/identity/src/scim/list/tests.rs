@@ -1,4 +1,4 @@
-use super::super::schema::USER;
+use super::super::schema::{GROUP, USER};
 use super::*;
 
 fn query(parameters: &[(&str, &str)]) -> Result<ListQuery, QueryError> {
@@ -137,5 +137,37 @@ fn hostile_queries_are_refused() {
         "[]",
     ] {
         assert!(ListQuery::parse_search(body.as_bytes(), &USER).is_err(), "{body}");
+    }
+}
+
+#[test]
+fn a_search_at_the_root_finds_all_kinds() {
+    let group = |id: &str, name: &str| {
+        Document::from_iter([("id".to_owned(), json!(id)), ("displayName".to_owned(), json!(name))])
+    };
+    let all = || {
+        let users = people().into_iter().map(|person| (&USER, person));
+        users.chain([(&GROUP, group("g2", "beta")), (&GROUP, group("g1", "Alpha"))])
+    };
+    for (body, expected) in [
+        (json!({}), &["3", "1", "2", "g2", "g1"][..]),
+        (json!({ "sortBy": "userName" }), &["2", "3", "1", "g2", "g1"]),
+        (json!({ "sortBy": "displayName", "sortOrder": "ascending" }), &["g1", "g2", "3", "1", "2"]),
+        (json!({ "sortBy": "id", "sortOrder": "descending", "count": 2 }), &["g2", "g1"]),
+        (json!({ "filter": "title pr" }), &["3", "2"]),
+        (json!({ "filter": "displayName pr", "startIndex": 2 }), &["g1"]),
+    ] {
+        let answer = RootQuery::parse(body.to_string().as_bytes()).unwrap().answer(all());
+        let ids: Vec<&str> =
+            answer.resources.iter().map(|resource| resource["id"].as_str().unwrap()).collect();
+        assert_eq!(ids, expected, "{body}");
+    }
+    for body in [
+        r#"{"filter":"nobody pr"}"#,
+        r#"{"sortBy":"nobody"}"#,
+        r#"{"filter":"title pr and members pr"}"#,
+        "[]",
+    ] {
+        assert!(RootQuery::parse(body.as_bytes()).is_err(), "{body}");
     }
 }

@@ -1,5 +1,6 @@
 //! Changes of lists: of the whole, of values that a filter selects, of one attribute of each.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
@@ -23,7 +24,10 @@ pub(super) fn whole(
     let mut values = take(at, object, work)?;
     match (act, at.sub) {
         (Act::Remove, None) if value.is_null() => values.clear(),
-        (Act::Remove, None) => remove_listed(at, &mut values, value)?,
+        (Act::Remove, None) => {
+            let gone = listed_in(at, &values, value)?;
+            retain(&mut values, &gone);
+        }
         (Act::Replace, None) => values = given(at.attribute, value)?,
         (Act::Add, None) => add(at.attribute, &mut values, given(at.attribute, value)?),
         (Act::Add | Act::Replace | Act::Remove, Some(sub)) => {
@@ -86,7 +90,8 @@ fn put(at: &AttrPath, object: &mut Document, values: Vec<Value>) -> Result<(), O
     if values.len() > most(at.attribute) {
         return Err(ValueError::TooMany { name, most: most(at.attribute) }.into());
     }
-    if values.iter().filter(|value| is_primary(value)).count() > 1 {
+    let has_primary = at.attribute.sub("primary").is_some();
+    if has_primary && values.iter().filter(|value| is_primary(value)).count() > 1 {
         return Err(ValueError::TwoPrimaries(name).into());
     }
     if !values.is_empty() {
@@ -303,20 +308,17 @@ fn push_made(
     Ok(())
 }
 
-/// Removes the values that a list names, by their `value`.
-fn remove_listed(at: &AttrPath, values: &mut Vec<Value>, named: &Value) -> Result<(), OperationError> {
+/// Which of the values a list names, by their `value`.
+fn listed_in<'v>(at: &AttrPath, values: &'v [Value], named: &'v Value) -> Result<Vec<bool>, OperationError> {
     let exact = at.attribute.sub("value").is_none_or(|value| value.case_exact);
-    let compared = |text: &str| if exact { text.to_owned() } else { fold(text) };
-    let name_of = |value: &Value| match value {
-        Value::String(text) => Some(compared(text)),
-        Value::Object(object) => super::member(object, "value").and_then(Value::as_str).map(compared),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => None,
+    let name_of = |value: &'v Value| {
+        let name = value.as_str().or_else(|| super::member(value.as_object()?, "value")?.as_str())?;
+        Some(if exact { Cow::Borrowed(name) } else { Cow::Owned(fold(name)) })
     };
     let nameless = || OperationError::Nameless(at.to_string());
-    let gone: HashSet<String> =
+    let gone: HashSet<Cow<'v, str>> =
         each(named).iter().map(|value| name_of(value).ok_or_else(nameless)).collect::<Result<_, _>>()?;
-    values.retain(|value| name_of(value).is_none_or(|name| !gone.contains(&name)));
-    Ok(())
+    Ok(values.iter().map(|value| name_of(value).is_some_and(|name| gone.contains(&name))).collect())
 }
 
 fn retain(values: &mut Vec<Value>, gone: &[bool]) {
