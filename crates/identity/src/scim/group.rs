@@ -103,7 +103,7 @@ impl ScimGroup {
         let members: Vec<Member> = given.iter().map(member).collect::<Result<_, _>>()?;
         Ok(Self {
             display_name: text("displayName").unwrap_or_default().to_owned(),
-            external_id: text("externalId").map(str::to_owned),
+            external_id: text("externalId").filter(|id| !id.is_empty()).map(str::to_owned),
             members,
         })
     }
@@ -193,7 +193,7 @@ fn parts(display_name: &str, external_id: Option<&str>, members: &[Member]) -> D
 }
 
 fn member(given: &Value) -> Result<Member, ResourceError> {
-    let id = given.get("value").and_then(Value::as_str).map(str::trim).filter(|id| !id.is_empty());
+    let id = given.get("value").and_then(Value::as_str).filter(|id| !id.trim().is_empty());
     let kind = given.get("type").and_then(Value::as_str).and_then(|kind| {
         [MemberKind::User, MemberKind::Group]
             .into_iter()
@@ -219,6 +219,7 @@ mod tests {
                 { "value": "usr_1", "display": "Ada", "$ref": "https://elsewhere.example/Users/usr_1" },
                 { "value": "usr_1", "type": "User" },
                 { "value": "USR_1" },
+                { "value": "usr_1 " },
                 { "value": "grp_2", "type": "group" },
                 "usr_3",
             ],
@@ -226,8 +227,13 @@ mod tests {
         .unwrap();
         assert_eq!(group.display_name(), "Engines");
         let members: Vec<_> = group.members().iter().map(|m| (m.id.as_str(), m.kind)).collect();
-        let expected =
-            [("usr_1", None), ("USR_1", None), ("grp_2", Some(MemberKind::Group)), ("usr_3", None)];
+        let expected = [
+            ("usr_1", None),
+            ("USR_1", None),
+            ("usr_1 ", None),
+            ("grp_2", Some(MemberKind::Group)),
+            ("usr_3", None),
+        ];
         assert_eq!(members, expected);
         assert_eq!(ScimGroup::from_document(&group.stored()), Ok(group));
     }

@@ -96,9 +96,9 @@ impl ScimUser {
         fold(self.user_name())
     }
 
-    /// The directory's identifier.
+    /// The directory's identifier. An empty one is none, or two users would seem to be the same.
     pub fn external_id(&self) -> Option<&str> {
-        self.text("externalId")
+        self.text("externalId").filter(|id| !id.is_empty())
     }
 
     /// The name for people to read, as the directory spells it.
@@ -296,6 +296,11 @@ mod tests {
         }
         let long = user(&json!({ "userName": "ada", "displayName": "名".repeat(500) })).unwrap();
         assert_eq!(long.identity().display_name.unwrap().as_str().chars().count(), name::MAX_NAME);
+    }
+
+    #[test]
+    fn an_empty_identifier_is_none() {
+        assert_eq!(user(&json!({ "userName": "ada", "externalId": "" })).unwrap().external_id(), None);
     }
 
     #[test]

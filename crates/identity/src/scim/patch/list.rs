@@ -199,10 +199,12 @@ fn extend(
         demote(values, |place| !is_selected(selected, place));
     }
     let mut found = false;
-    for (place, value) in values.iter_mut().enumerate().filter(|(place, _)| is_selected(selected, *place)) {
-        found |= place < selected.len();
-        for (name, part) in &new {
-            set(at.attribute, name, value, Some(part))?;
+    for (place, value) in values.iter_mut().enumerate() {
+        if is_selected(selected, place) {
+            found = true;
+            for (name, part) in &new {
+                set(at.attribute, name, value, Some(part))?;
+            }
         }
     }
     match template {
