@@ -8,10 +8,13 @@ use serde_json::Value;
 use crate::fetch::{Fetch, FetchError, HttpRequest, HttpResponse};
 use crate::secret::Secret;
 
+/// A status and a body, or what goes wrong.
+type Answer = Result<(u16, Vec<u8>), FetchError>;
+
 /// Answers by address.
 #[derive(Default)]
 pub(crate) struct FakeNet {
-    answers: Mutex<HashMap<String, Result<(u16, Vec<u8>), FetchError>>>,
+    answers: Mutex<HashMap<String, Answer>>,
     asked: Mutex<Vec<HttpRequest>>,
 }
 

@@ -20,3 +20,4 @@ pub mod jwks;
 pub mod oidc;
 pub mod device;
 pub mod refresh;
+pub mod ci;

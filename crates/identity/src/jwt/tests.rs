@@ -316,7 +316,7 @@ fn what_is_said_of_a_person_is_read() {
         (json!({"email_verified": true}), None, false),
     ] {
         let person = read(document.clone(), "groups").unwrap();
-        assert_eq!(person.email.as_ref().map(|e| e.as_str()), email, "{document}");
+        assert_eq!(person.email.as_ref().map(gatehouse_domain::name::Email::as_str), email, "{document}");
         assert_eq!(person.email_verified, verified, "{document}");
     }
     let name = read(json!({"name": " A\u{202e}\r\nB "}), "groups").unwrap().name;

@@ -2,6 +2,7 @@
 
 use gatehouse_domain::name::Email;
 use gatehouse_domain::time::UnixMillis;
+use zeroize::Zeroizing;
 
 use crate::fetch::Fetch;
 use crate::jwks::VerifyError;
@@ -149,7 +150,7 @@ impl Client {
             return Err(VerifyError::Token(JwtError::Nonce).into());
         }
         let who = self.complete(fetch, &metadata, claims, &tokens).await?;
-        Ok(SignIn { who, refresh_token: tokens.refresh_token.map(secret) })
+        Ok(SignIn { who, refresh_token: tokens.refresh_token.as_ref().map(secret) })
     }
 
     /// Asks the issuer whether somebody who signed in earlier is still welcome, and for what it now says of them.
@@ -183,7 +184,7 @@ impl Client {
                 .await?
                 .map(|person| self.signed_in(subject.to_owned(), person)),
         };
-        Ok(StillSignedIn { who, refresh_token: tokens.refresh_token.map(secret) })
+        Ok(StillSignedIn { who, refresh_token: tokens.refresh_token.as_ref().map(secret) })
     }
 
     /// Adds what the userinfo endpoint says, if the ID token says too little.
@@ -238,6 +239,6 @@ impl Client {
     }
 }
 
-fn secret(text: zeroize::Zeroizing<String>) -> Secret {
+fn secret(text: &Zeroizing<String>) -> Secret {
     Secret::new(text.as_bytes().to_vec())
 }

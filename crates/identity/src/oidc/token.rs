@@ -98,13 +98,18 @@ fn request(source: &Source, endpoint: &Url, grant: &[(&str, &str)]) -> HttpReque
             authorization = Some(Secret::new(value.into_bytes()));
         }
     }
-    let body: Vec<String> = form.iter().map(|(name, value)| format!("{name}={}", value.as_str())).collect();
-    HttpRequest {
-        url: endpoint.clone(),
-        authorization,
-        form: Some(Secret::new(body.join("&").into_bytes())),
-        max_bytes: MAX_ANSWER,
+    // Of its full size from the start: a text that grows leaves copies of what it held.
+    let len = form.iter().map(|(name, value)| name.len() + value.len() + 2).sum();
+    let mut body = Vec::with_capacity(len);
+    for (name, value) in &form {
+        if !body.is_empty() {
+            body.push(b'&');
+        }
+        body.extend_from_slice(name.as_bytes());
+        body.push(b'=');
+        body.extend_from_slice(value.as_bytes());
     }
+    HttpRequest { url: endpoint.clone(), authorization, form: Some(Secret::new(body)), max_bytes: MAX_ANSWER }
 }
 
 /// Reads the token endpoint's answer.
