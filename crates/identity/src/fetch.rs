@@ -85,3 +85,16 @@ pub enum FetchError {
     #[error("the identity provider answered with status {0}")]
     Status(u16),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_shows_no_secret() {
+        let secret = || Some(Secret::new(b"canary".to_vec()));
+        let url = Url::parse("https://idp.example.com/token").unwrap();
+        let request = HttpRequest { authorization: secret(), form: secret(), ..HttpRequest::get(url, 10) };
+        assert_eq!(format!("{request:?}"), "POST https://idp.example.com/token");
+    }
+}
