@@ -1,9 +1,11 @@
-//! Keys and secrets, and the protocols by which people come in: the master key, what is derived from it, sealed
-//! secrets; and SCIM, by which a directory provisions users and groups.
+//! Who somebody is: sign-in by OpenID Connect, SCIM by which directories provision users and groups, the tokens of CI
+//! jobs, the device grant, rotating sessions; and what must stay secret: the master key, what is derived from it, and
+//! sealed secrets.
 //!
 //! One 32-byte master key stands outside the database. Everything else that must stay secret hangs on it: each use
 //! gets a key of its own by HKDF-SHA256 (RFC 5869), and what has to be kept is sealed with XChaCha20-Poly1305 under a
-//! key derived from it. Nothing here touches a disk, a clock or a source of randomness; bytes come in as arguments.
+//! key derived from it. Nothing here touches a disk, a clock or a source of randomness; bytes come in as arguments. The
+//! network is reached through [`fetch::Fetch`] alone.
 
 pub mod secret;
 pub mod master;
@@ -11,3 +13,13 @@ pub mod seal;
 pub mod keyring;
 pub mod roots;
 pub mod scim;
+pub mod fetch;
+mod fresh;
+#[cfg(test)]
+mod fake;
+pub mod jwt;
+pub mod jwks;
+pub mod oidc;
+pub mod device;
+pub mod refresh;
+pub mod ci;
