@@ -16,3 +16,4 @@ pub mod exchange;
 pub mod role;
 pub mod audit;
 pub mod directory;
+pub mod settings;

@@ -1,0 +1,25 @@
+//! Settings that the organization gives to its users' clients.
+//!
+//! A [`Document`] is what the client reads. It is made by [`merge()`] from the [`Layer`]s that concern a user, identified
+//! by its [`Checksum`], compared by [`diff()`], and checked by [`lint()`] against the [`Catalogue`] of the client's keys.
+
+pub use catalogue::Catalogue;
+pub use checksum::Checksum;
+pub use diff::{Change, Difference, diff, needs_two_people};
+pub use document::{BadDocument, Document};
+pub use layer::{Layer, LayerId, Rank};
+pub use lint::{Finding, Lint, lint, lint_merge};
+pub use merge::{Merged, merge};
+pub use path::Path;
+pub use version::ClientVersion;
+
+pub mod path;
+pub mod document;
+pub mod version;
+pub mod checksum;
+pub mod catalogue;
+pub mod layer;
+pub mod merge;
+pub mod diff;
+pub mod lint;
+mod similar;
