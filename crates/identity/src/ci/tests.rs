@@ -204,7 +204,7 @@ fn mistakes_in_rules_are_told() {
 fn patterns_fit_text_lists_and_simple_values_only() {
     let fits = |pattern: &str, value: Value| Pattern::parse(pattern).unwrap().fits(&value);
     assert!(fits("a", json!("a")) && !fits("a", json!("ab")) && !fits("a", json!("A")));
-    assert!(fits("a*", json!("ab")) && fits("a*", json!("a")) && !fits("a*", json!("ba")));
+    assert!(fits("a*", json!("ab")) && fits("a*", json!("a")) && !fits("a*", json!("ca")));
     assert!(fits("true", json!(true)) && fits("7", json!(7)));
     assert!(fits("a", json!(["b", "a"])) && !fits("a", json!([["a"]])) && !fits("a", json!({"a": "a"})));
     assert!(!fits("null", json!(null)));

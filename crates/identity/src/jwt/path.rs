@@ -8,7 +8,7 @@ use super::shown;
 
 /// Longest path, in bytes.
 const MAX_PATH: usize = 256;
-/// Most names in one path. Every way of joining neighbours is tried, so this bounds the work.
+/// Most names in one path. Every way of joining neighbors is tried, so this bounds the work.
 const MAX_PARTS: usize = 8;
 
 /// The place of a claim: `groups`, or names joined by dots, such as `realm_access.roles`.
