@@ -4,7 +4,7 @@ use std::path::Path;
 use std::str::FromStr as _;
 use std::time::Duration;
 
-use sqlx::ConnectOptions as _;
+use sqlx::{ConnectOptions as _, Connection as _};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
@@ -135,7 +135,14 @@ pub(crate) async fn open_sqlite(file: &Path) -> Result<Engine, sqlx::Error> {
         options.clone().create_if_missing(false).pragma("query_only", "1").statement_cache_capacity(32);
     let pool =
         || SqlitePoolOptions::new().acquire_timeout(WAIT).max_lifetime(None).test_before_acquire(false);
-    let write = pool().max_connections(1).idle_timeout(None).connect_with(options).await?;
+    let write = pool()
+        .max_connections(1)
+        .idle_timeout(None)
+        // On a full disk SQLite ends the transaction by itself. The driver's ROLLBACK fails then, and it believes ever
+        // after that a transaction is open: such a connection is replaced.
+        .before_acquire(|db, _| Box::pin(async move { Ok(!db.is_in_transaction()) }))
+        .connect_with(options)
+        .await?;
     let read = pool().max_connections(3).idle_timeout(Duration::from_secs(30)).connect_lazy_with(reading);
     Ok(Engine::Sqlite { write, read })
 }
@@ -263,4 +270,28 @@ pub(crate) fn is_away_code(code: &str) -> bool {
             || matches!(code, "55P03" | "40001" | "40P01" | "25006");
     }
     code.parse::<u32>().is_ok_and(|code| matches!(code & 0xFF, 5 | 6 | 7 | 8 | 10 | 13 | 14))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The second statement finds the disk full, and SQLite undoes the transaction by itself.
+    #[tokio::test]
+    async fn a_full_disk_does_not_take_the_only_writer_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = open_sqlite(&folder.path().join("gatehouse.db")).await.unwrap();
+        let Engine::Sqlite { write, .. } = &engine else { panic!("it is SQLite") };
+        sqlx::raw_sql("CREATE TABLE t (x BLOB); PRAGMA max_page_count = 20").execute(write).await.unwrap();
+        let Open::Sqlite(mut tx) = engine.begin().await.unwrap() else { panic!("it is SQLite") };
+        sqlx::raw_sql("INSERT INTO t VALUES (1)").execute(&mut *tx).await.unwrap();
+        let full = sqlx::raw_sql("INSERT INTO t VALUES (zeroblob(1000000))").execute(&mut *tx).await;
+        assert!(full.unwrap_err().to_string().contains("full"));
+        drop(tx);
+        let Open::Sqlite(mut tx) = engine.begin().await.unwrap() else { panic!("it is SQLite") };
+        sqlx::raw_sql("INSERT INTO t VALUES (2)").execute(&mut *tx).await.unwrap();
+        tx.commit().await.unwrap();
+        let rows: (i64,) = sqlx::query_as("SELECT SUM(x) FROM t").fetch_one(write).await.unwrap();
+        assert_eq!(rows, (2,));
+    }
 }
