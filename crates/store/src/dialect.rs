@@ -29,12 +29,15 @@ pub(crate) enum Open {
     Postgres(sqlx::Transaction<'static, sqlx::Postgres>),
 }
 
-/// Runs the same expression on a pool for reading of either engine. `$db` can be used more than once.
+/// Runs the same expression on a pool for reading of either engine. `$db` can be used more than once. PostgreSQL may
+/// be silent for [`READ`] at most.
 macro_rules! read {
     ($store:expr, |$db:ident| $body:expr) => {
         match $store.engine() {
             $crate::dialect::Engine::Sqlite { read: $db, .. } => $body,
-            $crate::dialect::Engine::Postgres($db) => $body,
+            $crate::dialect::Engine::Postgres($db) => {
+                $crate::dialect::in_time($crate::dialect::READ, async { $body }).await
+            }
         }
     };
 }
@@ -116,6 +119,31 @@ const WAL_BYTES: i64 = 16 * 1024 * 1024;
 /// How long to wait for a connection, or for another process that has the database open (such as a backup).
 const WAIT: Duration = Duration::from_secs(5);
 
+/// How long a question to PostgreSQL may take: longer than a statement may take there, so that only a connection that
+/// has gone silent is given up by it.
+pub(crate) const READ: Duration = Duration::from_secs(70);
+/// How long a connection that comes back to the pool may take for a sign of life. One whose caller has given up
+/// waiting may be in the middle of a statement, or the network may have forgotten it.
+const BACK: Duration = Duration::from_secs(5);
+/// What a connection to PostgreSQL is told. Statements may take 60 s and wait 10 s for a lock, so that nothing waits
+/// forever. A session whose client has gone without a word (a machine that died, a network that was cut) is ended
+/// within half a minute: until then it holds its locks, and the end of the audit chain may be among them.
+const SESSION: &str = "SET statement_timeout = 60000; SET lock_timeout = 10000; \
+    SET idle_in_transaction_session_timeout = 15000; SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; \
+    SET tcp_keepalives_count = 3; SET tcp_user_timeout = 20000";
+
+/// Gives up a call of the database after this time. What it had begun is undone.
+///
+/// # Errors
+/// The call's own; that the database was silent for so long.
+pub(crate) async fn in_time<T, E: From<sqlx::Error>>(
+    limit: Duration,
+    call: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    let silent = |_| E::from(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()));
+    tokio::time::timeout(limit, call).await.unwrap_or_else(|elapsed| Err(silent(elapsed)))
+}
+
 /// Opens a SQLite file, making it if it is not there.
 ///
 /// Write-ahead log with `synchronous = FULL`: a committed transaction survives a power cut.
@@ -152,7 +180,7 @@ pub(crate) fn postgres_options(url: &str) -> Result<PgConnectOptions, sqlx::Erro
     Ok(PgConnectOptions::from_str(url)?.application_name("gatehouse").disable_statement_logging())
 }
 
-/// Connects to PostgreSQL. Statements may take 60 s and wait 10 s for a lock, so that nothing waits forever.
+/// Connects to PostgreSQL.
 pub(crate) async fn open_postgres(
     options: PgConnectOptions,
     max_connections: u32,
@@ -162,13 +190,10 @@ pub(crate) async fn open_postgres(
         .acquire_timeout(WAIT)
         .idle_timeout(Duration::from_mins(1))
         .after_connect(|db, _| {
-            Box::pin(async move {
-                sqlx::raw_sql("SET statement_timeout = 60000; SET lock_timeout = 10000")
-                    .execute(db)
-                    .await
-                    .map(|_| ())
-            })
+            Box::pin(async move { sqlx::raw_sql(SESSION).execute(db).await.map(|_| ()) })
         })
+        // The pool asks by itself as well, but would wait without end, and the connection's place would be lost to it.
+        .after_release(|db, _| Box::pin(async move { in_time(BACK, db.ping()).await.map(|()| true) }))
         .connect_with(options)
         .await?;
     Ok(Engine::Postgres(pool))

@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
 use super::bring;
-use crate::engine::Store;
+use crate::engine::{Store, in_time};
 use crate::journal::{Journal, Position, Tail};
 
 /// Most exchanges of a transaction.
@@ -22,6 +22,9 @@ const BATCH: usize = 512;
 const GATHER: Duration = Duration::from_millis(80);
 /// How long the batch under way may take at the end.
 const LAST_BATCH: Duration = Duration::from_secs(1);
+/// How long a batch, or the question where to go on, may take: more than any of its statements may take in the database,
+/// so that only a connection that has gone silent is given up by it.
+const ATTEMPT: Duration = Duration::from_secs(70);
 /// The longest pause between two attempts when the database is away.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
@@ -201,7 +204,7 @@ async fn begin(shared: &Shared, pause: &mut Pause) -> Option<Tail> {
         if shared.stop.load(Ordering::Acquire) {
             return None;
         }
-        match bring::position(&shared.store, shared.node).await {
+        match in_time(ATTEMPT, bring::position(&shared.store, shared.node)).await {
             Ok(position) => match shared.journal.tail(position) {
                 Ok(tail) => {
                     pause.over(shared);
@@ -220,8 +223,8 @@ async fn begin(shared: &Shared, pause: &mut Pause) -> Option<Tail> {
 /// Tries until the batch is in the database; `false` when the ledger is to stop before.
 async fn bring_until_in(shared: &Shared, exchanges: &[Exchange], to: Position, pause: &mut Pause) -> bool {
     while !exchanges.is_empty() {
-        let brought = bring::bring_in(&shared.store, shared.org, shared.node, exchanges, to).await;
-        match brought {
+        let batch = bring::bring_in(&shared.store, shared.org, shared.node, exchanges, to);
+        match in_time(ATTEMPT, batch).await {
             Ok(_) => {
                 pause.over(shared);
                 store(shared, to);

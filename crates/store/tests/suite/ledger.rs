@@ -36,7 +36,7 @@ on_both!(
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// An exchange of nobody's, begun `at` milliseconds into the test.
-fn exchange(at: i64) -> Exchange {
+pub(crate) fn exchange(at: i64) -> Exchange {
     let started_at = NOW.plus_millis(at);
     Exchange {
         id: ExchangeId::new(started_at, u128::from(unique())),
@@ -76,14 +76,14 @@ fn journal(folder: &Path) -> Arc<Journal> {
 }
 
 /// A folder on disk, a journal in it and a ledger behind that.
-struct Books {
+pub(crate) struct Books {
     folder: tempfile::TempDir,
-    journal: Arc<Journal>,
-    ledger: Ledger,
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) ledger: Ledger,
 }
 
 impl Books {
-    fn open(w: &World) -> Self {
+    pub(crate) fn open(w: &World) -> Self {
         Self::open_in(w, tempfile::tempdir().unwrap())
     }
 
@@ -93,7 +93,7 @@ impl Books {
         Self { folder, journal, ledger }
     }
 
-    async fn close(self) -> tempfile::TempDir {
+    pub(crate) async fn close(self) -> tempfile::TempDir {
         self.ledger.stop(LIMIT).await;
         self.folder
     }
@@ -135,7 +135,7 @@ impl World {
     }
 
     /// Exchanges, sums and audit log agree that there are so many, and the chain holds.
-    async fn counts(&self, expected: u64) {
+    pub(crate) async fn counts(&self, expected: u64) {
         let listed = self.listed(&ExchangeFilter::default()).await.len() as u64;
         let total = self.total().await;
         assert_eq!((listed, total.requests, self.audited().await as u64), (expected, expected, expected));
