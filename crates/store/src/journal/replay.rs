@@ -58,6 +58,8 @@ pub(super) fn start(
     settle(&folder, &mut files, &mut pending).map_err(|e| failed(e.into()))?;
     tell(&recovered);
     let durable_at = files.position();
+    let mut runs = found.runs;
+    runs.push(files.epoch);
     let inner = Inner {
         folder,
         options: options.clone(),
@@ -67,6 +69,7 @@ pub(super) fn start(
         durable: AtomicU64::new(durable_at.seq),
         durable_at: Mutex::new(durable_at),
         found_seq,
+        runs,
         passed: AtomicU64::new(0),
         making: Mutex::new(keep::Freeing::default()),
         commits: AtomicU64::new(0),
@@ -114,6 +117,8 @@ struct Found {
     /// An unused segment behind it: number and length.
     unused: Option<(u64, u64)>,
     last_number: u64,
+    /// Epochs of the runs that wrote here, oldest first.
+    runs: Vec<u64>,
 }
 
 fn read(folder: &Folder) -> Result<Found, Failed> {
@@ -176,6 +181,8 @@ fn read_segment(found: &mut Found, mut scanner: Scanner, len: u64) -> Result<(),
     found.next_seq = found.next_seq.max(scanner.next_seq);
     found.newest = Some((scanner.segment, len, scanner.at));
     found.newest_is_sound = scanner.damaged_bytes == 0;
+    found.runs.append(&mut scanner.epochs);
+    found.runs.dedup();
     Ok(())
 }
 

@@ -43,6 +43,8 @@ pub(super) struct Scanner {
     seed: Seed,
     /// The number the next entry should have.
     pub(super) next_seq: u64,
+    /// The epochs of the runs that wrote to it, as far as it has been read.
+    pub(super) epochs: Vec<u64>,
     /// Bytes that are no frame, with good frames behind them.
     pub(super) damaged_bytes: u64,
     /// Bytes of the file that may be looked at.
@@ -61,6 +63,7 @@ impl Scanner {
             at: 0,
             seed,
             next_seq: 0,
+            epochs: Vec::new(),
             damaged_bytes: 0,
             limit,
             buffer: Vec::new(),
@@ -121,6 +124,7 @@ impl Scanner {
         let from = self.offset(self.at) + HEADER;
         if let Some(epoch) = read_epoch(&self.buffer[from..from + head.len]) {
             self.seed = self.seed.with_epoch(epoch);
+            self.epochs.push(epoch);
         }
         self.at += head.frame_len() as u64;
         self.next_seq = head.seq;

@@ -4,16 +4,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::engines::{NOW, World, node, on_both, signer, unique};
+use crate::engines::{NOW, World, act, name, node, on_both, signer, unique};
 use gatehouse_domain::audit::verify;
 use gatehouse_domain::exchange::{Cost, Ended, Exchange, Kind, PriceBasis, Principal};
-use gatehouse_domain::id::{ExchangeId, NodeId, ProjectId};
+use gatehouse_domain::id::{ExchangeId, NodeId, OrgId, ProjectId};
 use gatehouse_domain::money::Nanos;
 use gatehouse_domain::time::{HOUR_MS, UnixMillis};
 use gatehouse_domain::usage::{ServerTools, Tokens, Usage};
 use gatehouse_store::audit::{AuditFilter, AuditKind};
 use gatehouse_store::journal::{Journal, Options, Position};
-use gatehouse_store::ledger::{By, ExchangeFilter, Ledger, Order, UsageRow, bring_in};
+use gatehouse_store::ledger::{Brought, By, ExchangeFilter, Ledger, Order, Place, UsageRow, bring_in};
 use gatehouse_store::{Page, Store, StoreConfig, StoreError};
 
 on_both!(
@@ -22,6 +22,10 @@ on_both!(
     two_nodes_bring_in_the_same_and_different_entries_at_once,
     a_database_that_is_away_delays_and_loses_nothing,
     a_forgotten_place_changes_nothing,
+    a_database_put_back_under_a_running_node_gets_everything_again,
+    two_copies_of_a_data_directory_lose_nothing,
+    of_two_that_hold_one_place_the_second_is_told,
+    exchanges_come_to_the_organization_of_their_principal,
     a_journal_that_begins_anew_is_read_from_its_beginning,
     many_restarts_bring_everything_in_once,
     exchanges_are_listed_in_pages_both_ways,
@@ -231,6 +235,119 @@ async fn a_forgotten_place_changes_nothing(w: World) {
     books.flush().await;
     w.counts(41).await;
     books.close().await;
+}
+
+/// Everything the ledger writes, as it was at this moment.
+async fn keep(w: &World) {
+    for table in TABLES {
+        w.behind_its_back(&format!("CREATE TABLE kept_{table} AS SELECT * FROM {table}")).await;
+    }
+}
+
+async fn put_back(w: &World) {
+    for table in TABLES {
+        w.behind_its_back(&format!(
+            "DELETE FROM {table}; INSERT INTO {table} SELECT * FROM kept_{table}; DROP TABLE kept_{table}"
+        ))
+        .await;
+    }
+}
+
+const TABLES: [&str; 6] =
+    ["exchanges", "rollups", "audit_entries", "audit_heads", "audit_checkpoints", "journal_positions"];
+
+async fn a_database_put_back_under_a_running_node_gets_everything_again(w: World) {
+    let books = Books::open(&w);
+    let close = |from, to| (from..to).for_each(|at| _ = books.journal.close(&exchange(at)));
+    close(0, 20);
+    books.flush().await;
+    keep(&w).await;
+    close(20, 50);
+    books.flush().await;
+    w.counts(50).await;
+    put_back(&w).await;
+    w.counts(20).await;
+    close(50, 51);
+    books.flush().await;
+    w.counts(51).await;
+    // To before the first of them all.
+    w.behind_its_back("DELETE FROM journal_positions").await;
+    close(51, 52);
+    books.flush().await;
+    w.counts(52).await;
+    Books::open_in(&w, books.close().await).close().await;
+    w.counts(52).await;
+}
+
+/// One node, its data directory copied while it runs, and the copy started beside it.
+async fn two_copies_of_a_data_directory_lose_nothing(w: World) {
+    let first = Books::open(&w);
+    let close = |books: &Books, from: i64| {
+        (from..from + 10).for_each(|at| _ = books.journal.close(&exchange(at)));
+    };
+    close(&first, 0);
+    first.flush().await;
+    let copy = tempfile::tempdir().unwrap();
+    std::fs::create_dir(copy.path().join("journal")).unwrap();
+    for file in std::fs::read_dir(first.folder.path().join("journal")).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), copy.path().join("journal").join(file.file_name())).unwrap();
+    }
+    let second = Books::open_in(&World { store: w.another_node().await, ..w.clone() }, copy);
+    let mut both = [first, second];
+    let mut expected = 10;
+    for round in 1..5 {
+        for (at, books) in both.iter().enumerate() {
+            // One is ahead of the other, so that their places differ.
+            for _ in 0..=at {
+                close(books, round * 100);
+                expected += 10;
+            }
+            books.flush().await;
+        }
+        w.counts(expected).await;
+        let [first, second] = both;
+        both = [Books::open_in(&w, first.close().await), Books::open_in(&w, second.close().await)];
+    }
+    for books in both {
+        books.close().await;
+    }
+    w.counts(expected).await;
+}
+
+async fn of_two_that_hold_one_place_the_second_is_told(w: World) {
+    let mut one = Place::claim(&w.store, node(), &[5]).await.unwrap();
+    let mut two = Place::claim(&w.store, node(), &[5]).await.unwrap();
+    let to = |seq| Position { segment: 1, offset: seq, seq };
+    assert_eq!(one.held(), None);
+    let brought = one.bring_in(&w.store, w.org, &[exchange(0)], to(1)).await.unwrap();
+    assert_eq!((brought, one.held()), (Brought::New(1), Some(to(1))));
+    assert_eq!(two.bring_in(&w.store, w.org, &[exchange(1)], to(9)).await.unwrap(), Brought::Moved);
+    w.counts(1).await;
+    // A later run of the same journal takes the place over, a run of another journal does not.
+    let later = Place::claim(&w.store, node(), &[4, 5, 6]).await.unwrap();
+    assert_eq!(later.held(), Some(to(1)));
+    assert_eq!(one.bring_in(&w.store, w.org, &[exchange(2)], to(2)).await.unwrap(), Brought::Moved);
+    assert_eq!(Place::claim(&w.store, node(), &[5, 7]).await.unwrap().held(), None);
+    assert_eq!(Place::claim(&w.store, node(), &[4, 5, 6]).await.unwrap().held(), Some(to(1)));
+}
+
+async fn exchanges_come_to_the_organization_of_their_principal(w: World) {
+    let ada = w.somebody("ada@example.com").await;
+    let other = World { org: OrgId::new(NOW, u128::from(unique())), ..w.clone() };
+    w.store.create_org(other.org, &name("Other"), &act("org.create")).await.unwrap();
+    let bob = other.somebody("bob@example.com").await;
+    let nowhere = Principal { org: OrgId::from_bits(1), ..bob };
+    let batch: Vec<Exchange> = [None, Some(ada), Some(bob), Some(bob), Some(nowhere)]
+        .map(|principal| Exchange { principal, ..exchange(0) })
+        .into();
+    assert_eq!(w.bring(node(), &batch, 5).await, 5);
+    w.counts(3).await;
+    other.counts(2).await;
+    assert_eq!(w.bring(node(), &batch, 6).await, 0);
+    w.counts(3).await;
+    other.counts(2).await;
+    assert!(w.store.key(other.org, bob.key).await.unwrap().last_used_at.is_some());
 }
 
 async fn a_journal_that_begins_anew_is_read_from_its_beginning(w: World) {
