@@ -19,6 +19,8 @@ pub(super) struct Found<'a> {
     pub(super) kind: FrameKind,
     pub(super) version: u8,
     pub(super) payload: &'a [u8],
+    /// The epoch of the run that wrote it.
+    pub(super) run: u64,
 }
 
 /// How a segment begins.
@@ -113,10 +115,25 @@ impl Scanner {
                         kind: head.kind,
                         version: head.version,
                         payload,
+                        run: self.epochs.last().copied().unwrap_or_default(),
                     }));
                 }
             }
         }
+    }
+
+    /// Whether something that looks like an entry of this number or a later one stands in a segment that begins with
+    /// zeros. A segment to be used again holds entries as well, but older ones. Without the first frame they cannot be
+    /// read, yet they show that the segment was in use.
+    pub(super) fn holds_entries_from(&mut self, seq: u64) -> io::Result<bool> {
+        self.fill(0, SEARCH)?;
+        let entry = |head: Head| match head.kind {
+            FrameKind::Intent | FrameKind::Exchange => {
+                head.version > 0 && head.seq >= seq.max(1) && (seq == 0 || head.seq - seq < MAX_GAP)
+            }
+            FrameKind::Start | FrameKind::Resume => false,
+        };
+        Ok(self.buffer.windows(HEADER).any(|bytes| Head::read(bytes).is_some_and(entry)))
     }
 
     /// Steps over a control frame: from here on its run's epoch counts.
