@@ -11,7 +11,7 @@ mod usage;
 mod writer;
 
 pub use bring::{Brought, bring_in};
-pub use exchanges::{ExchangeFilter, ExchangeRow, Order};
+pub use exchanges::{ExchangeFilter, ExchangeRow, Order, TRIED};
 pub use place::Place;
-pub use usage::{By, UsageRow};
+pub use usage::{By, MAX_SUMS, UsageRow};
 pub use writer::{Flushed, Lag, Ledger, NotFlushed};

@@ -56,7 +56,8 @@ impl Place {
 
     /// Moves it on as part of a transaction; false when the database holds another one than this process left there.
     pub(super) async fn advance(&self, tx: &mut Tx, to: Position) -> Result<bool, StoreError> {
-        let (segment, offset) = (stored::signed("segment", to.segment)?, stored::signed("offset", to.offset)?);
+        let (segment, offset) =
+            (stored::signed("segment", to.segment)?, stored::signed("offset", to.offset)?);
         let (seq, held) = (stored::signed("seq", to.seq)?, stored::signed("seq", self.held.seq)?);
         let moved = change!(tx, |db| {
             sqlx::query(

@@ -13,7 +13,9 @@ use gatehouse_domain::time::{HOUR_MS, UnixMillis};
 use gatehouse_domain::usage::{ServerTools, Tokens, Usage};
 use gatehouse_store::audit::{AuditFilter, AuditKind};
 use gatehouse_store::journal::{Journal, Options, Position};
-use gatehouse_store::ledger::{Brought, By, ExchangeFilter, Ledger, Order, Place, UsageRow, bring_in};
+use gatehouse_store::ledger::{
+    Brought, By, ExchangeFilter, Ledger, MAX_SUMS, Order, Place, TRIED, UsageRow, bring_in,
+};
 use gatehouse_store::{Page, Store, StoreConfig, StoreError};
 
 on_both!(
@@ -33,7 +35,9 @@ on_both!(
     exchanges_come_back_as_they_were,
     usage_is_summed_by_every_side,
     absurd_numbers_and_texts_come_in,
-    sums_beyond_the_range_are_an_error,
+    sums_beyond_the_range_stop_at_its_end,
+    more_sums_than_an_answer_may_have_are_refused,
+    a_page_without_an_index_looks_at_a_bounded_part,
     what_has_no_principal_belongs_to_the_organization,
 );
 
@@ -555,17 +559,68 @@ async fn absurd_numbers_and_texts_come_in(w: World) {
     books.close().await;
 }
 
-async fn sums_beyond_the_range_are_an_error(w: World) {
+async fn sums_beyond_the_range_stop_at_its_end(w: World) {
     let rich = |at| {
         let mut e = exchange(at);
         e.cost.nanos = Nanos(i64::MAX);
+        e.usage.tokens.input = u64::MAX;
         e
     };
-    w.bring(node(), &[rich(0), rich(HOUR_MS)], 2).await;
-    let hours = w.store.usage(w.org, By::Hour, None, None).await.unwrap();
-    assert_eq!(hours.len(), 2);
-    let total = w.store.usage(w.org, By::Total, None, None).await;
-    assert!(matches!(total, Err(StoreError::Unexpected(_))), "{total:?}");
+    w.bring(node(), &[rich(0), rich(HOUR_MS), exchange(2)], 3).await;
+    for (by, rows) in [(By::Hour, 2), (By::Day, 1), (By::Model, 1), (By::Key, 1), (By::Total, 1)] {
+        let sums = w.store.usage(w.org, by, None, None).await.unwrap();
+        assert_eq!(sums.len(), rows, "{by:?}");
+        assert_eq!((sums[0].cost, sums[0].input_tokens), (Nanos(i64::MAX), i64::MAX as u64), "{by:?}");
+    }
+    assert_eq!(w.total().await.output_tokens, 15);
+}
+
+async fn more_sums_than_an_answer_may_have_are_refused(w: World) {
+    w.behind_its_back(&format!(
+        "INSERT INTO rollups WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i <= {MAX_SUMS}) \
+         SELECT '{}', CAST(i AS BIGINT) * 3600000, '', '', '', '', '', '', '', '', 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0 \
+         FROM n",
+        w.org
+    ))
+    .await;
+    let told = w.store.usage(w.org, By::Hour, None, None).await.unwrap_err();
+    assert!(matches!(told, StoreError::Invalid { field: "since", .. }), "{told:?}");
+    let all_but_one = w.store.usage(w.org, By::Hour, Some(UnixMillis(2 * HOUR_MS)), None).await.unwrap();
+    assert_eq!(all_but_one.len(), MAX_SUMS as usize);
+    assert_eq!(w.total().await.requests, u64::from(MAX_SUMS) + 1);
+}
+
+/// A condition without an index is tried on so many exchanges for a page and no more; going on finds everything.
+async fn a_page_without_an_index_looks_at_a_bounded_part(w: World) {
+    let rare = |at| Exchange { model: Some("rare".to_owned()), status: 529, ..exchange(at) };
+    let batch = [rare(0), exchange(1), rare(2_000_000)];
+    w.bring(node(), &batch, 3).await;
+    // Many like the second one, between the first and the last.
+    let prefix = batch[1].id.to_string();
+    let (before, common) = (&prefix[..prefix.len() - 8], batch[1].id);
+    w.behind_its_back(&format!(
+        "CREATE TABLE many AS SELECT * FROM exchanges WHERE id = '{common}'; \
+         INSERT INTO exchanges WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {TRIED}) \
+         SELECT org_id, '{before}' || SUBSTR(CAST(10000000 + i AS TEXT), 1, 8), request_id, kind, user_id, key_id, team_id, \
+         project_id, provider, model, served_model, stream, status, ended, reason, usage, estimated, cost_nanos, \
+         price_basis, started_at, first_byte_ms, duration_ms, overhead_us, bytes_in, bytes_out, peer, session, client \
+         FROM many, n"
+    ))
+    .await;
+    let filter = ExchangeFilter { status: Some(529), ..ExchangeFilter::default() };
+    for (order, expected) in
+        [(Order::Newest, [batch[2].id, batch[0].id]), (Order::Oldest, [batch[0].id, batch[2].id])]
+    {
+        let (mut page, mut found, mut pages) = (Page::first(10), Vec::new(), 0);
+        loop {
+            let listed = w.store.exchanges(w.org, &filter, order, &page).await.unwrap();
+            found.extend(listed.items.iter().map(|row| row.exchange.id));
+            pages += 1;
+            let Some(next) = listed.next else { break };
+            page = Page::after(next, 10);
+        }
+        assert_eq!((found.as_slice(), pages), (expected.as_slice(), 2), "{order:?}");
+    }
 }
 
 async fn what_has_no_principal_belongs_to_the_organization(w: World) {
