@@ -4,11 +4,11 @@ use std::path::Path;
 use std::str::FromStr as _;
 use std::time::Duration;
 
-use sqlx::{ConnectOptions as _, Connection as _};
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
+use sqlx::{ConnectOptions as _, Connection as _};
 
 /// The pools of one database.
 pub(crate) enum Engine {
@@ -189,9 +189,7 @@ pub(crate) async fn open_postgres(
         .max_connections(max_connections.max(1))
         .acquire_timeout(WAIT)
         .idle_timeout(Duration::from_mins(1))
-        .after_connect(|db, _| {
-            Box::pin(async move { sqlx::raw_sql(SESSION).execute(db).await.map(|_| ()) })
-        })
+        .after_connect(|db, _| Box::pin(async move { sqlx::raw_sql(SESSION).execute(db).await.map(|_| ()) }))
         // The pool asks by itself as well, but would wait without end, and the connection's place would be lost to it.
         .after_release(|db, _| Box::pin(async move { in_time(BACK, db.ping()).await.map(|()| true) }))
         .connect_with(options)

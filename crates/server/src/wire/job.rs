@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use gatehouse_control::App;
 use gatehouse_control::act::Caller;
-use gatehouse_store::{StoreError, in_time};
 use gatehouse_store::audit::CheckpointRule;
+use gatehouse_store::{StoreError, in_time};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};

@@ -57,7 +57,11 @@ async fn proxy(config: &StoreConfig, cut: Arc<AtomicBool>) -> StoreConfig {
     let (server, here) = (server.to_owned(), listener.local_addr().unwrap());
     tokio::spawn(async move {
         while let Ok((client, _)) = listener.accept().await {
-            tokio::spawn(forward(client, TcpStream::connect(server.clone()).await.unwrap(), Arc::clone(&cut)));
+            tokio::spawn(forward(
+                client,
+                TcpStream::connect(server.clone()).await.unwrap(),
+                Arc::clone(&cut),
+            ));
         }
     });
     StoreConfig { url: format!("{scheme_and_user}@{here}/{database}"), ..config.clone() }
