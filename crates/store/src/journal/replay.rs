@@ -137,10 +137,7 @@ impl Found {
     /// that run's start.
     fn lose(&mut self, missing: u64, run: u64) {
         self.recovered.lost += missing;
-        self.recovered.lost_at_end = match self.run == run {
-            true => self.recovered.lost_at_end + missing,
-            false => 0,
-        };
+        self.recovered.lost_at_end = if self.run == run { self.recovered.lost_at_end + missing } else { 0 };
         self.run = run;
     }
 }

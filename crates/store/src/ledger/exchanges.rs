@@ -121,10 +121,8 @@ impl Store {
         let rows = page.rows()?;
         wanted.model.as_ref().map_or(Ok(()), |model| check_text("model", model))?;
         let after = page.cursor(|text| text.parse::<ExchangeId>().ok())?;
-        let end = match wanted.needs_trying() {
-            true => self.end_of_trying(org, wanted, order, after).await?,
-            false => None,
-        };
+        let end =
+            if wanted.needs_trying() { self.end_of_trying(org, wanted, order, after).await? } else { None };
         let mut filter = Filter::new(SELECT, org);
         wanted.by_index(&mut filter, order, after);
         match order {
