@@ -30,13 +30,13 @@ pub(crate) enum Open {
 }
 
 /// Runs the same expression on a pool for reading of either engine. `$db` can be used more than once. PostgreSQL may
-/// be silent for [`READ`] at most.
+/// be silent for [`STATEMENT`] at most.
 macro_rules! read {
     ($store:expr, |$db:ident| $body:expr) => {
         match $store.engine() {
             $crate::dialect::Engine::Sqlite { read: $db, .. } => $body,
             $crate::dialect::Engine::Postgres($db) => {
-                $crate::dialect::in_time($crate::dialect::READ, async { $body }).await
+                $crate::dialect::in_time($crate::dialect::STATEMENT, async { $body }).await
             }
         }
     };
@@ -52,7 +52,7 @@ macro_rules! within {
             }
             $crate::dialect::Open::Postgres(tx) => {
                 let $db = &mut **tx;
-                $body
+                $crate::dialect::in_time($crate::dialect::STATEMENT, async { $body }).await
             }
         }
     };
@@ -68,7 +68,8 @@ macro_rules! change {
             }
             $crate::dialect::Open::Postgres(tx) => {
                 let $db = &mut **tx;
-                $body.map(|done| done.rows_affected())
+                let done = $crate::dialect::in_time($crate::dialect::STATEMENT, async { $body }).await;
+                done.map(|done| done.rows_affected())
             }
         }
     };
@@ -119,9 +120,9 @@ const WAL_BYTES: i64 = 16 * 1024 * 1024;
 /// How long to wait for a connection, or for another process that has the database open (such as a backup).
 const WAIT: Duration = Duration::from_secs(5);
 
-/// How long a question to PostgreSQL may take: longer than a statement may take there, so that only a connection that
-/// has gone silent is given up by it.
-pub(crate) const READ: Duration = Duration::from_secs(70);
+/// How long a statement on PostgreSQL may take for us: longer than it may take there, so that only a connection that has
+/// gone silent is given up by it.
+pub(crate) const STATEMENT: Duration = Duration::from_secs(70);
 /// How long a connection that comes back to the pool may take for a sign of life. One whose caller has given up
 /// waiting may be in the middle of a statement, or the network may have forgotten it.
 const BACK: Duration = Duration::from_secs(5);
@@ -203,7 +204,7 @@ impl Engine {
     pub(crate) async fn begin(&self) -> Result<Open, sqlx::Error> {
         match self {
             Self::Sqlite { write, .. } => write.begin_with("BEGIN IMMEDIATE").await.map(Open::Sqlite),
-            Self::Postgres(pool) => pool.begin().await.map(Open::Postgres),
+            Self::Postgres(pool) => in_time(STATEMENT, pool.begin()).await.map(Open::Postgres),
         }
     }
 
@@ -268,14 +269,14 @@ impl Open {
     pub(crate) async fn commit(self) -> Result<(), sqlx::Error> {
         match self {
             Self::Sqlite(tx) => tx.commit().await,
-            Self::Postgres(tx) => tx.commit().await,
+            Self::Postgres(tx) => in_time(STATEMENT, tx.commit()).await,
         }
     }
 
     pub(crate) async fn rollback(self) -> Result<(), sqlx::Error> {
         match self {
             Self::Sqlite(tx) => tx.rollback().await,
-            Self::Postgres(tx) => tx.rollback().await,
+            Self::Postgres(tx) => in_time(STATEMENT, tx.rollback()).await,
         }
     }
 }

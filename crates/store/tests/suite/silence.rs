@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::engines::{World, act, with_postgres_on};
 use crate::ledger::{Books, exchange};
-use gatehouse_store::{Store, StoreConfig};
+use gatehouse_store::{Store, StoreConfig, StoreError};
 
 /// What the client says when the first connection goes silent: the transaction holds locks by then.
 const LAST_WORDS: &[u8] = b"UPDATE audit_heads";
@@ -44,7 +44,20 @@ fn a_connection_that_goes_silent_in_a_transaction_holds_nobody_for_long() {
         w.counts(5).await;
         w.store.record(w.org, &act("x")).await.unwrap();
         books.close().await;
+        // Nor does one that is silent at the end. The words are said anew on a connection that has not said them yet.
+        cut.store(true, Ordering::SeqCst);
+        let other = Store::open(&through).await.unwrap();
+        let w = World { store: other, ..w };
+        let (store, org) = (w.store.clone(), w.org);
+        let hanging = tokio::spawn(async move { store.record(org, &act("x")).await });
+        while cut.load(Ordering::SeqCst) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        tokio::time::pause();
         tokio::time::timeout(Duration::from_secs(6), w.store.close()).await.unwrap();
+        let told = hanging.await.unwrap().unwrap_err();
+        assert!(matches!(told, StoreError::Unavailable(_)), "{told:?}");
+        tokio::time::resume();
     });
 }
 
