@@ -137,12 +137,16 @@ const SESSION: &str = "SET statement_timeout = 60000; SET lock_timeout = 10000; 
 ///
 /// # Errors
 /// The call's own; that the database was silent for so long.
-pub(crate) async fn in_time<T, E: From<sqlx::Error>>(
+pub(crate) fn in_time<T, E: From<sqlx::Error>>(
     limit: Duration,
     call: impl Future<Output = Result<T, E>>,
-) -> Result<T, E> {
-    let silent = |_| E::from(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()));
-    tokio::time::timeout(limit, call).await.unwrap_or_else(|elapsed| Err(silent(elapsed)))
+) -> impl Future<Output = Result<T, E>> {
+    // On the heap, so that what waits for it stays small: calls within calls would add up.
+    let call = tokio::time::timeout(limit, Box::pin(call));
+    async {
+        let silent = |_| Err(E::from(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())));
+        call.await.unwrap_or_else(silent)
+    }
 }
 
 /// Opens a SQLite file, making it if it is not there.

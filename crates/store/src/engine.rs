@@ -18,11 +18,11 @@ const CLOSE: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// The call's own; [`StoreError::Unavailable`] when the database was silent for so long.
-pub async fn in_time<T>(
+pub fn in_time<T>(
     limit: Duration,
     call: impl Future<Output = Result<T, StoreError>>,
-) -> Result<T, StoreError> {
-    dialect::in_time(limit, call).await
+) -> impl Future<Output = Result<T, StoreError>> {
+    dialect::in_time(limit, call)
 }
 
 /// Which database.
