@@ -22,7 +22,7 @@ const CHECKPOINT: Duration = Duration::from_secs(5);
 /// How often this node says that it is there, and sealed keys that another node took are looked for.
 const PRESENCE: Duration = Duration::from_secs(30);
 /// How long a turn with the database may take: one that has gone silent must not end the turns for good.
-const TURN: Duration = Duration::from_secs(60);
+const TURN: Duration = Duration::from_mins(1);
 /// How often readiness is judged anew.
 const READINESS: Duration = Duration::from_secs(1);
 
