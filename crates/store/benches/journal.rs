@@ -19,7 +19,7 @@ use gatehouse_domain::name::Name;
 use gatehouse_domain::time::UnixMillis;
 use gatehouse_domain::usage::Tokens;
 use gatehouse_store::journal::{Journal, Options, Position, Ticket};
-use gatehouse_store::ledger::bring_in;
+use gatehouse_store::ledger::Place;
 use gatehouse_store::{Store, StoreConfig};
 
 const NOW: UnixMillis = UnixMillis(1_800_000_000_000);
@@ -191,6 +191,7 @@ fn ledger(c: &mut Criterion) {
         store.create_org(org, &Name::parse("Acme").unwrap(), &act).await.unwrap();
         store
     });
+    let mut place = runtime.block_on(Place::claim(&store, NodeId::from_bits(1), &[1])).unwrap();
     let mut group = c.benchmark_group("ledger");
     group.sample_size(20).measurement_time(Duration::from_secs(5));
     for size in [1_u64, 20, 512] {
@@ -201,8 +202,7 @@ fn ledger(c: &mut Criterion) {
                 for _ in 0..iterations {
                     let batch: Vec<Exchange> = (0..size).map(|_| ended(intent())).collect();
                     let begun = Instant::now();
-                    let place = Position::default();
-                    runtime.block_on(bring_in(&store, org, NodeId::from_bits(1), &batch, place)).unwrap();
+                    runtime.block_on(place.bring_in(&store, org, &batch, Position::default())).unwrap();
                     spent += begun.elapsed();
                 }
                 spent

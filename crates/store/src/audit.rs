@@ -54,10 +54,11 @@ pub async fn append(tx: &mut Tx, org: OrgId, acts: &[Draft]) -> Result<Head, Sto
         rest = later;
         insert(tx, sql, org, &mut head, chunk).await?;
     }
+    let seq = stored::signed("seq", head.seq)?;
     change!(tx, |db| {
         sqlx::query("UPDATE audit_heads SET seq = $2, hash = $3 WHERE org_id = $1")
             .bind(org.to_string())
-            .bind(stored::signed("seq", head.seq)?)
+            .bind(seq)
             .bind(head.hash.as_bytes().to_vec())
             .execute(db)
             .await
@@ -86,13 +87,15 @@ async fn insert(
     acts: &[Draft],
 ) -> Result<(), StoreError> {
     let org_text: Arc<str> = org.to_string().into();
+    // The last number fits, so those before it do.
+    stored::signed("seq", head.seq.saturating_add(acts.len() as u64))?;
     change!(tx, |db| {
         let mut query = sqlx::query(sql);
         for act in acts {
             let Linked { seq, canonical, prev_hash, hash } = head.append(org, act);
             query = query
                 .bind(Arc::clone(&org_text))
-                .bind(stored::signed("seq", seq)?)
+                .bind(seq.cast_signed())
                 .bind(act.at.0)
                 .bind(column_text(&act.actor.id))
                 .bind(column_text(&act.action))

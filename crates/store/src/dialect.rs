@@ -4,11 +4,11 @@ use std::path::Path;
 use std::str::FromStr as _;
 use std::time::Duration;
 
-use sqlx::ConnectOptions as _;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
+use sqlx::{ConnectOptions as _, Connection as _};
 
 /// The pools of one database.
 pub(crate) enum Engine {
@@ -29,12 +29,15 @@ pub(crate) enum Open {
     Postgres(sqlx::Transaction<'static, sqlx::Postgres>),
 }
 
-/// Runs the same expression on a pool for reading of either engine. `$db` can be used more than once.
+/// Runs the same expression on a pool for reading of either engine. `$db` can be used more than once. PostgreSQL may
+/// be silent for [`STATEMENT`] at most.
 macro_rules! read {
     ($store:expr, |$db:ident| $body:expr) => {
         match $store.engine() {
             $crate::dialect::Engine::Sqlite { read: $db, .. } => $body,
-            $crate::dialect::Engine::Postgres($db) => $body,
+            $crate::dialect::Engine::Postgres($db) => {
+                $crate::dialect::in_time($crate::dialect::STATEMENT, async { $body }).await
+            }
         }
     };
 }
@@ -49,7 +52,7 @@ macro_rules! within {
             }
             $crate::dialect::Open::Postgres(tx) => {
                 let $db = &mut **tx;
-                $body
+                $crate::dialect::in_time($crate::dialect::STATEMENT, async { $body }).await
             }
         }
     };
@@ -65,7 +68,8 @@ macro_rules! change {
             }
             $crate::dialect::Open::Postgres(tx) => {
                 let $db = &mut **tx;
-                $body.map(|done| done.rows_affected())
+                let done = $crate::dialect::in_time($crate::dialect::STATEMENT, async { $body }).await;
+                done.map(|done| done.rows_affected())
             }
         }
     };
@@ -116,6 +120,35 @@ const WAL_BYTES: i64 = 16 * 1024 * 1024;
 /// How long to wait for a connection, or for another process that has the database open (such as a backup).
 const WAIT: Duration = Duration::from_secs(5);
 
+/// How long a statement on PostgreSQL may take for us: longer than it may take there, so that only a connection that has
+/// gone silent is given up by it.
+pub(crate) const STATEMENT: Duration = Duration::from_secs(70);
+/// How long a connection that comes back to the pool may take for a sign of life. One whose caller has given up
+/// waiting may be in the middle of a statement, or the network may have forgotten it.
+const BACK: Duration = Duration::from_secs(5);
+/// What a connection to PostgreSQL is told. Statements may take 60 s and wait 10 s for a lock, so that nothing waits
+/// forever. A session whose client has gone without a word (a machine that died, a network that was cut) is ended
+/// within half a minute: until then it holds its locks, and the end of the audit chain may be among them.
+const SESSION: &str = "SET statement_timeout = 60000; SET lock_timeout = 10000; \
+    SET idle_in_transaction_session_timeout = 15000; SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; \
+    SET tcp_keepalives_count = 3; SET tcp_user_timeout = 20000";
+
+/// Gives up a call of the database after this time. What it had begun is undone.
+///
+/// # Errors
+/// The call's own; that the database was silent for so long.
+pub(crate) fn in_time<T, E: From<sqlx::Error>>(
+    limit: Duration,
+    call: impl Future<Output = Result<T, E>>,
+) -> impl Future<Output = Result<T, E>> {
+    // On the heap, so that what waits for it stays small: calls within calls would add up.
+    let call = tokio::time::timeout(limit, Box::pin(call));
+    async {
+        let silent = |_| Err(E::from(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into())));
+        call.await.unwrap_or_else(silent)
+    }
+}
+
 /// Opens a SQLite file, making it if it is not there.
 ///
 /// Write-ahead log with `synchronous = FULL`: a committed transaction survives a power cut.
@@ -135,7 +168,14 @@ pub(crate) async fn open_sqlite(file: &Path) -> Result<Engine, sqlx::Error> {
         options.clone().create_if_missing(false).pragma("query_only", "1").statement_cache_capacity(32);
     let pool =
         || SqlitePoolOptions::new().acquire_timeout(WAIT).max_lifetime(None).test_before_acquire(false);
-    let write = pool().max_connections(1).idle_timeout(None).connect_with(options).await?;
+    let write = pool()
+        .max_connections(1)
+        .idle_timeout(None)
+        // On a full disk SQLite ends the transaction by itself. The driver's ROLLBACK fails then, and it believes ever
+        // after that a transaction is open: such a connection is replaced.
+        .before_acquire(|db, _| Box::pin(async move { Ok(!db.is_in_transaction()) }))
+        .connect_with(options)
+        .await?;
     let read = pool().max_connections(3).idle_timeout(Duration::from_secs(30)).connect_lazy_with(reading);
     Ok(Engine::Sqlite { write, read })
 }
@@ -145,7 +185,7 @@ pub(crate) fn postgres_options(url: &str) -> Result<PgConnectOptions, sqlx::Erro
     Ok(PgConnectOptions::from_str(url)?.application_name("gatehouse").disable_statement_logging())
 }
 
-/// Connects to PostgreSQL. Statements may take 60 s and wait 10 s for a lock, so that nothing waits forever.
+/// Connects to PostgreSQL.
 pub(crate) async fn open_postgres(
     options: PgConnectOptions,
     max_connections: u32,
@@ -154,14 +194,9 @@ pub(crate) async fn open_postgres(
         .max_connections(max_connections.max(1))
         .acquire_timeout(WAIT)
         .idle_timeout(Duration::from_mins(1))
-        .after_connect(|db, _| {
-            Box::pin(async move {
-                sqlx::raw_sql("SET statement_timeout = 60000; SET lock_timeout = 10000")
-                    .execute(db)
-                    .await
-                    .map(|_| ())
-            })
-        })
+        .after_connect(|db, _| Box::pin(async move { sqlx::raw_sql(SESSION).execute(db).await.map(|_| ()) }))
+        // The pool asks by itself as well, but would wait without end, and the connection's place would be lost to it.
+        .after_release(|db, _| Box::pin(async move { in_time(BACK, db.ping()).await.map(|()| true) }))
         .connect_with(options)
         .await?;
     Ok(Engine::Postgres(pool))
@@ -173,7 +208,7 @@ impl Engine {
     pub(crate) async fn begin(&self) -> Result<Open, sqlx::Error> {
         match self {
             Self::Sqlite { write, .. } => write.begin_with("BEGIN IMMEDIATE").await.map(Open::Sqlite),
-            Self::Postgres(pool) => pool.begin().await.map(Open::Postgres),
+            Self::Postgres(pool) => in_time(STATEMENT, pool.begin()).await.map(Open::Postgres),
         }
     }
 
@@ -238,14 +273,14 @@ impl Open {
     pub(crate) async fn commit(self) -> Result<(), sqlx::Error> {
         match self {
             Self::Sqlite(tx) => tx.commit().await,
-            Self::Postgres(tx) => tx.commit().await,
+            Self::Postgres(tx) => in_time(STATEMENT, tx.commit()).await,
         }
     }
 
     pub(crate) async fn rollback(self) -> Result<(), sqlx::Error> {
         match self {
             Self::Sqlite(tx) => tx.rollback().await,
-            Self::Postgres(tx) => tx.rollback().await,
+            Self::Postgres(tx) => in_time(STATEMENT, tx.rollback()).await,
         }
     }
 }
@@ -263,4 +298,28 @@ pub(crate) fn is_away_code(code: &str) -> bool {
             || matches!(code, "55P03" | "40001" | "40P01" | "25006");
     }
     code.parse::<u32>().is_ok_and(|code| matches!(code & 0xFF, 5 | 6 | 7 | 8 | 10 | 13 | 14))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The second statement finds the disk full, and SQLite undoes the transaction by itself.
+    #[tokio::test]
+    async fn a_full_disk_does_not_take_the_only_writer_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = open_sqlite(&folder.path().join("gatehouse.db")).await.unwrap();
+        let Engine::Sqlite { write, .. } = &engine else { panic!("it is SQLite") };
+        sqlx::raw_sql("CREATE TABLE t (x BLOB); PRAGMA max_page_count = 20").execute(write).await.unwrap();
+        let Open::Sqlite(mut tx) = engine.begin().await.unwrap() else { panic!("it is SQLite") };
+        sqlx::raw_sql("INSERT INTO t VALUES (1)").execute(&mut *tx).await.unwrap();
+        let full = sqlx::raw_sql("INSERT INTO t VALUES (zeroblob(1000000))").execute(&mut *tx).await;
+        assert!(full.unwrap_err().to_string().contains("full"));
+        drop(tx);
+        let Open::Sqlite(mut tx) = engine.begin().await.unwrap() else { panic!("it is SQLite") };
+        sqlx::raw_sql("INSERT INTO t VALUES (2)").execute(&mut *tx).await.unwrap();
+        tx.commit().await.unwrap();
+        let rows: (i64,) = sqlx::query_as("SELECT SUM(x) FROM t").fetch_one(write).await.unwrap();
+        assert_eq!(rows, (2,));
+    }
 }

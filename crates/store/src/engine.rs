@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use gatehouse_domain::audit::Draft;
 use gatehouse_domain::id::OrgId;
@@ -9,6 +10,20 @@ use gatehouse_domain::id::OrgId;
 use crate::dialect::{self, Engine, Open};
 use crate::error::StoreError;
 use crate::migration::{self, MigrationError};
+
+/// How long closing may take.
+const CLOSE: Duration = Duration::from_secs(5);
+
+/// Gives up a call of the store after this time. What it had begun in the database is undone.
+///
+/// # Errors
+/// The call's own; [`StoreError::Unavailable`] when the database was silent for so long.
+pub fn in_time<T>(
+    limit: Duration,
+    call: impl Future<Output = Result<T, StoreError>>,
+) -> impl Future<Output = Result<T, StoreError>> {
+    dialect::in_time(limit, call)
+}
 
 /// Which database.
 #[derive(Clone)]
@@ -121,9 +136,11 @@ impl Store {
         Ok(Tx { open: self.engine.begin().await? })
     }
 
-    /// Closes all connections, after the transactions under way.
+    /// Closes all connections, after the transactions under way; those that take longer than 5 s end with the process.
     pub async fn close(&self) {
-        self.engine.close().await;
+        if tokio::time::timeout(CLOSE, self.engine.close()).await.is_err() {
+            tracing::warn!("the database did not answer at the end; its connections are left to it");
+        }
     }
 
     pub(crate) fn engine(&self) -> &Engine {

@@ -271,6 +271,12 @@ impl Journal {
         Tail::new(Arc::clone(&self.inner), after)
     }
 
+    /// The numbers of the runs that wrote what the journal keeps, oldest first; the last one is this run's. No two runs
+    /// have the same, not even those of two copies of the folder.
+    pub fn runs(&self) -> &[u64] {
+        &self.inner.runs
+    }
+
     /// Lets segments before this place be used again.
     pub fn passed(&self, position: Position) {
         let before = self.inner.passed.swap(position.segment, Ordering::AcqRel);
@@ -334,6 +340,8 @@ pub(crate) struct Inner {
     durable_at: Mutex<Position>,
     /// The newest entry found at the start.
     found_seq: u64,
+    /// The epochs found at the start, and this run's.
+    runs: Vec<u64>,
     /// The segment that the ledger has come to.
     passed: AtomicU64,
     commits: AtomicU64,

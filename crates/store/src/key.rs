@@ -131,7 +131,7 @@ impl Store {
         found.map_or_else(|| Err(StoreError::not_found(NOUN, hint(public.as_str()))), info_of)
     }
 
-    /// Lists keys, newest first.
+    /// Lists keys, newest first. One that cannot be read is left out.
     ///
     /// # Errors
     /// A bad page; the database.
@@ -150,7 +150,7 @@ impl Store {
         filter.text("AND k.state = $?", wanted.state.map(stored::key_state_text));
         filter.arg("ORDER BY k.id DESC LIMIT $?", Arg::Int(rows));
         let listed = Listed::new(self.key_rows(filter).await?, page, |row| row.id.clone());
-        let items = listed.items.into_iter().map(info_of).collect::<Result<_, _>>()?;
+        let items = listed.items.into_iter().filter_map(|row| stored::readable(info_of(row))).collect();
         Ok(Listed { items, next: listed.next })
     }
 

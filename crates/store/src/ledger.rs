@@ -3,13 +3,15 @@
 //! Each entry comes in exactly once: a node's place in its journal is written in the transaction that brings the entries
 //! in, and an identifier that is there already is left alone and counted nowhere.
 
+mod place;
 mod bring;
 mod rollup;
 mod exchanges;
 mod usage;
 mod writer;
 
-pub use bring::bring_in;
-pub use exchanges::{ExchangeFilter, ExchangeRow, Order};
-pub use usage::{By, UsageRow};
+pub use bring::{Brought, bring_in};
+pub use exchanges::{ExchangeFilter, ExchangeRow, Order, TRIED};
+pub use place::Place;
+pub use usage::{By, MAX_SUMS, UsageRow};
 pub use writer::{Flushed, Lag, Ledger, NotFlushed};

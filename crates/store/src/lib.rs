@@ -32,6 +32,6 @@ pub mod audit;
 pub mod journal;
 pub mod ledger;
 
-pub use engine::{OpenError, Store, StoreConfig, Tx};
+pub use engine::{OpenError, Store, StoreConfig, Tx, in_time};
 pub use error::StoreError;
 pub use page::{Listed, MAX_LIMIT, Page};

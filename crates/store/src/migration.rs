@@ -13,6 +13,9 @@ pub struct Migration {
     pub number: i64,
     /// What it brings, as in its file name.
     pub name: &'static str,
+    /// Programs that know the migrations up to this number can run on a database that has this one as well: its own
+    /// number when it takes something away, else that of the newest migration of the release before.
+    pub needs: i64,
     /// The statements for SQLite.
     pub sqlite: &'static str,
     /// The statements for PostgreSQL.
@@ -20,10 +23,11 @@ pub struct Migration {
 }
 
 macro_rules! migration {
-    ($number:literal, $file:literal, $name:literal) => {
+    ($number:literal, $file:literal, $name:literal, needs $needs:literal) => {
         Migration {
             number: $number,
             name: $name,
+            needs: $needs,
             sqlite: include_str!(concat!("../migrations/sqlite/", $file, ".sql")),
             postgres: include_str!(concat!("../migrations/postgres/", $file, ".sql")),
         }
@@ -32,12 +36,12 @@ macro_rules! migration {
 
 /// All migrations, in order.
 pub const ALL: &[Migration] =
-    &[migration!(1, "0001_directory", "directory"), migration!(2, "0002_ledger", "ledger")];
+    &[migration!(1, "0001_directory", "directory", needs 1), migration!(2, "0002_ledger", "ledger", needs 2)];
 
 /// Why the schema cannot be brought up to date. Nothing was changed by the migration named.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrationError {
-    /// The database was made by a newer program.
+    /// The database was made by a newer program, and this one cannot run on it.
     #[error(
         "the database has migration {found} (`{name}`), and this program knows migrations up to {known}: \
          use the newer gatehouse that made it"
@@ -89,10 +93,11 @@ const TABLE: &str = "CREATE TABLE IF NOT EXISTS migrations (
     number BIGINT NOT NULL PRIMARY KEY,
     name TEXT NOT NULL,
     checksum TEXT NOT NULL,
-    done BIGINT NOT NULL
+    done BIGINT NOT NULL,
+    needs BIGINT NOT NULL
 )";
 
-type Row = (i64, String, String, i64);
+type Row = (i64, String, String, i64, i64);
 
 /// Applies what is missing, each migration in a transaction of its own. Nodes that start together take turns.
 pub(crate) async fn run(store: &Store, all: &'static [Migration]) -> Result<(), MigrationError> {
@@ -118,7 +123,7 @@ async fn is_current(store: &Store, all: &[Migration]) -> Result<bool, MigrationE
     let applied = read(&mut tx).await?;
     check(&applied, all, store.engine())?;
     tx.rollback().await?;
-    Ok(applied.len() == all.len())
+    Ok(applied.len() >= all.len())
 }
 
 /// Applies the first migration that is missing; false when there was none.
@@ -137,10 +142,11 @@ async fn apply_next(store: &Store, all: &'static [Migration]) -> Result<bool, Mi
     }
     .map_err(failed)?;
     change!(tx, |db| {
-        sqlx::query("INSERT INTO migrations (number, name, checksum, done) VALUES ($1, $2, $3, 1)")
+        sqlx::query("INSERT INTO migrations (number, name, checksum, done, needs) VALUES ($1, $2, $3, 1, $4)")
             .bind(next.number)
             .bind(next.name)
             .bind(checksum(sql))
+            .bind(next.needs)
             .execute(db)
             .await
     })
@@ -151,20 +157,22 @@ async fn apply_next(store: &Store, all: &'static [Migration]) -> Result<bool, Mi
 }
 
 async fn read(tx: &mut Tx) -> Result<Vec<Row>, StoreError> {
-    let sql = "SELECT number, name, checksum, done FROM migrations ORDER BY number";
+    let sql = "SELECT number, name, checksum, done, needs FROM migrations ORDER BY number";
     Ok(within!(tx, |db| sqlx::query_as::<_, Row>(sql).fetch_all(db).await)?)
 }
 
 fn check(applied: &[Row], all: &[Migration], engine: &Engine) -> Result<(), MigrationError> {
-    for ((found, name, sum, done), number) in applied.iter().zip(1_i64..) {
+    for ((found, name, sum, done, needs), number) in applied.iter().zip(1_i64..) {
         let known = usize::try_from(number - 1).ok().and_then(|n| all.get(n));
         if *found != number || *done != 1 {
             return Err(MigrationError::HalfMade { number });
         }
         let Some(known) = known else {
-            let (newest, name) = applied.last().map_or((*found, name), |(n, name, ..)| (*n, name));
             let known = i64::try_from(all.len()).unwrap_or(i64::MAX);
-            return Err(MigrationError::Newer { found: newest, name: name.clone(), known });
+            if *needs <= known {
+                continue;
+            }
+            return Err(MigrationError::Newer { found: *found, name: name.clone(), known });
         };
         if known.name != name || checksum(sql_of(known, engine)) != *sum {
             return Err(MigrationError::Altered { number, name: name.clone() });

@@ -6,8 +6,8 @@ use gatehouse_domain::id::OrgId;
 use gatehouse_domain::name::Name;
 use gatehouse_domain::time::UnixMillis;
 
-use crate::dialect::{change, read};
-use crate::engine::Store;
+use crate::dialect::{change, read, within};
+use crate::engine::{Store, Tx};
 use crate::error::StoreError;
 use crate::stored;
 
@@ -76,4 +76,12 @@ impl Store {
 
 fn org_of((id, name, created_at): &Row) -> Result<Org, StoreError> {
     Ok(Org { id: stored::parsed(NOUN, id)?, name: name.clone(), created_at: UnixMillis(*created_at) })
+}
+
+/// Whether there is an organization of this identifier.
+pub(crate) async fn exists(tx: &mut Tx, id: OrgId) -> Result<bool, StoreError> {
+    let found: Option<(String,)> = within!(tx, |db| {
+        sqlx::query_as("SELECT id FROM orgs WHERE id = $1").bind(id.to_string()).fetch_optional(db).await
+    })?;
+    Ok(found.is_some())
 }

@@ -54,8 +54,10 @@ impl Store {
     /// The version is read before the keys. A change in between is then perhaps in the snapshot already, but not in its
     /// version, so that the next look at [`Store::policy_version`] leads to another snapshot: a change is never missed.
     ///
+    /// A key that cannot be read is left out, and thereby refused: what happens to the other keys must not wait for it.
+    ///
     /// # Errors
-    /// There is no such organization; a key cannot be read; the database.
+    /// There is no such organization; the database.
     pub async fn load_snapshot(&self, org: OrgId) -> Result<Snapshot, StoreError> {
         let version = self.policy_version(org).await?;
         let limit = i64::try_from(BATCH).unwrap_or(i64::MAX);
@@ -72,9 +74,7 @@ impl Store {
             })?;
             let full = rows.len() == BATCH;
             grants.reserve(rows.len());
-            for row in &rows {
-                grants.push(grant_of(org, row)?);
-            }
+            grants.extend(rows.iter().filter_map(|row| stored::readable(grant_of(org, row))));
             match rows.into_iter().next_back() {
                 Some(last) if full => after = last.id,
                 _ => return Ok(Snapshot::new(version, grants)),

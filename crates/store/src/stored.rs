@@ -23,6 +23,11 @@ pub(crate) fn parsed_some<T: FromStr<Err: std::fmt::Display>>(
     text.map(|text| parsed(noun, text)).transpose()
 }
 
+/// What could be read. What could not is logged and left out, so that one damaged row does not keep all others away.
+pub(crate) fn readable<T>(read: Result<T, StoreError>) -> Option<T> {
+    read.inspect_err(|error| tracing::error!(%error, "a damaged row of the database is left out")).ok()
+}
+
 /// A fixed number of bytes.
 pub(crate) fn bytes<const N: usize>(
     noun: &'static str,

@@ -1,7 +1,15 @@
 //! First and later starts.
 
+use std::future::{Future as _, poll_fn};
+use std::task::Poll;
+use std::time::Duration;
+
+use gatehouse_control::act::Caller;
 use gatehouse_control::bootstrap::{StartError, start};
 use gatehouse_control::{bootstrap, secret};
+use gatehouse_domain::audit::Object;
+use gatehouse_domain::id::OrgId;
+use gatehouse_domain::name::Name;
 use gatehouse_domain::time::UnixMillis;
 use gatehouse_identity::keyring::Keyring;
 use gatehouse_identity::master::MasterKey;
@@ -36,6 +44,32 @@ async fn two_first_starts_at_once_make_one_organization() {
     assert_eq!(first.org.id, second.org.id);
     assert_eq!(first.roots.audit_seed(), second.roots.audit_seed());
     assert_eq!(one.orgs().await.unwrap().len(), 1);
+}
+
+/// The slower one is stopped after each of its first steps in turn, and the other goes through meanwhile.
+#[tokio::test]
+async fn a_first_start_that_another_one_overtakes_anywhere_succeeds() {
+    for steps in 0..16 {
+        let dir = tempfile::tempdir().unwrap();
+        let (one, other) = (open(&dir).await, open(&dir).await);
+        let (ring, org) = (keyring(), OrgId::from_bits(1));
+        let act = Caller::system("test").draft(BEGIN, "org.create", Object::new("org", org, ""));
+        one.create_org(org, &Name::parse("Example").unwrap(), &act).await.unwrap();
+        let mut slow = Box::pin(start(&other, &ring, "Example", BEGIN, &random));
+        for _ in 0..steps {
+            let step = poll_fn(|context| Poll::Ready(slow.as_mut().poll(context).is_pending()));
+            assert!(step.await, "{steps} steps are more than there are");
+            tokio::time::sleep(Duration::from_millis(3)).await;
+        }
+        let mut fast = Box::pin(start(&one, &ring, "Example", BEGIN, &random));
+        // Stopped in a transaction, the slow one keeps the other from writing, and has to go on first.
+        let (fast, slow) = match tokio::time::timeout(Duration::from_millis(300), &mut fast).await {
+            Ok(fast) => (fast, slow.await),
+            Err(_) => tokio::join!(fast, slow),
+        };
+        let slow = slow.map_err(|error| format!("after {steps} steps: {error}")).unwrap();
+        assert_eq!(fast.unwrap().roots.audit_seed(), slow.roots.audit_seed());
+    }
 }
 
 #[tokio::test]
@@ -89,12 +123,8 @@ async fn an_owner_is_made_again_when_none_works() {
 #[tokio::test]
 async fn lost_roots_are_not_made_up() {
     let world = world().await;
-    let name = gatehouse_domain::name::Name::parse(secret::ROOTS).unwrap();
-    let act = gatehouse_control::act::Caller::system("test").draft(
-        BEGIN,
-        "secret.remove",
-        gatehouse_domain::audit::Object::new("secret", &name, ""),
-    );
+    let name = Name::parse(secret::ROOTS).unwrap();
+    let act = Caller::system("test").draft(BEGIN, "secret.remove", Object::new("secret", &name, ""));
     world.app.store.remove_secret(world.app.org, &name, &act).await.unwrap();
     let error = start(&world.app.store, &keyring(), "Example", BEGIN, &random).await.err().unwrap();
     assert!(matches!(error, StartError::RootsGone), "{error}");

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use gatehouse_control::App;
 use gatehouse_control::act::Caller;
-use gatehouse_store::StoreError;
 use gatehouse_store::audit::CheckpointRule;
+use gatehouse_store::{StoreError, in_time};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
@@ -21,6 +21,8 @@ const POLICY: Duration = Duration::from_secs(2);
 const CHECKPOINT: Duration = Duration::from_secs(5);
 /// How often this node says that it is there, and sealed keys that another node took are looked for.
 const PRESENCE: Duration = Duration::from_secs(30);
+/// How long a turn with the database may take: one that has gone silent must not end the turns for good.
+const TURN: Duration = Duration::from_mins(1);
 /// How often readiness is judged anew.
 const READINESS: Duration = Duration::from_secs(1);
 
@@ -87,20 +89,20 @@ async fn checkpoints(live: Arc<Live>, app: App) {
         let audit = live.config.load().audit;
         let millis = i64::try_from(audit.interval.as_millis()).unwrap_or(i64::MAX);
         let rule = CheckpointRule { entries: audit.entries, millis };
-        let done = app.store.checkpoint_if_due(app.org, rule, app.node, &app.signer, clock::now()).await;
-        trouble.note("signing the audit log", done.map(drop));
+        let signing = app.store.checkpoint_if_due(app.org, rule, app.node, &app.signer, clock::now());
+        trouble.note("signing the audit log", in_time(TURN, signing).await.map(drop));
     }
 }
 
 async fn presence(live: Arc<Live>, app: App) {
     let (mut clock, mut trouble) = (interval(PRESENCE), Trouble::default());
     clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut done = app.store.register_node(app.node, app.version, clock::now()).await;
+    let mut done = in_time(TURN, app.store.register_node(app.node, app.version, clock::now())).await;
     loop {
         trouble.note("telling the database that this node is there", done);
         clock.tick().await;
         live.refresh_keys().await;
-        done = app.store.touch_node(app.node, clock::now()).await;
+        done = in_time(TURN, app.store.touch_node(app.node, clock::now())).await;
     }
 }
 

@@ -12,7 +12,7 @@ use gatehouse_domain::policy::Snapshot;
 use gatehouse_domain::price::PriceTable;
 use gatehouse_gateway::settings::Settings;
 use gatehouse_identity::keyring::Keyring;
-use gatehouse_store::{Store, StoreError};
+use gatehouse_store::{Store, StoreError, in_time};
 use tokio::sync::{Notify, watch};
 
 use super::ledger::Books;
@@ -24,6 +24,8 @@ use crate::price;
 
 /// How long an act of the management API waits until what it changed is in force on this node.
 const IN_FORCE: Duration = Duration::from_secs(2);
+/// How long reading the policy may take. A database that has gone silent must not keep later changes out.
+const READ_POLICY: Duration = Duration::from_secs(5);
 
 /// What is in force.
 pub(super) struct Live {
@@ -194,10 +196,14 @@ impl Live {
     /// Puts the newest policy in force if it is newer than the one in force.
     pub(super) async fn refresh_policy(&self) -> Result<(), StoreError> {
         let asked = self.asked.load(Ordering::Acquire);
-        let version = self.store.policy_version(self.org).await?;
-        if version != self.policy.load().version() {
-            self.policy.store(Arc::new(self.store.load_snapshot(self.org).await?));
-        }
+        let read = async {
+            let version = self.store.policy_version(self.org).await?;
+            if version != self.policy.load().version() {
+                self.policy.store(Arc::new(self.store.load_snapshot(self.org).await?));
+            }
+            Ok(())
+        };
+        in_time(READ_POLICY, read).await?;
         self.reached.send_replace(asked);
         Ok(())
     }

@@ -2,50 +2,51 @@
 
 -- Identifiers sort by time, so the primary key serves for lists by time. What was not recognized has no principal.
 CREATE TABLE exchanges (
-    org_id TEXT NOT NULL,
-    id TEXT NOT NULL,
-    request_id TEXT NOT NULL,
-    kind TEXT NOT NULL,
-    user_id TEXT,
-    key_id TEXT,
-    team_id TEXT,
-    project_id TEXT,
-    provider TEXT,
-    model TEXT,
-    served_model TEXT,
+    org_id TEXT COLLATE "C" NOT NULL,
+    id TEXT COLLATE "C" NOT NULL,
+    request_id TEXT COLLATE "C" NOT NULL,
+    kind TEXT COLLATE "C" NOT NULL,
+    user_id TEXT COLLATE "C",
+    key_id TEXT COLLATE "C",
+    team_id TEXT COLLATE "C",
+    project_id TEXT COLLATE "C",
+    provider TEXT COLLATE "C",
+    model TEXT COLLATE "C",
+    served_model TEXT COLLATE "C",
     stream BIGINT NOT NULL,
     status BIGINT NOT NULL,
-    ended TEXT NOT NULL,
-    reason TEXT,
-    usage TEXT NOT NULL,
+    ended TEXT COLLATE "C" NOT NULL,
+    reason TEXT COLLATE "C",
+    usage TEXT COLLATE "C" NOT NULL,
     estimated BIGINT NOT NULL,
     cost_nanos BIGINT NOT NULL,
-    price_basis TEXT NOT NULL,
+    price_basis TEXT COLLATE "C" NOT NULL,
     started_at BIGINT NOT NULL,
     first_byte_ms BIGINT,
     duration_ms BIGINT NOT NULL,
     overhead_us BIGINT NOT NULL,
     bytes_in BIGINT NOT NULL,
     bytes_out BIGINT NOT NULL,
-    peer TEXT,
-    session TEXT,
-    client TEXT,
+    peer TEXT COLLATE "C",
+    session TEXT COLLATE "C",
+    client TEXT COLLATE "C",
     PRIMARY KEY (org_id, id)
 );
 CREATE INDEX exchanges_by_user ON exchanges (org_id, user_id, id);
+CREATE INDEX exchanges_by_key ON exchanges (org_id, key_id, id);
 
 -- Empty texts stand for "none": a primary key takes no NULL.
 CREATE TABLE rollups (
-    org_id TEXT NOT NULL,
+    org_id TEXT COLLATE "C" NOT NULL,
     hour BIGINT NOT NULL,
-    user_id TEXT NOT NULL,
-    team_id TEXT NOT NULL,
-    project_id TEXT NOT NULL,
-    key_id TEXT NOT NULL,
-    provider TEXT NOT NULL,
-    model TEXT NOT NULL,
-    kind TEXT NOT NULL,
-    mode TEXT NOT NULL,
+    user_id TEXT COLLATE "C" NOT NULL,
+    team_id TEXT COLLATE "C" NOT NULL,
+    project_id TEXT COLLATE "C" NOT NULL,
+    key_id TEXT COLLATE "C" NOT NULL,
+    provider TEXT COLLATE "C" NOT NULL,
+    model TEXT COLLATE "C" NOT NULL,
+    kind TEXT COLLATE "C" NOT NULL,
+    mode TEXT COLLATE "C" NOT NULL,
     requests BIGINT NOT NULL,
     errors BIGINT NOT NULL,
     refusals BIGINT NOT NULL,
@@ -63,10 +64,13 @@ CREATE TABLE rollups (
     PRIMARY KEY (org_id, hour, user_id, team_id, project_id, key_id, provider, model, kind, mode)
 );
 
--- Up to which entry a node's journal is in the database; written in the transaction that brought the entries in.
+-- Up to which entry a node's journal is in the database; written in the transaction that brought the entries in. `run` is
+-- the number that the last run of that journal left in its files: of a copied data directory each copy has its own row.
 CREATE TABLE journal_positions (
-    node_id TEXT NOT NULL PRIMARY KEY,
+    node_id TEXT COLLATE "C" NOT NULL,
+    run BIGINT NOT NULL,
     segment BIGINT NOT NULL,
     "offset" BIGINT NOT NULL,
-    seq BIGINT NOT NULL
+    seq BIGINT NOT NULL,
+    PRIMARY KEY (node_id, run)
 );

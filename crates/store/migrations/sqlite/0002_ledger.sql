@@ -33,6 +33,7 @@ CREATE TABLE exchanges (
     PRIMARY KEY (org_id, id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX exchanges_by_user ON exchanges (org_id, user_id, id);
+CREATE INDEX exchanges_by_key ON exchanges (org_id, key_id, id);
 
 -- Empty texts stand for "none": a primary key takes no NULL.
 CREATE TABLE rollups (
@@ -63,10 +64,13 @@ CREATE TABLE rollups (
     PRIMARY KEY (org_id, hour, user_id, team_id, project_id, key_id, provider, model, kind, mode)
 ) STRICT, WITHOUT ROWID;
 
--- Up to which entry a node's journal is in the database; written in the transaction that brought the entries in.
+-- Up to which entry a node's journal is in the database; written in the transaction that brought the entries in. `run` is
+-- the number that the last run of that journal left in its files: of a copied data directory each copy has its own row.
 CREATE TABLE journal_positions (
-    node_id TEXT NOT NULL PRIMARY KEY,
+    node_id TEXT NOT NULL,
+    run INTEGER NOT NULL,
     segment INTEGER NOT NULL,
     "offset" INTEGER NOT NULL,
-    seq INTEGER NOT NULL
+    seq INTEGER NOT NULL,
+    PRIMARY KEY (node_id, run)
 ) STRICT, WITHOUT ROWID;

@@ -113,10 +113,11 @@ impl Store {
             return Ok(Hash::genesis(org));
         }
         let before = first - 1;
+        let seq = stored::signed("first", before)?;
         let found: Option<(Vec<u8>,)> = read!(self, |db| {
             sqlx::query_as("SELECT hash FROM audit_entries WHERE org_id = $1 AND seq = $2")
                 .bind(org.to_string())
-                .bind(stored::signed("first", before)?)
+                .bind(seq)
                 .fetch_optional(db)
                 .await
         })?;

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use gatehouse_domain::exchange::{Cost, Intent};
 use gatehouse_domain::id::ExchangeId;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::append::{Files, Pending, WriteError};
 use super::frame::{self, CONTROL, ForeignForm, FrameKind, Payload};
@@ -28,6 +28,9 @@ pub struct Recovered {
     pub interrupted: u64,
     /// Entries that should be there and cannot be read: the disk has lost or changed them.
     pub lost: u64,
+    /// Of these, those at the end of the last run. After a power cut they may be ones that were not durable yet, since a
+    /// disk writes in any order before a flush.
+    pub lost_at_end: u64,
     /// Segments of which nothing can be read.
     pub unreadable_segments: u64,
 }
@@ -58,6 +61,8 @@ pub(super) fn start(
     settle(&folder, &mut files, &mut pending).map_err(|e| failed(e.into()))?;
     tell(&recovered);
     let durable_at = files.position();
+    let mut runs = found.runs;
+    runs.push(files.epoch);
     let inner = Inner {
         folder,
         options: options.clone(),
@@ -67,6 +72,7 @@ pub(super) fn start(
         durable: AtomicU64::new(durable_at.seq),
         durable_at: Mutex::new(durable_at),
         found_seq,
+        runs,
         passed: AtomicU64::new(0),
         making: Mutex::new(keep::Freeing::default()),
         commits: AtomicU64::new(0),
@@ -77,11 +83,17 @@ pub(super) fn start(
 }
 
 fn tell(recovered: &Recovered) {
-    if recovered.lost > 0 || recovered.unreadable_segments > 0 {
+    if recovered.lost > recovered.lost_at_end || recovered.unreadable_segments > 0 {
         error!(
             lost_entries = recovered.lost,
             unreadable_segments = recovered.unreadable_segments,
             "the journal is damaged: entries that were durable cannot be read; check the disk"
+        );
+    } else if recovered.lost > 0 {
+        warn!(
+            lost_entries = recovered.lost,
+            "entries at the end of the last run cannot be read. If the machine lost power, they were not durable yet, \
+             and nobody had been told that they were; if it did not, check the disk"
         );
     }
     if recovered.interrupted > 0 {
@@ -114,6 +126,20 @@ struct Found {
     /// An unused segment behind it: number and length.
     unused: Option<(u64, u64)>,
     last_number: u64,
+    /// Epochs of the runs that wrote here, oldest first.
+    runs: Vec<u64>,
+    /// The run that wrote what was read last.
+    run: u64,
+}
+
+impl Found {
+    /// Counts entries that are missing before what this run wrote. What is missing before the first of a run was told at
+    /// that run's start.
+    fn lose(&mut self, missing: u64, run: u64) {
+        self.recovered.lost += missing;
+        self.recovered.lost_at_end = if self.run == run { self.recovered.lost_at_end + missing } else { 0 };
+        self.run = run;
+    }
 }
 
 fn read(folder: &Folder) -> Result<Found, Failed> {
@@ -121,8 +147,12 @@ fn read(folder: &Folder) -> Result<Found, Failed> {
     let mut found = Found::default();
     for (number, len) in folder.list()? {
         found.last_number = number;
-        let (scanner, beginning) = Scanner::open(folder.read(number)?, number, len)?;
+        let (mut scanner, beginning) = Scanner::open(folder.read(number)?, number, len)?;
         match beginning {
+            Beginning::Empty if scanner.holds_entries_from(found.next_seq)? => {
+                found.recovered.unreadable_segments += 1;
+                found.newest_is_sound = false;
+            }
             Beginning::Empty if len == folder.segment_bytes() && found.unused.is_none() => {
                 found.unused = Some((number, len));
             }
@@ -148,8 +178,11 @@ fn read(folder: &Folder) -> Result<Found, Failed> {
 }
 
 fn read_segment(found: &mut Found, mut scanner: Scanner, len: u64) -> Result<(), Failed> {
+    // Only what the newest segment holds may have been waiting for a flush.
+    found.recovered.lost_at_end = 0;
     if found.next_seq > 0 {
-        found.recovered.lost += scanner.next_seq.saturating_sub(found.next_seq);
+        let run = scanner.epochs.last().copied().unwrap_or_default();
+        found.lose(scanner.next_seq.saturating_sub(found.next_seq), run);
     }
     found.next_seq = found.next_seq.max(scanner.next_seq);
     while let Some(entry) = scanner.next()? {
@@ -157,7 +190,7 @@ fn read_segment(found: &mut Found, mut scanner: Scanner, len: u64) -> Result<(),
             // Written a second time after a failed flush.
             continue;
         }
-        found.recovered.lost += entry.seq - found.next_seq;
+        found.lose(entry.seq - found.next_seq, entry.run);
         found.next_seq = entry.seq + 1;
         found.recovered.entries += 1;
         let id = frame::read_id(entry.version, entry.payload)?;
@@ -172,10 +205,13 @@ fn read_segment(found: &mut Found, mut scanner: Scanner, len: u64) -> Result<(),
         }
     }
     // A run that went on behind lost entries says by its resume frame how many there were.
-    found.recovered.lost += scanner.next_seq.saturating_sub(found.next_seq);
+    let run = scanner.epochs.last().copied().unwrap_or_default();
+    found.lose(scanner.next_seq.saturating_sub(found.next_seq), run);
     found.next_seq = found.next_seq.max(scanner.next_seq);
     found.newest = Some((scanner.segment, len, scanner.at));
     found.newest_is_sound = scanner.damaged_bytes == 0;
+    found.runs.append(&mut scanner.epochs);
+    found.runs.dedup();
     Ok(())
 }
 

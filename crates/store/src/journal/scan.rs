@@ -19,6 +19,8 @@ pub(super) struct Found<'a> {
     pub(super) kind: FrameKind,
     pub(super) version: u8,
     pub(super) payload: &'a [u8],
+    /// The epoch of the run that wrote it.
+    pub(super) run: u64,
 }
 
 /// How a segment begins.
@@ -43,6 +45,8 @@ pub(super) struct Scanner {
     seed: Seed,
     /// The number the next entry should have.
     pub(super) next_seq: u64,
+    /// The epochs of the runs that wrote to it, as far as it has been read.
+    pub(super) epochs: Vec<u64>,
     /// Bytes that are no frame, with good frames behind them.
     pub(super) damaged_bytes: u64,
     /// Bytes of the file that may be looked at.
@@ -61,6 +65,7 @@ impl Scanner {
             at: 0,
             seed,
             next_seq: 0,
+            epochs: Vec::new(),
             damaged_bytes: 0,
             limit,
             buffer: Vec::new(),
@@ -110,10 +115,25 @@ impl Scanner {
                         kind: head.kind,
                         version: head.version,
                         payload,
+                        run: self.epochs.last().copied().unwrap_or_default(),
                     }));
                 }
             }
         }
+    }
+
+    /// Whether something that looks like an entry of this number or a later one stands in a segment that begins with
+    /// zeros. A segment to be used again holds entries as well, but older ones. Without the first frame they cannot be
+    /// read, yet they show that the segment was in use.
+    pub(super) fn holds_entries_from(&mut self, seq: u64) -> io::Result<bool> {
+        self.fill(0, SEARCH)?;
+        let entry = |head: Head| match head.kind {
+            FrameKind::Intent | FrameKind::Exchange => {
+                head.version > 0 && head.seq >= seq.max(1) && (seq == 0 || head.seq - seq < MAX_GAP)
+            }
+            FrameKind::Start | FrameKind::Resume => false,
+        };
+        Ok(self.buffer.windows(HEADER).any(|bytes| Head::read(bytes).is_some_and(entry)))
     }
 
     /// Steps over a control frame: from here on its run's epoch counts.
@@ -121,6 +141,7 @@ impl Scanner {
         let from = self.offset(self.at) + HEADER;
         if let Some(epoch) = read_epoch(&self.buffer[from..from + head.len]) {
             self.seed = self.seed.with_epoch(epoch);
+            self.epochs.push(epoch);
         }
         self.at += head.frame_len() as u64;
         self.next_seq = head.seq;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tracing::{error, info};
 
@@ -106,6 +106,7 @@ fn wait_for_segment(inner: &Inner) -> bool {
             return inner.make_spare().is_ok();
         }
         inner.wake_keep();
+        // Whoever makes a segment wakes this thread.
         thread::park_timeout(RETRY);
     }
     info!("the journal has found room and goes on");
@@ -119,6 +120,7 @@ fn rescue(inner: &Inner, syncing: &mut Vec<u8>, why: &std::io::Error) -> bool {
     let mut given_up: Option<u64> = None;
     let mut told = false;
     loop {
+        let before = inner.files().current.number;
         match rescue_once(inner, syncing) {
             Ok(()) => {
                 info!("the journal's disk works again; all entries are durable");
@@ -130,15 +132,30 @@ fn rescue(inner: &Inner, syncing: &mut Vec<u8>, why: &std::io::Error) -> bool {
             }
             Err(_) => {}
         }
-        // The segment of the attempt before holds nothing that this one does not: only one is left lying.
+        // A segment that an attempt began holds nothing that the next one's does not: only one is left lying. An attempt
+        // that began none leaves the current one as it was, and that may be the one that holds acknowledged entries.
         let tried = inner.files().current.number;
-        if let Some(old) = given_up.replace(tried).filter(|old| *old != tried) {
+        if tried != before
+            && let Some(old) = given_up.replace(tried)
+        {
             let _ = inner.folder.remove(old);
         }
         if inner.pending().stop {
             return false;
         }
-        thread::park_timeout(RETRY);
+        pause(inner);
+    }
+}
+
+/// Waits for [`RETRY`], whoever wakes this thread meanwhile, or until the journal is closed.
+fn pause(inner: &Inner) {
+    let until = Instant::now() + RETRY;
+    while !inner.pending().stop {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return;
+        }
+        thread::park_timeout(left);
     }
 }
 

@@ -42,12 +42,13 @@ impl From<ForeignForm> for TailError {
 
 impl Tail {
     pub(super) fn new(inner: Arc<Inner>, after: Option<Position>) -> Result<Self, TailError> {
-        // A place beyond what this journal held at its start belongs to another one (a restored or deleted folder).
-        let known = after.filter(|p| p.seq <= inner.found_seq);
+        // A place beyond what this journal holds belongs to another one (a folder put back to an older state).
+        let newest = inner.durable_at().seq;
+        let known = after.filter(|p| p.seq <= newest);
         if let (Some(p), None) = (after, known) {
             warn!(
                 position_seq = p.seq,
-                journal_seq = inner.found_seq,
+                journal_seq = newest,
                 "the database knows a place that this journal never reached; its entries are read from the oldest on"
             );
         }

@@ -1,17 +1,19 @@
 //! Bringing a batch of exchanges into the database, in one transaction.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
 use gatehouse_domain::audit::{Actor, ActorKind, Detail, Draft, EXCHANGE, Object, Outcome};
 use gatehouse_domain::exchange::{Ended, Exchange};
 use gatehouse_domain::id::{NodeId, OrgId};
 
+use super::place::Place;
 use super::rollup;
-use crate::dialect::{ManyRows, change, read};
+use crate::dialect::{ManyRows, change};
 use crate::engine::{Store, Tx};
 use crate::error::StoreError;
 use crate::journal::Position;
-use crate::{audit, key, stored};
+use crate::{audit, key, org};
 
 /// Rows per statement. Few statements exist, so that all stay prepared.
 const CHUNK: usize = 64;
@@ -26,11 +28,71 @@ static CHUNK_SQL: LazyLock<ManyRows> = LazyLock::new(|| ManyRows::new(INSERT, CH
 static SMALL_SQL: LazyLock<ManyRows> = LazyLock::new(|| ManyRows::new(INSERT, SMALL, COLUMNS, UNLESS_THERE));
 static ONE_SQL: LazyLock<ManyRows> = LazyLock::new(|| ManyRows::new(INSERT, 1, COLUMNS, UNLESS_THERE));
 
-/// Brings exchanges in, with their sums, their audit entries and the node's place in its journal. Those that are in the
-/// database already count nowhere again. What has no principal belongs to this organization. Gives how many were new.
-///
-/// # Errors
-/// The database; nothing of the batch is in it then.
+/// What became of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Brought {
+    /// It is in the database; so many of it were new.
+    New(usize),
+    /// The database holds another place of the journal than this process left there, so nothing of the batch is in it.
+    Moved,
+}
+
+/// The exchanges of a batch that belong to one organization.
+struct Share<'a> {
+    org: OrgId,
+    exchanges: Vec<&'a Exchange>,
+}
+
+impl Place {
+    /// Brings exchanges in, with their sums, their audit entries and the journal's place. Those that are in the database
+    /// already count nowhere again. What has no principal belongs to this organization, and so does what is of one that
+    /// does not exist.
+    ///
+    /// # Errors
+    /// The database; nothing of the batch is in it then.
+    pub async fn bring_in(
+        &mut self,
+        store: &Store,
+        org: OrgId,
+        exchanges: &[Exchange],
+        to: Position,
+    ) -> Result<Brought, StoreError> {
+        let mut tx = store.begin().await?;
+        let mut shares = shares_of(&mut tx, org, exchanges).await?;
+        let mut new = 0;
+        for share in &shares {
+            new += insert_all(&mut tx, share.org, &share.exchanges).await?;
+        }
+        if new < exchanges.len() as u64 {
+            // Some were there already, as after a crash or a database put back. Which ones, is found out row by row.
+            tx.rollback().await?;
+            tx = store.begin().await?;
+            for share in &mut shares {
+                share.exchanges = insert_each(&mut tx, share.org, &share.exchanges).await?;
+            }
+        }
+        for Share { org, exchanges } in &shares {
+            rollup::add(&mut tx, *org, exchanges).await?;
+            let used: Vec<_> =
+                exchanges.iter().filter_map(|e| e.principal.map(|p| (p.key, e.started_at))).collect();
+            key::touch(&mut tx, *org, &used).await?;
+        }
+        if !self.advance(&mut tx, to).await? {
+            tx.rollback().await?;
+            return Ok(Brought::Moved);
+        }
+        for share in &shares {
+            let acts: Vec<Draft> = share.exchanges.iter().map(|exchange| act_of(exchange)).collect();
+            audit::append(&mut tx, share.org, &acts).await?;
+        }
+        tx.commit().await?;
+        self.advanced(to);
+        Ok(Brought::New(shares.iter().map(|share| share.exchanges.len()).sum()))
+    }
+}
+
+/// Brings exchanges in from no journal, for tests; gives how many were new.
+#[doc(hidden)]
 pub async fn bring_in(
     store: &Store,
     org: OrgId,
@@ -38,25 +100,32 @@ pub async fn bring_in(
     exchanges: &[Exchange],
     to: Position,
 ) -> Result<usize, StoreError> {
-    let mut tx = store.begin().await?;
-    let all: Vec<&Exchange> = exchanges.iter().collect();
-    let mut fresh = all.as_slice();
-    let found;
-    if insert_all(&mut tx, org, fresh).await? < fresh.len() as u64 {
-        // Some were there already, as after a crash or a database put back. Which ones, is found out row by row.
-        tx.rollback().await?;
-        tx = store.begin().await?;
-        found = insert_each(&mut tx, org, &all).await?;
-        fresh = &found;
+    let mut place = Place::claim(store, node, &[1]).await?;
+    match place.bring_in(store, org, exchanges, to).await? {
+        Brought::New(new) => Ok(new),
+        Brought::Moved => Err(StoreError::refused("node", node, "is brought in by somebody else as well")),
     }
-    rollup::add(&mut tx, org, fresh).await?;
-    let used: Vec<_> = fresh.iter().filter_map(|e| e.principal.map(|p| (p.key, e.started_at))).collect();
-    key::touch(&mut tx, org, &used).await?;
-    set_position(&mut tx, node, to).await?;
-    let acts: Vec<Draft> = fresh.iter().map(|exchange| act_of(exchange)).collect();
-    audit::append(&mut tx, org, &acts).await?;
-    tx.commit().await?;
-    Ok(fresh.len())
+}
+
+/// Sorts a batch by organization, in the order in which every node locks them. Nearly always there is one.
+async fn shares_of<'a>(
+    tx: &mut Tx,
+    org: OrgId,
+    exchanges: &'a [Exchange],
+) -> Result<Vec<Share<'a>>, StoreError> {
+    if exchanges.iter().all(|e| e.principal.is_none_or(|whose| whose.org == org)) {
+        return Ok(vec![Share { org, exchanges: exchanges.iter().collect() }]);
+    }
+    let mut found: BTreeMap<OrgId, Vec<&Exchange>> = BTreeMap::new();
+    for exchange in exchanges {
+        found.entry(exchange.principal.map_or(org, |whose| whose.org)).or_default().push(exchange);
+    }
+    let mut shares: BTreeMap<OrgId, Vec<&Exchange>> = BTreeMap::new();
+    for (whose, mut exchanges) in found {
+        let whose = if whose == org || org::exists(tx, whose).await? { whose } else { org };
+        shares.entry(whose).or_default().append(&mut exchanges);
+    }
+    Ok(shares.into_iter().map(|(org, exchanges)| Share { org, exchanges }).collect())
 }
 
 /// Inserts exchanges, many at a time, and gives how many were new.
@@ -139,39 +208,6 @@ fn plain(text: &str) -> String {
 /// Usage as JSON, read back by the list of exchanges.
 fn usage_text(exchange: &Exchange) -> String {
     serde_json::to_string(&exchange.usage).expect("counts and names can always be written as JSON")
-}
-
-async fn set_position(tx: &mut Tx, node: NodeId, to: Position) -> Result<(), StoreError> {
-    change!(tx, |db| {
-        sqlx::query(
-            "INSERT INTO journal_positions (node_id, segment, \"offset\", seq) VALUES ($1, $2, $3, $4) \
-             ON CONFLICT (node_id) DO UPDATE SET segment = excluded.segment, \"offset\" = excluded.\"offset\", \
-             seq = excluded.seq",
-        )
-        .bind(node.to_string())
-        .bind(stored::signed("segment", to.segment)?)
-        .bind(stored::signed("offset", to.offset)?)
-        .bind(stored::signed("seq", to.seq)?)
-        .execute(db)
-        .await
-    })?;
-    Ok(())
-}
-
-/// Up to where a node's journal is in the database. Of no tenant: a journal holds entries of all.
-pub(super) async fn position(store: &Store, node: NodeId) -> Result<Option<Position>, StoreError> {
-    let found: Option<(i64, i64, i64)> = read!(store, |db| {
-        sqlx::query_as("SELECT segment, \"offset\", seq FROM journal_positions WHERE node_id = $1")
-            .bind(node.to_string())
-            .fetch_optional(db)
-            .await
-    })?;
-    let Some((segment, offset, seq)) = found else { return Ok(None) };
-    Ok(Some(Position {
-        segment: stored::unsigned("journal position", segment)?,
-        offset: stored::unsigned("journal position", offset)?,
-        seq: stored::unsigned("journal position", seq)?,
-    }))
 }
 
 /// An exchange's summary for the audit log: who, what, when, from where, what became of it. Never content.

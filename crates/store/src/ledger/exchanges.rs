@@ -12,6 +12,9 @@ use crate::filter::{Arg, Filter, bound};
 use crate::page::{Listed, Page, check_text};
 use crate::stored;
 
+/// How many exchanges are looked at for one page, when no index says which ones are meant.
+pub const TRIED: i64 = 50_000;
+
 /// Which exchanges are wanted; all conditions apply.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ExchangeFilter {
@@ -102,6 +105,10 @@ const SELECT: &str = "SELECT e.id, e.request_id, e.kind, e.user_id, e.key_id, e.
 impl Store {
     /// Lists exchanges in the order in which they began.
     ///
+    /// Times, users and keys are found by index. What is asked for besides is tried on one exchange after the other, on
+    /// [`TRIED`] for a page at most: such a page may be shorter than asked for, or empty, and there is a next one all the
+    /// same.
+    ///
     /// # Errors
     /// A bad page or text; an entry that cannot be read; the database.
     pub async fn exchanges(
@@ -114,31 +121,72 @@ impl Store {
         let rows = page.rows()?;
         wanted.model.as_ref().map_or(Ok(()), |model| check_text("model", model))?;
         let after = page.cursor(|text| text.parse::<ExchangeId>().ok())?;
+        let end =
+            if wanted.needs_trying() { self.end_of_trying(org, wanted, order, after).await? } else { None };
         let mut filter = Filter::new(SELECT, org);
-        // Identifiers begin with their time, so that the primary key finds a span of time.
-        filter.text("AND e.id >= $?", wanted.since.map(|at| ExchangeId::new(at, 0)));
-        filter.text("AND e.id < $?", wanted.until.map(|at| ExchangeId::new(at, 0)));
-        filter.text("AND e.user_id = $?", wanted.user);
-        filter.text("AND e.key_id = $?", wanted.key);
+        wanted.by_index(&mut filter, order, after);
+        match order {
+            Order::Newest => filter.text("AND e.id >= $?", end.as_ref()),
+            Order::Oldest => filter.text("AND e.id <= $?", end.as_ref()),
+        }
         filter.text("AND e.team_id = $?", wanted.team);
         filter.text("AND e.model = $?", wanted.model.as_ref());
         filter.text("AND e.ended = $?", wanted.ended.map(Ended::as_str));
         filter.int("AND e.status = $?", wanted.status.map(i64::from));
-        match order {
-            Order::Newest => {
-                filter.text("AND e.id < $?", after);
-                filter.arg("ORDER BY e.id DESC LIMIT $?", Arg::Int(rows));
-            }
-            Order::Oldest => {
-                filter.text("AND e.id > $?", after);
-                filter.arg("ORDER BY e.id LIMIT $?", Arg::Int(rows));
-            }
-        }
+        filter.sql(order.sql());
+        filter.arg("LIMIT $?", Arg::Int(rows));
         let (sql, args) = filter.into_parts();
         let rows = read!(self, |db| bound!(sqlx::query_as::<_, Row>(sql), args).fetch_all(db).await)?;
         let listed = Listed::new(rows, page, |row| row.id.clone());
         let items = listed.items.into_iter().map(|row| row_of(org, row)).collect::<Result<_, _>>()?;
-        Ok(Listed { items, next: listed.next })
+        Ok(Listed { items, next: listed.next.or(end) })
+    }
+
+    /// The last exchange that a page may be looked for up to; `None` when so many are not left.
+    async fn end_of_trying(
+        &self,
+        org: OrgId,
+        wanted: &ExchangeFilter,
+        order: Order,
+        after: Option<ExchangeId>,
+    ) -> Result<Option<String>, StoreError> {
+        let mut filter = Filter::new("SELECT e.id FROM exchanges e WHERE e.org_id = $1", org);
+        wanted.by_index(&mut filter, order, after);
+        filter.sql(order.sql());
+        filter.arg("LIMIT 1 OFFSET $?", Arg::Int(TRIED - 1));
+        let (sql, args) = filter.into_parts();
+        let found: Option<(String,)> =
+            read!(self, |db| bound!(sqlx::query_as(sql), args).fetch_optional(db).await)?;
+        Ok(found.map(|(id,)| id))
+    }
+}
+
+impl Order {
+    const fn sql(self) -> &'static str {
+        match self {
+            Self::Newest => "ORDER BY e.id DESC",
+            Self::Oldest => "ORDER BY e.id",
+        }
+    }
+}
+
+impl ExchangeFilter {
+    /// Whether there are conditions that no index serves.
+    const fn needs_trying(&self) -> bool {
+        self.team.is_some() || self.model.is_some() || self.ended.is_some() || self.status.is_some()
+    }
+
+    /// The conditions that an index serves, and the place to go on from.
+    fn by_index(&self, filter: &mut Filter, order: Order, after: Option<ExchangeId>) {
+        // Identifiers begin with their time, so that the primary key finds a span of time.
+        filter.text("AND e.id >= $?", self.since.map(|at| ExchangeId::new(at, 0)));
+        filter.text("AND e.id < $?", self.until.map(|at| ExchangeId::new(at, 0)));
+        filter.text("AND e.user_id = $?", self.user);
+        filter.text("AND e.key_id = $?", self.key);
+        match order {
+            Order::Newest => filter.text("AND e.id < $?", after),
+            Order::Oldest => filter.text("AND e.id > $?", after),
+        }
     }
 }
 

@@ -7,8 +7,12 @@ use gatehouse_domain::time::UnixMillis;
 use crate::dialect::read;
 use crate::engine::Store;
 use crate::error::StoreError;
-use crate::filter::{Filter, bound};
+use crate::filter::{Arg, Filter, bound};
 use crate::stored;
+
+/// Most sums of one answer, so that none takes the memory of everything else. Sums are not given in part: what is left
+/// out would be missing without a trace.
+pub const MAX_SUMS: u32 = 50_000;
 
 /// What sums are asked for by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -79,35 +83,65 @@ struct Row {
     errors: i64,
     refusals: i64,
     estimated: i64,
+    input_tokens_high: i64,
     input_tokens: i64,
+    cache_write_5m_tokens_high: i64,
     cache_write_5m_tokens: i64,
+    cache_write_1h_tokens_high: i64,
     cache_write_1h_tokens: i64,
+    cache_read_tokens_high: i64,
     cache_read_tokens: i64,
+    output_tokens_high: i64,
     output_tokens: i64,
+    web_searches_high: i64,
     web_searches: i64,
+    cost_nanos_high: i64,
     cost_nanos: i64,
     duration_ms: i64,
     first_byte_ms: i64,
     first_bytes: i64,
 }
 
+/// Two columns that together are the sum of one: of its upper and its lower halves. The sum of either fits into 64 bits
+/// for two thousand million rows, so that no row, however absurd what it was told, makes the sums of all others an error.
+macro_rules! halves {
+    ($column:literal) => {
+        concat!(
+            "CAST(SUM(",
+            $column,
+            " / 4294967296) AS BIGINT) AS ",
+            $column,
+            "_high, \
+             CAST(SUM(",
+            $column,
+            " % 4294967296) AS BIGINT) AS ",
+            $column
+        )
+    };
+}
+
 /// A statement that sums by a column of the rollups and looks up the name. PostgreSQL sums into NUMERIC, so each sum is
-/// made a BIGINT again; one that does not fit is an error on both engines, not a wrap.
+/// made a BIGINT again. What counts exchanges or milliseconds cannot come near the end of its range.
 macro_rules! sums {
     ($id:literal, $name:literal, $join:literal) => {
         concat!(
             "SELECT ", $id, " AS id, ", $name, " AS name, \
              CAST(SUM(requests) AS BIGINT) AS requests, CAST(SUM(errors) AS BIGINT) AS errors, \
-             CAST(SUM(refusals) AS BIGINT) AS refusals, CAST(SUM(r.estimated) AS BIGINT) AS estimated, \
-             CAST(SUM(input_tokens) AS BIGINT) AS input_tokens, \
-             CAST(SUM(cache_write_5m_tokens) AS BIGINT) AS cache_write_5m_tokens, \
-             CAST(SUM(cache_write_1h_tokens) AS BIGINT) AS cache_write_1h_tokens, \
-             CAST(SUM(cache_read_tokens) AS BIGINT) AS cache_read_tokens, \
-             CAST(SUM(output_tokens) AS BIGINT) AS output_tokens, CAST(SUM(web_searches) AS BIGINT) AS web_searches, \
-             CAST(SUM(cost_nanos) AS BIGINT) AS cost_nanos, CAST(SUM(duration_ms) AS BIGINT) AS duration_ms, \
-             CAST(SUM(first_byte_ms) AS BIGINT) AS first_byte_ms, CAST(SUM(first_bytes) AS BIGINT) AS first_bytes \
+             CAST(SUM(refusals) AS BIGINT) AS refusals, CAST(SUM(r.estimated) AS BIGINT) AS estimated, ",
+             halves!("input_tokens"), ", ", halves!("cache_write_5m_tokens"), ", ",
+             halves!("cache_write_1h_tokens"), ", ", halves!("cache_read_tokens"), ", ",
+             halves!("output_tokens"), ", ", halves!("web_searches"), ", ", halves!("cost_nanos"), ", \
+             CAST(SUM(duration_ms) AS BIGINT) AS duration_ms, CAST(SUM(first_byte_ms) AS BIGINT) AS first_byte_ms, \
+             CAST(SUM(first_bytes) AS BIGINT) AS first_bytes \
              FROM rollups r ", $join, " WHERE r.org_id = $1"
         )
+    };
+}
+
+/// Groups by a column, the largest cost first. A floating sum has no end that it could go beyond, and serves only to sort.
+macro_rules! by_cost {
+    ($id:literal) => {
+        concat!("GROUP BY ", $id, " ORDER BY SUM(CAST(cost_nanos AS DOUBLE PRECISION)) DESC, ", $id)
     };
 }
 
@@ -144,12 +178,12 @@ impl By {
 
     fn group(self) -> &'static str {
         match self {
-            Self::User => "GROUP BY r.user_id ORDER BY SUM(cost_nanos) DESC, r.user_id",
-            Self::Team => "GROUP BY r.team_id ORDER BY SUM(cost_nanos) DESC, r.team_id",
-            Self::Project => "GROUP BY r.project_id ORDER BY SUM(cost_nanos) DESC, r.project_id",
-            Self::Key => "GROUP BY r.key_id ORDER BY SUM(cost_nanos) DESC, r.key_id",
-            Self::Model => "GROUP BY r.model ORDER BY SUM(cost_nanos) DESC, r.model",
-            Self::Provider => "GROUP BY r.provider ORDER BY SUM(cost_nanos) DESC, r.provider",
+            Self::User => by_cost!("r.user_id"),
+            Self::Team => by_cost!("r.team_id"),
+            Self::Project => by_cost!("r.project_id"),
+            Self::Key => by_cost!("r.key_id"),
+            Self::Model => by_cost!("r.model"),
+            Self::Provider => by_cost!("r.provider"),
             Self::Day => "GROUP BY r.hour - r.hour % 86400000 ORDER BY r.hour - r.hour % 86400000",
             Self::Hour => "GROUP BY r.hour ORDER BY r.hour",
             Self::Total => "HAVING COUNT(*) > 0",
@@ -159,10 +193,10 @@ impl By {
 
 impl Store {
     /// Sums usage from the hour of `since` up to the hour of `until`, the largest cost first (days and hours in their
-    /// order).
+    /// order). A sum stops at the end of the range of 64 bits.
     ///
     /// # Errors
-    /// A sum that is beyond the range of 64 bits; the database.
+    /// There are more than [`MAX_SUMS`] of them; the database.
     pub async fn usage(
         &self,
         org: OrgId,
@@ -174,30 +208,41 @@ impl Store {
         filter.int("AND r.hour >= $?", since.map(|at| at.hour().0));
         filter.int("AND r.hour < $?", until.map(|at| at.0));
         filter.sql(by.group());
+        filter.arg("LIMIT $?", Arg::Int(i64::from(MAX_SUMS) + 1));
         let (sql, args) = filter.into_parts();
         let rows = read!(self, |db| bound!(sqlx::query_as::<_, Row>(sql), args).fetch_all(db).await)?;
+        if rows.len() > MAX_SUMS as usize {
+            let why = format!("leaves more than {MAX_SUMS} sums; ask for a shorter span");
+            return Err(StoreError::Invalid { field: "since", why });
+        }
         rows.into_iter().map(usage_of).collect()
     }
 }
 
 fn usage_of(row: Row) -> Result<UsageRow, StoreError> {
     let count = |n: i64| stored::unsigned("usage", n);
+    let sum = |high: i64, low: i64| count(whole(high, low));
     Ok(UsageRow {
         requests: count(row.requests)?,
         errors: count(row.errors)?,
         refusals: count(row.refusals)?,
         estimated: count(row.estimated)?,
-        input_tokens: count(row.input_tokens)?,
-        cache_write_5m_tokens: count(row.cache_write_5m_tokens)?,
-        cache_write_1h_tokens: count(row.cache_write_1h_tokens)?,
-        cache_read_tokens: count(row.cache_read_tokens)?,
-        output_tokens: count(row.output_tokens)?,
-        web_searches: count(row.web_searches)?,
-        cost: Nanos(row.cost_nanos),
+        input_tokens: sum(row.input_tokens_high, row.input_tokens)?,
+        cache_write_5m_tokens: sum(row.cache_write_5m_tokens_high, row.cache_write_5m_tokens)?,
+        cache_write_1h_tokens: sum(row.cache_write_1h_tokens_high, row.cache_write_1h_tokens)?,
+        cache_read_tokens: sum(row.cache_read_tokens_high, row.cache_read_tokens)?,
+        output_tokens: sum(row.output_tokens_high, row.output_tokens)?,
+        web_searches: sum(row.web_searches_high, row.web_searches)?,
+        cost: Nanos(whole(row.cost_nanos_high, row.cost_nanos)),
         duration_ms: count(row.duration_ms)?,
         first_byte_ms: count(row.first_byte_ms)?,
         first_bytes: count(row.first_bytes)?,
         id: row.id,
         name: row.name,
     })
+}
+
+/// A sum of its [`halves`]; it stops at the end of its range.
+const fn whole(high: i64, low: i64) -> i64 {
+    high.saturating_mul(1 << 32).saturating_add(low)
 }

@@ -12,8 +12,9 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
-use super::bring;
-use crate::engine::Store;
+use super::bring::Brought;
+use super::place::Place;
+use crate::engine::{Store, in_time};
 use crate::journal::{Journal, Position, Tail};
 
 /// Most exchanges of a transaction.
@@ -22,6 +23,9 @@ const BATCH: usize = 512;
 const GATHER: Duration = Duration::from_millis(80);
 /// How long the batch under way may take at the end.
 const LAST_BATCH: Duration = Duration::from_secs(1);
+/// How long a batch, or the question where to go on, may take: more than any of its statements may take in the database,
+/// so that only a connection that has gone silent is given up by it.
+const ATTEMPT: Duration = Duration::from_secs(70);
 /// The longest pause between two attempts when the database is away.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
@@ -165,7 +169,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 async fn run(shared: Arc<Shared>) {
     let shared = &*shared;
     let mut pause = Pause::default();
-    let Some(mut tail) = begin(shared, &mut pause).await else { return };
+    let Some((mut place, mut tail)) = begin(shared, &mut pause).await else { return };
     let mut exchanges = Vec::new();
     while !shared.stop.load(Ordering::Acquire) {
         shared.work.notified().await;
@@ -176,8 +180,18 @@ async fn run(shared: Arc<Shared>) {
             let durable = shared.journal.durable().0;
             exchanges.clear();
             let read = tail.read(BATCH, &mut exchanges);
-            if !bring_until_in(shared, &exchanges, tail.position(), &mut pause).await {
-                return;
+            let to = tail.position();
+            match bring_until_in(shared, &mut place, &exchanges, to, &mut pause).await {
+                Turn::In => {}
+                Turn::Stopped => return,
+                Turn::Moved => {
+                    let Some(again) = begin(shared, &mut pause).await else { return };
+                    (place, tail) = again;
+                    // What was in may have to come in once more.
+                    shared.brought.store(tail.position().seq, Ordering::Release);
+                    tell_moved(&place, to);
+                    continue;
+                }
             }
             if let Err(error) = read {
                 arrived(shared, tail.position().seq);
@@ -196,19 +210,19 @@ async fn run(shared: Arc<Shared>) {
 }
 
 /// Finds out up to where the journal is in the database.
-async fn begin(shared: &Shared, pause: &mut Pause) -> Option<Tail> {
+async fn begin(shared: &Shared, pause: &mut Pause) -> Option<(Place, Tail)> {
     loop {
         if shared.stop.load(Ordering::Acquire) {
             return None;
         }
-        match bring::position(&shared.store, shared.node).await {
-            Ok(position) => match shared.journal.tail(position) {
+        match in_time(ATTEMPT, Place::claim(&shared.store, shared.node, shared.journal.runs())).await {
+            Ok(place) => match shared.journal.tail(place.held()) {
                 Ok(tail) => {
                     pause.over(shared);
                     store(shared, tail.position());
                     // What earlier runs left is brought in without waiting for something new.
                     shared.work.notify_one();
-                    return Some(tail);
+                    return Some((place, tail));
                 }
                 Err(error) => pause.after(shared, &error, "reading the journal").await,
             },
@@ -217,24 +231,58 @@ async fn begin(shared: &Shared, pause: &mut Pause) -> Option<Tail> {
     }
 }
 
-/// Tries until the batch is in the database; `false` when the ledger is to stop before.
-async fn bring_until_in(shared: &Shared, exchanges: &[Exchange], to: Position, pause: &mut Pause) -> bool {
+/// How a batch fared.
+enum Turn {
+    /// It is in the database.
+    In,
+    /// The ledger is to stop before.
+    Stopped,
+    /// The database holds another place of the journal than was left there.
+    Moved,
+}
+
+/// Tries until the batch is in the database.
+async fn bring_until_in(
+    shared: &Shared,
+    place: &mut Place,
+    exchanges: &[Exchange],
+    to: Position,
+    pause: &mut Pause,
+) -> Turn {
     while !exchanges.is_empty() {
-        let brought = bring::bring_in(&shared.store, shared.org, shared.node, exchanges, to).await;
-        match brought {
-            Ok(_) => {
+        match in_time(ATTEMPT, place.bring_in(&shared.store, shared.org, exchanges, to)).await {
+            Ok(Brought::New(_)) => {
                 pause.over(shared);
                 store(shared, to);
-                return true;
+                return Turn::In;
             }
+            Ok(Brought::Moved) => return Turn::Moved,
             Err(error) if shared.stop.load(Ordering::Acquire) => {
                 tracing::warn!(%error, "the ledger stops before everything is in the database; the rest follows at the next start");
-                return false;
+                return Turn::Stopped;
             }
             Err(error) => pause.after(shared, &error, "writing the ledger to the database").await,
         }
     }
-    true
+    Turn::In
+}
+
+/// Says why the ledger goes on somewhere else than it was.
+fn tell_moved(place: &Place, tried: Position) {
+    match place.held() {
+        // The batch is in after all: the database took it, and its answer was lost.
+        Some(held) if held == tried => {}
+        Some(held) => tracing::warn!(
+            position_seq = held.seq,
+            "the database holds another place of the journal than this node left there, as after a backup was put \
+             back; what comes after it is brought in again"
+        ),
+        None => tracing::error!(
+            "the journal's place in the database is gone: either the database was put back, or the data directory was \
+             copied and the copy is running as the same node. Everything the journal keeps is compared with the \
+             database, and nothing is counted twice; of a copy, remove `node.id` and `journal` before it starts"
+        ),
+    }
 }
 
 /// The database holds this place: the journal may forget what is before it.

@@ -194,6 +194,11 @@ pub(crate) fn with_sqlite(test: impl AsyncFnOnce(StoreConfig)) {
 
 /// Runs a test on an empty PostgreSQL database, which is removed afterwards unless the test fails.
 pub(crate) fn with_postgres(test: impl AsyncFnOnce(StoreConfig)) {
+    with_postgres_on(&runtime(), test);
+}
+
+/// As [`with_postgres`], on a runtime of the test's own.
+pub(crate) fn with_postgres_on(runtime: &tokio::runtime::Runtime, test: impl AsyncFnOnce(StoreConfig)) {
     #[expect(
         clippy::disallowed_methods,
         reason = "where the test server is, is known to whoever runs the tests"
@@ -205,7 +210,7 @@ pub(crate) fn with_postgres(test: impl AsyncFnOnce(StoreConfig)) {
         return;
     };
     let dir = tempfile::tempdir().unwrap();
-    runtime().block_on(async {
+    runtime.block_on(async {
         let database = format!("gatehouse_test_{}_{}", std::process::id(), unique());
         let create = format!("CREATE DATABASE {database} ENCODING 'UTF8' TEMPLATE template0");
         on_server(&server, create).await;

@@ -23,6 +23,7 @@ on_both!(
     every_change_of_policy_counts_the_version_up,
     the_snapshot_decides_as_the_keys_say,
     a_damaged_key_is_reported,
+    a_damaged_key_is_refused_and_holds_no_other_up,
 );
 
 fn refused<T: std::fmt::Debug>(result: Result<T, StoreError>) {
@@ -304,4 +305,22 @@ async fn a_damaged_key_is_reported(w: World) {
     let told = w.store.key(w.org, key.id).await.unwrap_err();
     assert!(matches!(told, StoreError::Corrupt { noun: "key", .. }), "{told:?}");
     assert!(told.to_string().contains(&key.id.to_string()), "{told}");
+}
+
+async fn a_damaged_key_is_refused_and_holds_no_other_up(w: World) {
+    let ada = w.user("ada@example.com", &[]).await;
+    let (bad, bad_text) = w.key(ada.id).await;
+    let (good, good_text) = w.key(ada.id).await;
+    for damage in ["models = 'a b'", "public_id = 'x'", "user_id = 'x'", "team_id = 'x'"] {
+        w.behind_its_back("DROP TABLE IF EXISTS kept; CREATE TABLE kept AS SELECT * FROM keys").await;
+        let unchecked = if w.config.url == "sqlite" { "" } else { "SET session_replication_role = replica;" };
+        w.behind_its_back(&format!("{unchecked} UPDATE keys SET {damage} WHERE id = '{}'", bad.id)).await;
+        let policy = w.store.load_snapshot(w.org).await.unwrap();
+        assert!(policy.identify(&good_text, &pepper(), NOW).is_ok(), "{damage}");
+        assert!(policy.identify(&bad_text, &pepper(), NOW).is_err(), "{damage}");
+        let listed = w.store.keys(w.org, &KeyFilter::default(), &Page::first(10)).await.unwrap();
+        assert!(listed.items.iter().any(|key| key.id == good.id), "{damage}");
+        w.behind_its_back(&format!("{unchecked} DELETE FROM keys; INSERT INTO keys SELECT * FROM kept"))
+            .await;
+    }
 }

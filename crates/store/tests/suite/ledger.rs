@@ -4,16 +4,18 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::engines::{NOW, World, node, on_both, signer, unique};
+use crate::engines::{NOW, World, act, name, node, on_both, signer, unique};
 use gatehouse_domain::audit::verify;
 use gatehouse_domain::exchange::{Cost, Ended, Exchange, Kind, PriceBasis, Principal};
-use gatehouse_domain::id::{ExchangeId, NodeId, ProjectId};
+use gatehouse_domain::id::{ExchangeId, NodeId, OrgId, ProjectId};
 use gatehouse_domain::money::Nanos;
 use gatehouse_domain::time::{HOUR_MS, UnixMillis};
 use gatehouse_domain::usage::{ServerTools, Tokens, Usage};
 use gatehouse_store::audit::{AuditFilter, AuditKind};
 use gatehouse_store::journal::{Journal, Options, Position};
-use gatehouse_store::ledger::{By, ExchangeFilter, Ledger, Order, UsageRow, bring_in};
+use gatehouse_store::ledger::{
+    Brought, By, ExchangeFilter, Ledger, MAX_SUMS, Order, Place, TRIED, UsageRow, bring_in,
+};
 use gatehouse_store::{Page, Store, StoreConfig, StoreError};
 
 on_both!(
@@ -22,6 +24,10 @@ on_both!(
     two_nodes_bring_in_the_same_and_different_entries_at_once,
     a_database_that_is_away_delays_and_loses_nothing,
     a_forgotten_place_changes_nothing,
+    a_database_put_back_under_a_running_node_gets_everything_again,
+    two_copies_of_a_data_directory_lose_nothing,
+    of_two_that_hold_one_place_the_second_is_told,
+    exchanges_come_to_the_organization_of_their_principal,
     a_journal_that_begins_anew_is_read_from_its_beginning,
     many_restarts_bring_everything_in_once,
     exchanges_are_listed_in_pages_both_ways,
@@ -29,14 +35,16 @@ on_both!(
     exchanges_come_back_as_they_were,
     usage_is_summed_by_every_side,
     absurd_numbers_and_texts_come_in,
-    sums_beyond_the_range_are_an_error,
+    sums_beyond_the_range_stop_at_its_end,
+    more_sums_than_an_answer_may_have_are_refused,
+    a_page_without_an_index_looks_at_a_bounded_part,
     what_has_no_principal_belongs_to_the_organization,
 );
 
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// An exchange of nobody's, begun `at` milliseconds into the test.
-fn exchange(at: i64) -> Exchange {
+pub(crate) fn exchange(at: i64) -> Exchange {
     let started_at = NOW.plus_millis(at);
     Exchange {
         id: ExchangeId::new(started_at, u128::from(unique())),
@@ -76,14 +84,14 @@ fn journal(folder: &Path) -> Arc<Journal> {
 }
 
 /// A folder on disk, a journal in it and a ledger behind that.
-struct Books {
+pub(crate) struct Books {
     folder: tempfile::TempDir,
-    journal: Arc<Journal>,
-    ledger: Ledger,
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) ledger: Ledger,
 }
 
 impl Books {
-    fn open(w: &World) -> Self {
+    pub(crate) fn open(w: &World) -> Self {
         Self::open_in(w, tempfile::tempdir().unwrap())
     }
 
@@ -93,7 +101,7 @@ impl Books {
         Self { folder, journal, ledger }
     }
 
-    async fn close(self) -> tempfile::TempDir {
+    pub(crate) async fn close(self) -> tempfile::TempDir {
         self.ledger.stop(LIMIT).await;
         self.folder
     }
@@ -135,7 +143,7 @@ impl World {
     }
 
     /// Exchanges, sums and audit log agree that there are so many, and the chain holds.
-    async fn counts(&self, expected: u64) {
+    pub(crate) async fn counts(&self, expected: u64) {
         let listed = self.listed(&ExchangeFilter::default()).await.len() as u64;
         let total = self.total().await;
         assert_eq!((listed, total.requests, self.audited().await as u64), (expected, expected, expected));
@@ -231,6 +239,119 @@ async fn a_forgotten_place_changes_nothing(w: World) {
     books.flush().await;
     w.counts(41).await;
     books.close().await;
+}
+
+/// Everything the ledger writes, as it was at this moment.
+async fn keep(w: &World) {
+    for table in TABLES {
+        w.behind_its_back(&format!("CREATE TABLE kept_{table} AS SELECT * FROM {table}")).await;
+    }
+}
+
+async fn put_back(w: &World) {
+    for table in TABLES {
+        w.behind_its_back(&format!(
+            "DELETE FROM {table}; INSERT INTO {table} SELECT * FROM kept_{table}; DROP TABLE kept_{table}"
+        ))
+        .await;
+    }
+}
+
+const TABLES: [&str; 6] =
+    ["exchanges", "rollups", "audit_entries", "audit_heads", "audit_checkpoints", "journal_positions"];
+
+async fn a_database_put_back_under_a_running_node_gets_everything_again(w: World) {
+    let books = Books::open(&w);
+    let close = |from, to| (from..to).for_each(|at| _ = books.journal.close(&exchange(at)));
+    close(0, 20);
+    books.flush().await;
+    keep(&w).await;
+    close(20, 50);
+    books.flush().await;
+    w.counts(50).await;
+    put_back(&w).await;
+    w.counts(20).await;
+    close(50, 51);
+    books.flush().await;
+    w.counts(51).await;
+    // To before the first of them all.
+    w.behind_its_back("DELETE FROM journal_positions").await;
+    close(51, 52);
+    books.flush().await;
+    w.counts(52).await;
+    Books::open_in(&w, books.close().await).close().await;
+    w.counts(52).await;
+}
+
+/// One node, its data directory copied while it runs, and the copy started beside it.
+async fn two_copies_of_a_data_directory_lose_nothing(w: World) {
+    let first = Books::open(&w);
+    let close = |books: &Books, from: i64| {
+        (from..from + 10).for_each(|at| _ = books.journal.close(&exchange(at)));
+    };
+    close(&first, 0);
+    first.flush().await;
+    let copy = tempfile::tempdir().unwrap();
+    std::fs::create_dir(copy.path().join("journal")).unwrap();
+    for file in std::fs::read_dir(first.folder.path().join("journal")).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), copy.path().join("journal").join(file.file_name())).unwrap();
+    }
+    let second = Books::open_in(&World { store: w.another_node().await, ..w.clone() }, copy);
+    let mut both = [first, second];
+    let mut expected = 10;
+    for round in 1..5 {
+        for (at, books) in both.iter().enumerate() {
+            // One is ahead of the other, so that their places differ.
+            for _ in 0..=at {
+                close(books, round * 100);
+                expected += 10;
+            }
+            books.flush().await;
+        }
+        w.counts(expected).await;
+        let [first, second] = both;
+        both = [Books::open_in(&w, first.close().await), Books::open_in(&w, second.close().await)];
+    }
+    for books in both {
+        books.close().await;
+    }
+    w.counts(expected).await;
+}
+
+async fn of_two_that_hold_one_place_the_second_is_told(w: World) {
+    let mut one = Place::claim(&w.store, node(), &[5]).await.unwrap();
+    let mut two = Place::claim(&w.store, node(), &[5]).await.unwrap();
+    let to = |seq| Position { segment: 1, offset: seq, seq };
+    assert_eq!(one.held(), None);
+    let brought = one.bring_in(&w.store, w.org, &[exchange(0)], to(1)).await.unwrap();
+    assert_eq!((brought, one.held()), (Brought::New(1), Some(to(1))));
+    assert_eq!(two.bring_in(&w.store, w.org, &[exchange(1)], to(9)).await.unwrap(), Brought::Moved);
+    w.counts(1).await;
+    // A later run of the same journal takes the place over, a run of another journal does not.
+    let later = Place::claim(&w.store, node(), &[4, 5, 6]).await.unwrap();
+    assert_eq!(later.held(), Some(to(1)));
+    assert_eq!(one.bring_in(&w.store, w.org, &[exchange(2)], to(2)).await.unwrap(), Brought::Moved);
+    assert_eq!(Place::claim(&w.store, node(), &[5, 7]).await.unwrap().held(), None);
+    assert_eq!(Place::claim(&w.store, node(), &[4, 5, 6]).await.unwrap().held(), Some(to(1)));
+}
+
+async fn exchanges_come_to_the_organization_of_their_principal(w: World) {
+    let ada = w.somebody("ada@example.com").await;
+    let other = World { org: OrgId::new(NOW, u128::from(unique())), ..w.clone() };
+    w.store.create_org(other.org, &name("Other"), &act("org.create")).await.unwrap();
+    let bob = other.somebody("bob@example.com").await;
+    let nowhere = Principal { org: OrgId::from_bits(1), ..bob };
+    let batch: Vec<Exchange> = [None, Some(ada), Some(bob), Some(bob), Some(nowhere)]
+        .map(|principal| Exchange { principal, ..exchange(0) })
+        .into();
+    assert_eq!(w.bring(node(), &batch, 5).await, 5);
+    w.counts(3).await;
+    other.counts(2).await;
+    assert_eq!(w.bring(node(), &batch, 6).await, 0);
+    w.counts(3).await;
+    other.counts(2).await;
+    assert!(w.store.key(other.org, bob.key).await.unwrap().last_used_at.is_some());
 }
 
 async fn a_journal_that_begins_anew_is_read_from_its_beginning(w: World) {
@@ -438,17 +559,68 @@ async fn absurd_numbers_and_texts_come_in(w: World) {
     books.close().await;
 }
 
-async fn sums_beyond_the_range_are_an_error(w: World) {
+async fn sums_beyond_the_range_stop_at_its_end(w: World) {
     let rich = |at| {
         let mut e = exchange(at);
         e.cost.nanos = Nanos(i64::MAX);
+        e.usage.tokens.input = u64::MAX;
         e
     };
-    w.bring(node(), &[rich(0), rich(HOUR_MS)], 2).await;
-    let hours = w.store.usage(w.org, By::Hour, None, None).await.unwrap();
-    assert_eq!(hours.len(), 2);
-    let total = w.store.usage(w.org, By::Total, None, None).await;
-    assert!(matches!(total, Err(StoreError::Unexpected(_))), "{total:?}");
+    w.bring(node(), &[rich(0), rich(HOUR_MS), exchange(2)], 3).await;
+    for (by, rows) in [(By::Hour, 2), (By::Day, 1), (By::Model, 1), (By::Key, 1), (By::Total, 1)] {
+        let sums = w.store.usage(w.org, by, None, None).await.unwrap();
+        assert_eq!(sums.len(), rows, "{by:?}");
+        assert_eq!((sums[0].cost, sums[0].input_tokens), (Nanos(i64::MAX), i64::MAX as u64), "{by:?}");
+    }
+    assert_eq!(w.total().await.output_tokens, 15);
+}
+
+async fn more_sums_than_an_answer_may_have_are_refused(w: World) {
+    w.behind_its_back(&format!(
+        "INSERT INTO rollups WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i <= {MAX_SUMS}) \
+         SELECT '{}', CAST(i AS BIGINT) * 3600000, '', '', '', '', '', '', '', '', 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0 \
+         FROM n",
+        w.org
+    ))
+    .await;
+    let told = w.store.usage(w.org, By::Hour, None, None).await.unwrap_err();
+    assert!(matches!(told, StoreError::Invalid { field: "since", .. }), "{told:?}");
+    let all_but_one = w.store.usage(w.org, By::Hour, Some(UnixMillis(2 * HOUR_MS)), None).await.unwrap();
+    assert_eq!(all_but_one.len(), MAX_SUMS as usize);
+    assert_eq!(w.total().await.requests, u64::from(MAX_SUMS) + 1);
+}
+
+/// A condition without an index is tried on so many exchanges for a page and no more; going on finds everything.
+async fn a_page_without_an_index_looks_at_a_bounded_part(w: World) {
+    let rare = |at| Exchange { model: Some("rare".to_owned()), status: 529, ..exchange(at) };
+    let batch = [rare(0), exchange(1), rare(2_000_000)];
+    w.bring(node(), &batch, 3).await;
+    // Many like the second one, between the first and the last.
+    let prefix = batch[1].id.to_string();
+    let (before, common) = (&prefix[..prefix.len() - 8], batch[1].id);
+    w.behind_its_back(&format!(
+        "CREATE TABLE many AS SELECT * FROM exchanges WHERE id = '{common}'; \
+         INSERT INTO exchanges WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {TRIED}) \
+         SELECT org_id, '{before}' || SUBSTR(CAST(10000000 + i AS TEXT), 1, 8), request_id, kind, user_id, key_id, team_id, \
+         project_id, provider, model, served_model, stream, status, ended, reason, usage, estimated, cost_nanos, \
+         price_basis, started_at, first_byte_ms, duration_ms, overhead_us, bytes_in, bytes_out, peer, session, client \
+         FROM many, n"
+    ))
+    .await;
+    let filter = ExchangeFilter { status: Some(529), ..ExchangeFilter::default() };
+    for (order, expected) in
+        [(Order::Newest, [batch[2].id, batch[0].id]), (Order::Oldest, [batch[0].id, batch[2].id])]
+    {
+        let (mut page, mut found, mut pages) = (Page::first(10), Vec::new(), 0);
+        loop {
+            let listed = w.store.exchanges(w.org, &filter, order, &page).await.unwrap();
+            found.extend(listed.items.iter().map(|row| row.exchange.id));
+            pages += 1;
+            let Some(next) = listed.next else { break };
+            page = Page::after(next, 10);
+        }
+        assert_eq!((found.as_slice(), pages), (expected.as_slice(), 2), "{order:?}");
+    }
 }
 
 async fn what_has_no_principal_belongs_to_the_organization(w: World) {

@@ -14,3 +14,4 @@ mod keys;
 mod paging;
 mod audit;
 mod ledger;
+mod silence;

@@ -6,10 +6,12 @@ use std::path::Path;
 use crate::engines::{World, act, from_nothing, name, on_both};
 use gatehouse_store::migration::{self, Migration, MigrationError, run_these};
 use gatehouse_store::{OpenError, Store, StoreConfig};
+use sqlx::Connection as _;
 
 on_both!(
     reopening_changes_nothing,
     a_newer_database_is_refused,
+    a_newer_database_that_this_program_can_run_on_is_opened,
     an_altered_migration_is_refused,
     a_half_made_migration_is_refused,
     a_gap_is_refused,
@@ -29,6 +31,28 @@ async fn error(config: &StoreConfig) -> MigrationError {
     }
 }
 
+mod every_text_sorts_by_bytes {
+    #[test]
+    fn postgres() {
+        crate::engines::on_postgres(super::every_text_sorts_by_bytes);
+    }
+}
+
+/// Rule 6 of `migrations/README.md`.
+async fn every_text_sorts_by_bytes(w: World) {
+    let mut db = sqlx::PgConnection::connect(&w.config.url).await.unwrap();
+    let columns: Vec<(String, Option<String>)> = sqlx::query_as(
+        "SELECT table_name || '.' || column_name, collation_name::text FROM information_schema.columns \
+         WHERE table_schema = 'public' AND data_type = 'text' AND table_name <> 'migrations'",
+    )
+    .fetch_all(&mut db)
+    .await
+    .unwrap();
+    assert!(columns.len() > 60, "{}", columns.len());
+    let other: Vec<_> = columns.iter().filter(|column| column.1.as_deref() != Some("C")).collect();
+    assert!(other.is_empty(), "{other:?}");
+}
+
 async fn reopening_changes_nothing(w: World) {
     let again = Store::open(&w.config).await.unwrap();
     assert_eq!(again.orgs().await.unwrap(), w.store.orgs().await.unwrap());
@@ -36,12 +60,25 @@ async fn reopening_changes_nothing(w: World) {
     again.close().await;
 }
 
-async fn a_newer_database_is_refused(w: World) {
+/// Puts a migration of a newer program there, on which programs can run that know those up to `needs`.
+async fn a_migration_of_the_future(w: &World, needs: usize) {
+    let number = migration::ALL.len() + 1;
     w.behind_its_back(&format!(
-        "INSERT INTO migrations (number, name, checksum, done) VALUES ({}, 'future', 'x', 1)",
-        migration::ALL.len() + 1
+        "INSERT INTO migrations (number, name, checksum, done, needs) VALUES ({number}, 'future', 'x', 1, {needs})"
     ))
     .await;
+}
+
+/// Nodes are replaced one by one, and one of the release before may have to start again meanwhile.
+async fn a_newer_database_that_this_program_can_run_on_is_opened(w: World) {
+    a_migration_of_the_future(&w, migration::ALL.len()).await;
+    let again = Store::open(&w.config).await.unwrap();
+    assert_eq!(again.orgs().await.unwrap(), w.store.orgs().await.unwrap());
+    again.close().await;
+}
+
+async fn a_newer_database_is_refused(w: World) {
+    a_migration_of_the_future(&w, migration::ALL.len() + 1).await;
     let told = error(&w.config).await;
     assert!(matches!(&told, MigrationError::Newer { name, .. } if name == "future"), "{told:?}");
     assert!(told.to_string().contains("newer gatehouse"), "{told}");
@@ -69,12 +106,14 @@ const BROKEN: &[Migration] = &[
     Migration {
         number: 1,
         name: "good",
+        needs: 1,
         sqlite: "CREATE TABLE a (x INTEGER)",
         postgres: "CREATE TABLE a (x BIGINT)",
     },
     Migration {
         number: 2,
         name: "bad",
+        needs: 2,
         sqlite: "CREATE TABLE b (x INTEGER); INSERT INTO nowhere VALUES (1)",
         postgres: "CREATE TABLE b (x BIGINT); INSERT INTO nowhere VALUES (1)",
     },
@@ -85,6 +124,7 @@ const MENDED: &[Migration] = &[
     Migration {
         number: 2,
         name: "bad",
+        needs: 2,
         sqlite: "CREATE TABLE b (x INTEGER)",
         postgres: "CREATE TABLE b (x BIGINT)",
     },
@@ -105,6 +145,7 @@ async fn tables_that_are_there_already_are_an_error(config: StoreConfig) {
     let orgs = &[Migration {
         number: 1,
         name: "orgs by hand",
+        needs: 1,
         sqlite: "CREATE TABLE orgs (x INTEGER); DROP TABLE migrations",
         postgres: "CREATE TABLE orgs (x BIGINT); DROP TABLE migrations",
     }];

@@ -152,6 +152,41 @@ fn a_broken_disk_refuses_keeps_ends_and_heals_by_itself() {
 }
 
 #[test]
+fn a_rescue_that_finds_no_segment_at_first_removes_nothing_acknowledged() {
+    let folder = TempDir::new().unwrap();
+    let (journal, _) = start(&folder);
+    for n in 0..50 {
+        journal.open(&intent(n)).unwrap();
+        wait_durable(&journal, journal.close(&exchange(n)));
+    }
+    wait_until(&journal, |journal| journal.inner.files().spare.is_some());
+    let spare = journal.inner.files().spare.take().unwrap();
+    journal.inner.folder.remove(spare.number).unwrap();
+    // The flush fails, then no segment can be made, then one can and its flush fails.
+    journal.inner.folder.faults.fail_creates(1);
+    journal.inner.folder.faults.fail_syncs(2);
+    wait_durable(&journal, journal.close(&exchange(50)));
+    drop(journal);
+    let (journal, recovered) = start(&folder);
+    assert_eq!((recovered.interrupted, recovered.lost), (0, 0));
+    assert_eq!(all(&journal, None).len(), 51);
+}
+
+#[test]
+fn a_broken_disk_is_tried_again_every_second_and_not_without_pause() {
+    let folder = TempDir::new().unwrap();
+    let (journal, _) = start(&folder);
+    journal.inner.folder.faults.fail_syncs(u32::MAX);
+    let last = journal.close(&exchange(1));
+    let began = std::time::Instant::now();
+    wait_until(&journal, |_| began.elapsed() > std::time::Duration::from_millis(2_500));
+    let newest = segments(&folder).pop().unwrap().0;
+    assert!(newest.as_str() < "00000008", "{newest} after two seconds");
+    journal.inner.folder.faults.fail_syncs(0);
+    wait_durable(&journal, last);
+}
+
+#[test]
 fn more_than_a_segment_is_rescued_from_a_broken_disk() {
     let folder = TempDir::new().unwrap();
     let (journal, _) = start(&folder);

@@ -34,7 +34,7 @@ fn a_flipped_byte_costs_one_entry_and_is_told() {
     let at = usize::try_from(ends[9].offset - 3).unwrap();
     overwrite(&file, ends[9].offset - 3, &[bytes[at] ^ 0x10]);
     let (journal, recovered) = start(&folder);
-    assert_eq!((recovered.lost, recovered.entries), (1, 19));
+    assert_eq!((recovered.lost, recovered.lost_at_end, recovered.entries), (1, 1, 19));
     let mut found = Vec::new();
     let mut tail = journal.tail(None).unwrap();
     tail.read(usize::MAX, &mut found).unwrap();
@@ -42,6 +42,9 @@ fn a_flipped_byte_costs_one_entry_and_is_told() {
     assert_eq!((found.iter().map(|e| e.id).collect::<Vec<_>>(), tail.lost()), (expected, 1));
     wait_durable(&journal, journal.close(&exchange(100)));
     assert_eq!(all(&journal, None).len(), 20, "it goes on behind the damage");
+    drop(journal);
+    let (_, recovered) = start(&folder);
+    assert_eq!((recovered.lost, recovered.lost_at_end), (1, 0), "no power cut takes what an earlier run had");
 }
 
 #[test]
@@ -57,6 +60,40 @@ fn a_segment_without_its_beginning_is_told_and_the_rest_is_read() {
     let (journal, recovered) = start(&folder);
     assert_eq!((recovered.unreadable_segments, recovered.lost), (1, lost as u64));
     assert_eq!(all(&journal, None).len(), 1_000 - lost);
+}
+
+#[test]
+fn damage_in_a_segment_that_was_gone_on_from_is_not_at_the_end() {
+    let folder = TempDir::new().unwrap();
+    let (journal, _) = start(&folder);
+    let ends = write(&journal, 600);
+    drop(journal);
+    assert!(ends[599].segment > ends[9].segment);
+    overwrite(&file_of(&folder, ends[9].segment), ends[9].offset - 3, b"XYZ");
+    let (_, recovered) = start(&folder);
+    assert_eq!((recovered.lost, recovered.lost_at_end), (1, 0));
+}
+
+#[test]
+fn a_segment_that_begins_with_zeros_is_neither_removed_nor_written_over() {
+    for from_the_end in [0, 1] {
+        let folder = TempDir::new().unwrap();
+        let (journal, _) = start(&folder);
+        let ends = write(&journal, 1_000);
+        drop(journal);
+        let segment = ends[999].segment - from_the_end;
+        let in_it = ends.iter().filter(|end| end.segment == segment).count();
+        assert!(in_it > 10, "{in_it}");
+        let file = file_of(&folder, segment);
+        // A page that the disk has forgotten.
+        overwrite(&file, 0, &[0; 4096]);
+        let before = fs::read(&file).unwrap();
+        let (journal, recovered) = start(&folder);
+        assert_eq!(recovered.unreadable_segments, 1);
+        write(&journal, 5);
+        assert_eq!(fs::read(&file).unwrap(), before);
+        assert_eq!(all(&journal, None).len(), 1_000 - in_it + 5);
+    }
 }
 
 #[test]
