@@ -7,7 +7,7 @@ use gatehouse_domain::time::UnixMillis;
 use gatehouse_identity::seal::SealError;
 use gatehouse_store::StoreError;
 
-use crate::app::NotFlushed;
+use crate::app::{InForce, NotFlushed};
 use crate::config::ReloadRefused;
 use crate::period::BadPeriod;
 
@@ -35,6 +35,15 @@ impl Caller {
         draft.request_id.clone_from(&self.request_id);
         draft
     }
+}
+
+/// What an act changed, and whether this node decides by it already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changed<T> {
+    /// As it is now.
+    pub now: T,
+    /// Whether this node decides by it.
+    pub in_force: InForce,
 }
 
 /// Why an act was not done.

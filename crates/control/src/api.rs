@@ -11,6 +11,7 @@ pub mod extract;
 pub mod auth;
 pub mod guard;
 pub mod page;
+pub mod change;
 pub mod probe;
 pub mod status;
 pub mod user;

@@ -24,6 +24,16 @@ pub type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 #[error("the ledger did not catch up in time")]
 pub struct NotFlushed;
 
+/// Whether this node decides by a change of the policy already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use = "whoever asked for the change is told"]
+pub enum InForce {
+    /// It does.
+    Now,
+    /// Not yet: the database did not hand the new policy out in time. It comes into force as soon as it does.
+    Later,
+}
+
 /// Fills with random bytes.
 pub type Fill = Box<dyn Fn(&mut [u8]) + Send + Sync>;
 
@@ -100,8 +110,10 @@ pub struct House {
     pub now: Box<dyn Fn() -> UnixMillis + Send + Sync>,
     /// Fills with random bytes fit for keys.
     pub random: Fill,
-    /// Called after a change of what the data path decides by, so that this node need not wait for its next poll.
-    pub policy_changed: Box<dyn Fn() + Send + Sync>,
+    /// Called after a change of what the data path decides by, so that this node need not wait for its next poll. Waits
+    /// (bounded by the server) until this node decides by it. The change is noted by the call itself, also if nobody waits
+    /// for the answer.
+    pub policy_changed: Box<dyn Fn() -> Later<InForce> + Send + Sync>,
     /// Called after a provider's key was sealed anew, with the provider's name, so that it is used from now on.
     pub provider_key_changed: Box<dyn Fn(&str) + Send + Sync>,
     /// The version of the policy snapshot that this node decides by now.

@@ -6,6 +6,7 @@
 mod foundation;
 mod ledger;
 mod provider;
+mod fresh;
 mod live;
 mod house;
 mod admin;

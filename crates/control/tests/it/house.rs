@@ -1,14 +1,14 @@
 //! A management plane in a directory of its own, with a clock and chance that tests command.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::ConnectInfo;
 use axum::http::{HeaderMap, Method, Request, StatusCode};
-use gatehouse_control::app::{House, NotFlushed, Parts};
+use gatehouse_control::app::{House, InForce, NotFlushed, Parts};
 use gatehouse_control::attempts::Attempts;
 use gatehouse_control::config::{ReloadRefused, Reloaded};
 use gatehouse_control::provider::ProviderInfo;
@@ -36,6 +36,7 @@ static CHANCE: AtomicU64 = AtomicU64::new(1);
 pub(crate) struct Knobs {
     pub(crate) now: AtomicI64,
     pub(crate) policy_changes: AtomicU32,
+    pub(crate) policy_stuck: AtomicBool,
     pub(crate) keys_changed: Mutex<Vec<String>>,
     pub(crate) refuse_reload: Mutex<Vec<String>>,
     pub(crate) not_ready: Mutex<Option<String>>,
@@ -133,6 +134,8 @@ fn house(knobs: &Arc<Knobs>) -> House {
         random: Box::new(random),
         policy_changed: Box::new(move || {
             changed.policy_changes.fetch_add(1, Ordering::Relaxed);
+            let stuck = changed.policy_stuck.load(Ordering::Relaxed);
+            Box::pin(async move { if stuck { InForce::Later } else { InForce::Now } })
         }),
         provider_key_changed: Box::new(move |name| keys.keys_changed.lock().unwrap().push(name.to_owned())),
         snapshot_version: Box::new(|| 7),

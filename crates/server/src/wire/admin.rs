@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::connect_info::ConnectInfo;
-use axum::middleware::{Next, from_fn};
 use hyper::body::Incoming;
 use hyper::server::conn::http1::Builder;
 use hyper::service::{Service as _, service_fn};
@@ -14,8 +13,6 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-
-use super::live::Live;
 
 /// Open connections. Beyond it a new one waits in the listener's queue.
 const MAX_CONNECTIONS: usize = 512;
@@ -27,18 +24,6 @@ const MAX_HEADERS: usize = 64;
 const MAX_HEAD: usize = 32 * 1024;
 /// Pause after a failed accept (mostly: no more file descriptors), so that it does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-
-/// The management API, changed so that an act answers only when what it changed is in force on this node.
-pub(super) fn routes(app: gatehouse_control::App, live: Arc<Live>) -> Router {
-    gatehouse_control::router(app).layer(from_fn(move |request: axum::extract::Request, next: Next| {
-        let live = Arc::clone(&live);
-        async move {
-            let response = next.run(request).await;
-            live.in_force().await;
-            response
-        }
-    }))
-}
 
 /// Serves the routes on a listener until the task is aborted.
 pub(super) async fn serve(listener: TcpListener, routes: Router) {

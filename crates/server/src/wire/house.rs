@@ -15,6 +15,8 @@ use super::provider::Provided;
 use crate::clock;
 use crate::config::Shown;
 
+/// How long an act that changes the policy waits until it is in force on this node.
+const IN_FORCE: Duration = Duration::from_secs(2);
 /// How long a reader of the ledger waits for what has just ended.
 const FLUSH: Duration = Duration::from_secs(5);
 
@@ -27,7 +29,11 @@ pub(super) fn house(live: &Arc<Live>, books: &Arc<Books>, metrics: PrometheusHan
     House {
         now: Box::new(clock::now),
         random: Box::new(clock::random),
-        policy_changed: Box::new(move || policy.policy_changed()),
+        policy_changed: Box::new(move || {
+            policy.fresh.changed();
+            let live = Arc::clone(&policy);
+            Box::pin(async move { live.fresh.in_force(IN_FORCE).await })
+        }),
         provider_key_changed: Box::new(move |_| {
             let live = Arc::clone(&keys);
             tokio::spawn(async move { live.refresh_keys().await });

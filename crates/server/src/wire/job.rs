@@ -73,7 +73,7 @@ async fn policy(live: Arc<Live>) {
     loop {
         tokio::select! {
             _ = clock.tick() => {}
-            () = live.policy_change() => {}
+            () = live.fresh.change() => {}
         }
         trouble.note("reading the policy", live.refresh_policy().await);
     }

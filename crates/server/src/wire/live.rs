@@ -1,8 +1,7 @@
 //! What is in force while the server runs: configuration, providers, policy. Each is swapped whole.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use gatehouse_control::config::{ReloadRefused, Reloaded};
@@ -13,17 +12,14 @@ use gatehouse_domain::price::PriceTable;
 use gatehouse_gateway::settings::Settings;
 use gatehouse_identity::keyring::Keyring;
 use gatehouse_store::{Store, StoreError};
-use tokio::sync::{Notify, watch};
 
+use super::fresh::Freshness;
 use super::ledger::Books;
 use super::provider::{Provided, SealedKeys, prepare};
 use crate::config::{Config, SecretSource, Shown, Sources, changes, load};
 use crate::environment::Environment;
 use crate::log::LogControl;
 use crate::price;
-
-/// How long an act of the management API waits until what it changed is in force on this node.
-const IN_FORCE: Duration = Duration::from_secs(2);
 
 /// What is in force.
 pub(super) struct Live {
@@ -53,11 +49,8 @@ pub(super) struct Live {
     log: LogControl,
     stopping: AtomicBool,
     reloading: tokio::sync::Mutex<()>,
-    /// Counts acts that changed the policy; the refresher is woken.
-    asked: AtomicU64,
-    wake: Notify,
-    /// Up to which act the policy in force is known to reach.
-    reached: watch::Sender<u64>,
+    /// How fresh the policy is.
+    pub(super) fresh: Freshness,
 }
 
 /// What [`Live::begin`] is given.
@@ -100,9 +93,7 @@ impl Live {
             log: parts.log,
             stopping: AtomicBool::new(false),
             reloading: tokio::sync::Mutex::new(()),
-            asked: AtomicU64::new(0),
-            wake: Notify::new(),
-            reached: watch::Sender::new(0),
+            fresh: Freshness::default(),
         })
     }
 
@@ -180,35 +171,15 @@ impl Live {
         }
     }
 
-    /// Notes that the policy has changed.
-    pub(super) fn policy_changed(&self) {
-        self.asked.fetch_add(1, Ordering::AcqRel);
-        self.wake.notify_one();
-    }
-
-    /// Waits until somebody has noted a change of the policy.
-    pub(super) async fn policy_change(&self) {
-        self.wake.notified().await;
-    }
-
     /// Puts the newest policy in force if it is newer than the one in force.
     pub(super) async fn refresh_policy(&self) -> Result<(), StoreError> {
-        let asked = self.asked.load(Ordering::Acquire);
+        let asked = self.fresh.asked();
         let version = self.store.policy_version(self.org).await?;
         if version != self.policy.load().version() {
             self.policy.store(Arc::new(self.store.load_snapshot(self.org).await?));
         }
-        self.reached.send_replace(asked);
+        self.fresh.reached(asked);
         Ok(())
-    }
-
-    /// Waits, for a bounded time, until changes noted so far are in force on this node.
-    pub(super) async fn in_force(&self) {
-        let asked = self.asked.load(Ordering::Acquire);
-        let mut reached = self.reached.subscribe();
-        let caught_up = reached.wait_for(|reached| *reached >= asked);
-        // Should the database be away just now, the change comes into force with the next poll that succeeds.
-        drop(tokio::time::timeout(IN_FORCE, caught_up).await);
     }
 
     /// No more requests from now on.

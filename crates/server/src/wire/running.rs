@@ -79,7 +79,7 @@ pub(super) async fn build(
     let mut jobs = job::start(&live, &app, metrics).map_err(failed)?;
     admin.set_nonblocking(true).map_err(failed)?;
     let admin = tokio::net::TcpListener::from_std(admin).map_err(failed)?;
-    jobs.spawn(admin::serve(admin, admin::routes(app, Arc::clone(&live))));
+    jobs.spawn(admin::serve(admin, gatehouse_control::router(app)));
     write_addresses(addresses, data.path())?;
     live.judge();
     Ok(Running { live, gateway, books, jobs, stop, addresses, first_start })
