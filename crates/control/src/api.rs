@@ -62,6 +62,18 @@ pub fn router(app: App) -> Router {
         .with_state(app)
 }
 
+/// Builds the router for connections beyond the listener's bounds: it answers `/healthz` and `/readyz`, so that a node
+/// under a flood of connections is not taken for a dead one, and refuses everything else.
+pub fn probe_router(app: App) -> Router {
+    Router::new()
+        .route("/healthz", axum::routing::get(probe::healthz))
+        .route("/readyz", axum::routing::get(probe::readyz))
+        .fallback(crowded)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(from_fn_with_state(app.clone(), guard::guard))
+        .with_state(app)
+}
+
 /// The OpenAPI 3.1 document, as it is served at `/api/v1/openapi.json` and checked in as `openapi.json`.
 pub fn openapi() -> String {
     printed(&described(routes().into_openapi()))
@@ -109,7 +121,7 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(config::get))
         .routes(routes!(config::reload))
         .routes(routes!(provider::list))
-        .routes(routes!(provider::set_key))
+        .routes(routes!(provider::set_key, provider::remove_key))
 }
 
 /// Adds what all operations share: the way to sign in, and the one shape of every error.
@@ -145,6 +157,12 @@ fn printed(document: &OpenApi) -> String {
 async fn unknown_path(State(_): State<App>, uri: axum::http::Uri) -> ApiError {
     let path = shortened(uri.path());
     ApiError::new(Code::UnknownPath, format!("there is no `{path}`; see /api/v1/openapi.json"))
+}
+
+async fn crowded() -> ApiError {
+    let told =
+        "too many connections are open to the management listener, or too many from this address; close some";
+    ApiError { retry_after: Some(5), ..ApiError::new(Code::TooManyConnections, told) }
 }
 
 async fn method_not_allowed(method: axum::http::Method, uri: axum::http::Uri) -> Response {

@@ -15,3 +15,4 @@ mod revocation;
 mod lifecycle;
 mod durability;
 mod audit;
+mod admin;
