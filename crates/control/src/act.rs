@@ -6,6 +6,7 @@ use gatehouse_domain::audit::{Actor, Draft, Object};
 use gatehouse_domain::time::UnixMillis;
 use gatehouse_identity::seal::SealError;
 use gatehouse_store::StoreError;
+use gatehouse_store::audit::CheckpointError;
 
 use crate::app::{InForce, NotFlushed};
 use crate::config::ReloadRefused;
@@ -71,6 +72,9 @@ pub enum ActError {
     /// The ledger is behind.
     #[error("reading the ledger: {0}")]
     Ledger(#[from] NotFlushed),
+    /// The audit log cannot be signed.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
     /// A secret cannot be sealed or opened.
     #[error(transparent)]
     Seal(#[from] SealError),

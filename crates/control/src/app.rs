@@ -3,13 +3,14 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
-use gatehouse_domain::audit::Signer;
 use gatehouse_domain::id::{NodeId, OrgId};
 use gatehouse_domain::key::Pepper;
 use gatehouse_domain::time::UnixMillis;
 use gatehouse_identity::keyring::Keyring;
 use gatehouse_store::Store;
+use gatehouse_store::audit::Notary;
 
 use crate::attempts::Attempts;
 use crate::config::{ReloadRefused, Reloaded};
@@ -89,8 +90,8 @@ pub struct Parts {
     pub pepper: Pepper,
     /// The master keys, for sealing.
     pub keyring: Keyring,
-    /// Signs audit checkpoints.
-    pub signer: Signer,
+    /// Signs audit checkpoints, and remembers the newest.
+    pub notary: Notary,
     /// This node, as it stands in audit checkpoints.
     pub node: NodeId,
     /// The version of the running program.
@@ -114,8 +115,10 @@ pub struct House {
     /// (bounded by the server) until this node decides by it. The change is noted by the call itself, also if nobody waits
     /// for the answer.
     pub policy_changed: Box<dyn Fn() -> Later<InForce> + Send + Sync>,
-    /// Called after a provider's key was sealed anew, with the provider's name, so that it is used from now on.
+    /// Called after a provider's key was sealed anew or removed, with the provider's name, so that it is so from now on.
     pub provider_key_changed: Box<dyn Fn(&str) + Send + Sync>,
+    /// How long ago this node last knew that the policy it decides by is the newest.
+    pub policy_age: Box<dyn Fn() -> Duration + Send + Sync>,
     /// The version of the policy snapshot that this node decides by now.
     pub snapshot_version: Box<dyn Fn() -> u64 + Send + Sync>,
     /// Waits until every exchange that has ended is in the database (bounded by the server), so that whoever has seen

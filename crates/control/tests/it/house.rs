@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -20,6 +21,7 @@ use gatehouse_domain::role::Role;
 use gatehouse_domain::time::UnixMillis;
 use gatehouse_identity::keyring::Keyring;
 use gatehouse_identity::master::MasterKey;
+use gatehouse_store::audit::Notary;
 use gatehouse_store::{Store, StoreConfig};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -109,12 +111,14 @@ pub(crate) async fn world() -> World {
     let store = open(&dir).await;
     let started = bootstrap::start(&store, &keyring(), "Example", BEGIN, &random).await.unwrap();
     let knobs = Arc::new(Knobs { now: AtomicI64::new(BEGIN.0), ..Knobs::default() });
+    let signer = Signer::new(started.roots.audit_seed());
+    let notary = Notary::open(NodeId::new(BEGIN, 1), signer, dir.path().join("audit.checkpoint")).unwrap();
     let app = App::new(Parts {
         store,
         org: started.org.id,
         pepper: started.roots.pepper(),
         keyring: keyring(),
-        signer: Signer::new(started.roots.audit_seed()),
+        notary,
         node: NodeId::new(BEGIN, 1),
         version: "1.2.3",
         started_at: BEGIN,
@@ -138,6 +142,7 @@ fn house(knobs: &Arc<Knobs>) -> House {
             Box::pin(async move { if stuck { InForce::Later } else { InForce::Now } })
         }),
         provider_key_changed: Box::new(move |name| keys.keys_changed.lock().unwrap().push(name.to_owned())),
+        policy_age: Box::new(|| Duration::from_secs(3)),
         snapshot_version: Box::new(|| 7),
         flush_ledger: Box::new(move || {
             flush.flushes.fetch_add(1, Ordering::Relaxed);

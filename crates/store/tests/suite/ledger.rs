@@ -140,7 +140,7 @@ impl World {
         let total = self.total().await;
         assert_eq!((listed, total.requests, self.audited().await as u64), (expected, expected, expected));
         let mut file = Vec::new();
-        self.store.export_audit(self.org, 1, node(), &signer(), NOW, &mut file).await.unwrap();
+        self.store.export_audit(self.org, 1, &self.notary(), NOW, &mut file).await.unwrap();
         let report = verify(file.as_slice(), &[signer().public()]).unwrap();
         assert!(report.is_sound(), "{:?}", report.fault);
     }
