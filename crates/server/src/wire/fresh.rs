@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use gatehouse_control::app::InForce;
 use tokio::sync::{Notify, watch};
 
+use crate::config::{Policy, WhenStale};
+
 /// Counts the changes that this node knows of, up to which of them its policy reaches, and since when it is so.
 pub(super) struct Freshness {
     /// Acts that changed the policy.
@@ -71,9 +73,39 @@ impl Freshness {
     }
 }
 
+/// What is wrong with a policy of this age, and whether requests are to come here all the same.
+pub(super) fn stale(age: Duration, rule: Policy) -> (Option<String>, bool) {
+    if age <= rule.stale {
+        return (None, true);
+    }
+    let seconds = age.as_secs();
+    let problem =
+        format!("the policy could not be read for {seconds} seconds; revoked keys may still work here");
+    let serves = match rule.when_stale {
+        WhenStale::Serve => true,
+        WhenStale::Drain => false,
+    };
+    (Some(problem), serves)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Nothing told that a node went by an old policy: keys that were revoked went on working unseen.
+    #[test]
+    fn a_stale_policy_is_told_and_drains_the_node_if_asked_to() {
+        let rule = |when_stale| Policy { stale: Duration::from_secs(10), when_stale };
+        for (seconds, when_stale, is_told, serves) in [
+            (10, WhenStale::Serve, false, true),
+            (10, WhenStale::Drain, false, true),
+            (11, WhenStale::Serve, true, true),
+            (11, WhenStale::Drain, true, false),
+        ] {
+            let (problem, goes_on) = stale(Duration::from_secs(seconds), rule(when_stale));
+            assert_eq!((problem.is_some(), goes_on), (is_told, serves), "{seconds} {when_stale:?}");
+        }
+    }
 
     const SHORT: Duration = Duration::from_millis(20);
 
