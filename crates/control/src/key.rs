@@ -187,12 +187,7 @@ pub async fn rotate(
 ///
 /// # Errors
 /// There is none; it is revoked; the time cannot be read; the database.
-pub async fn expire(
-    app: &App,
-    caller: &Caller,
-    given: &str,
-    at: &str,
-) -> Result<Changed<KeyInfo>, ActError> {
+pub async fn expire(app: &App, caller: &Caller, given: &str, at: &str) -> Result<Changed<KeyInfo>, ActError> {
     let now = app.now();
     let expires_at = match at {
         "never" => None,

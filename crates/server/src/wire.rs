@@ -8,6 +8,7 @@ mod ledger;
 mod provider;
 mod fresh;
 mod live;
+mod figure;
 mod house;
 mod admin;
 mod job;
