@@ -138,12 +138,8 @@ async fn an_owner_is_made_again_when_none_works() {
 #[tokio::test]
 async fn lost_roots_are_not_made_up() {
     let world = world().await;
-    let name = gatehouse_domain::name::Name::parse(secret::ROOTS).unwrap();
-    let act = gatehouse_control::act::Caller::system("test").draft(
-        BEGIN,
-        "secret.remove",
-        gatehouse_domain::audit::Object::new("secret", &name, ""),
-    );
+    let name = Name::parse(secret::ROOTS).unwrap();
+    let act = Caller::system("test").draft(BEGIN, "secret.remove", Object::new("secret", &name, ""));
     world.app.store.remove_secret(world.app.org, &name, &act).await.unwrap();
     let error = start(&world.app.store, &keyring(), "Example", BEGIN, &random).await.err().unwrap();
     assert!(matches!(error, StartError::RootsGone), "{error}");
