@@ -483,6 +483,8 @@ async fn an_older_copy_catches_up(config: StoreConfig) {
     w.counts(80).await;
     w.store.close().await;
     std::fs::copy(&copy, &file).unwrap();
+    // Whoever puts a copy back says that the log may be shorter than the newest checkpoint.
+    std::fs::remove_file(config.data_dir.join("audit.checkpoint")).unwrap();
     let w = World { store: Store::open(&config).await.unwrap(), ..w };
     w.counts(30).await;
     Books::open_in(&w, folder).close().await;
