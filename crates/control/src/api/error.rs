@@ -158,11 +158,10 @@ impl From<StoreError> for ApiError {
 impl From<ActError> for ApiError {
     fn from(e: ActError) -> Self {
         match e {
-            ActError::Store(e) => e.into(),
+            ActError::Store(e) | ActError::Checkpoint(CheckpointError::Store(e)) => e.into(),
             ActError::Field { field, message } => Self::invalid(field, message),
             ActError::NotFound { noun, given } => Self::not_found(noun, &given),
             ActError::Ledger(e) => Self::unavailable("the ledger", e),
-            ActError::Checkpoint(CheckpointError::Store(e)) => e.into(),
             ActError::Checkpoint(e @ CheckpointError::Altered { .. }) => {
                 Self::new(Code::AuditAltered, e.to_string())
             }
