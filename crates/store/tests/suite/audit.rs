@@ -298,7 +298,7 @@ impl World {
         for entry in entries {
             let mut act = entry.act;
             if entry.seq == from {
-                act.object.name = "another thing".to_owned();
+                "another thing".clone_into(&mut act.object.name);
             }
             let linked = head.append(self.org, &act);
             let text = linked.canonical.replace('\'', "''");
