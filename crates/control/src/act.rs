@@ -6,8 +6,9 @@ use gatehouse_domain::audit::{Actor, Draft, Object};
 use gatehouse_domain::time::UnixMillis;
 use gatehouse_identity::seal::SealError;
 use gatehouse_store::StoreError;
+use gatehouse_store::audit::CheckpointError;
 
-use crate::app::NotFlushed;
+use crate::app::{InForce, NotFlushed};
 use crate::config::ReloadRefused;
 use crate::period::BadPeriod;
 
@@ -37,6 +38,15 @@ impl Caller {
     }
 }
 
+/// What an act changed, and whether this node decides by it already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changed<T> {
+    /// As it is now.
+    pub now: T,
+    /// Whether this node decides by it.
+    pub in_force: InForce,
+}
+
 /// Why an act was not done.
 #[derive(Debug, thiserror::Error)]
 pub enum ActError {
@@ -62,6 +72,9 @@ pub enum ActError {
     /// The ledger is behind.
     #[error("reading the ledger: {0}")]
     Ledger(#[from] NotFlushed),
+    /// The audit log cannot be signed.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
     /// A secret cannot be sealed or opened.
     #[error(transparent)]
     Seal(#[from] SealError),

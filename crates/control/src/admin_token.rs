@@ -83,7 +83,7 @@ pub async fn list(app: &App, page: &Page) -> Result<Listed<AdminToken>, ActError
 /// Takes a token back, for good.
 ///
 /// # Errors
-/// There is none; it is the last owner's that works; the database.
+/// There is none; it is the last owner's that works, or that works for more than a few days; the database.
 pub async fn revoke(app: &App, caller: &Caller, id: AdminTokenId) -> Result<AdminToken, ActError> {
     let token = app.store.admin_token(app.org, id).await?;
     let act = caller

@@ -11,6 +11,7 @@ pub mod extract;
 pub mod auth;
 pub mod guard;
 pub mod page;
+pub mod change;
 pub mod probe;
 pub mod status;
 pub mod user;
@@ -56,6 +57,18 @@ pub fn router(app: App) -> Router {
     router
         .route("/api/v1/openapi.json", document)
         .fallback(unknown_path)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(from_fn_with_state(app.clone(), guard::guard))
+        .with_state(app)
+}
+
+/// Builds the router for connections beyond the listener's bounds: it answers `/healthz` and `/readyz`, so that a node
+/// under a flood of connections is not taken for a dead one, and refuses everything else.
+pub fn probe_router(app: App) -> Router {
+    Router::new()
+        .route("/healthz", axum::routing::get(probe::healthz))
+        .route("/readyz", axum::routing::get(probe::readyz))
+        .fallback(crowded)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn_with_state(app.clone(), guard::guard))
         .with_state(app)
@@ -108,7 +121,7 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(config::get))
         .routes(routes!(config::reload))
         .routes(routes!(provider::list))
-        .routes(routes!(provider::set_key))
+        .routes(routes!(provider::set_key, provider::remove_key))
 }
 
 /// Adds what all operations share: the way to sign in, and the one shape of every error.
@@ -144,6 +157,12 @@ fn printed(document: &OpenApi) -> String {
 async fn unknown_path(State(_): State<App>, uri: axum::http::Uri) -> ApiError {
     let path = shortened(uri.path());
     ApiError::new(Code::UnknownPath, format!("there is no `{path}`; see /api/v1/openapi.json"))
+}
+
+async fn crowded() -> ApiError {
+    let told =
+        "too many connections are open to the management listener, or too many from this address; close some";
+    ApiError { retry_after: Some(5), ..ApiError::new(Code::TooManyConnections, told) }
 }
 
 async fn method_not_allowed(method: axum::http::Method, uri: axum::http::Uri) -> Response {

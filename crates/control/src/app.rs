@@ -3,13 +3,14 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
-use gatehouse_domain::audit::Signer;
 use gatehouse_domain::id::{NodeId, OrgId};
 use gatehouse_domain::key::Pepper;
 use gatehouse_domain::time::UnixMillis;
 use gatehouse_identity::keyring::Keyring;
 use gatehouse_store::Store;
+use gatehouse_store::audit::Notary;
 
 use crate::attempts::Attempts;
 use crate::config::{ReloadRefused, Reloaded};
@@ -23,6 +24,16 @@ pub type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the ledger did not catch up in time")]
 pub struct NotFlushed;
+
+/// Whether this node decides by a change of the policy already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use = "whoever asked for the change is told"]
+pub enum InForce {
+    /// It does.
+    Now,
+    /// Not yet: the database did not hand the new policy out in time. It comes into force as soon as it does.
+    Later,
+}
 
 /// Fills with random bytes.
 pub type Fill = Box<dyn Fn(&mut [u8]) + Send + Sync>;
@@ -79,8 +90,8 @@ pub struct Parts {
     pub pepper: Pepper,
     /// The master keys, for sealing.
     pub keyring: Keyring,
-    /// Signs audit checkpoints.
-    pub signer: Signer,
+    /// Signs audit checkpoints, and remembers the newest.
+    pub notary: Notary,
     /// This node, as it stands in audit checkpoints.
     pub node: NodeId,
     /// The version of the running program.
@@ -100,10 +111,14 @@ pub struct House {
     pub now: Box<dyn Fn() -> UnixMillis + Send + Sync>,
     /// Fills with random bytes fit for keys.
     pub random: Fill,
-    /// Called after a change of what the data path decides by, so that this node need not wait for its next poll.
-    pub policy_changed: Box<dyn Fn() + Send + Sync>,
-    /// Called after a provider's key was sealed anew, with the provider's name, so that it is used from now on.
+    /// Called after a change of what the data path decides by, so that this node need not wait for its next poll. Waits
+    /// (bounded by the server) until this node decides by it. The change is noted by the call itself, also if nobody waits
+    /// for the answer.
+    pub policy_changed: Box<dyn Fn() -> Later<InForce> + Send + Sync>,
+    /// Called after a provider's key was sealed anew or removed, with the provider's name, so that it is so from now on.
     pub provider_key_changed: Box<dyn Fn(&str) + Send + Sync>,
+    /// How long ago this node last knew that the policy it decides by is the newest.
+    pub policy_age: Box<dyn Fn() -> Duration + Send + Sync>,
     /// The version of the policy snapshot that this node decides by now.
     pub snapshot_version: Box<dyn Fn() -> u64 + Send + Sync>,
     /// Waits until every exchange that has ended is in the database (bounded by the server), so that whoever has seen

@@ -42,7 +42,7 @@ pub async fn list(app: &App, wanted: Wanted, page: &Page) -> Result<Listed<Entry
 pub async fn begin_export(app: &App, caller: &Caller, first: u64) -> Result<(), ActError> {
     let act = caller.draft(app.now(), "audit.export", Object::new("audit", "", "")).with("first", first);
     app.store.record(app.org, &act).await?;
-    let closing = app.store.checkpoint(app.org, app.node, &app.signer, app.now()).await?;
+    let closing = app.store.closing_checkpoint(app.org, &app.notary, app.now()).await?;
     let last = closing.checkpoint.seq;
     if first == 0 || first > last {
         return Err(ActError::field(
@@ -62,10 +62,10 @@ pub async fn export<W: AsyncWrite + Unpin + Send>(
     first: u64,
     out: &mut W,
 ) -> Result<(), ExportError> {
-    app.store.export_audit(app.org, first, app.node, &app.signer, app.now(), out).await.map(drop)
+    app.store.export_audit(app.org, first, &app.notary, app.now(), out).await.map(drop)
 }
 
 /// The key that checkpoints are signed with now.
 pub fn public_key(app: &App) -> PublicKey {
-    app.signer.public()
+    app.notary.public()
 }

@@ -11,8 +11,8 @@ use gatehouse_store::key::{KeyFilter, NewKey, Replacement};
 use gatehouse_store::{Listed, Page};
 use zeroize::Zeroizing;
 
-use crate::act::{ActError, Caller, read};
-use crate::app::App;
+use crate::act::{ActError, Caller, Changed, read};
+use crate::app::{App, InForce};
 use crate::{period, project, team, user};
 
 /// How long a rotated key goes on working when nobody says otherwise.
@@ -47,6 +47,8 @@ pub struct Issued {
     pub text: Zeroizing<String>,
     /// The key it replaces, which works until its `expires_at`.
     pub replaces: Option<KeyInfo>,
+    /// Whether this node knows it already.
+    pub in_force: InForce,
 }
 
 /// Which keys are wanted, as the caller wrote it; all conditions apply.
@@ -103,8 +105,8 @@ pub async fn create(app: &App, caller: &Caller, request: &Request) -> Result<Iss
         expires_at,
     };
     let made = app.store.create_key(app.org, &new, &act).await?;
-    (app.house.policy_changed)();
-    Ok(Issued { key: made, text: key.reveal(), replaces: None })
+    let in_force = (app.house.policy_changed)().await;
+    Ok(Issued { key: made, text: key.reveal(), replaces: None, in_force })
 }
 
 /// Lists keys, newest first.
@@ -177,15 +179,15 @@ pub async fn rotate(
         .with("overlap_ms", overlap_ms);
     let by = Replacement { id, public: key.public(), hash: key.hash(&app.pepper), expires_at };
     let rotated = app.store.rotate_key(app.org, old.id, &by, overlap_ms, &act).await?;
-    (app.house.policy_changed)();
-    Ok(Issued { key: rotated.new, text: key.reveal(), replaces: Some(rotated.old) })
+    let in_force = (app.house.policy_changed)().await;
+    Ok(Issued { key: rotated.new, text: key.reveal(), replaces: Some(rotated.old), in_force })
 }
 
 /// Sets when a key stops working: a point in time, a span from now on, `now` or `never`.
 ///
 /// # Errors
 /// There is none; it is revoked; the time cannot be read; the database.
-pub async fn expire(app: &App, caller: &Caller, given: &str, at: &str) -> Result<KeyInfo, ActError> {
+pub async fn expire(app: &App, caller: &Caller, given: &str, at: &str) -> Result<Changed<KeyInfo>, ActError> {
     let now = app.now();
     let expires_at = match at {
         "never" => None,
@@ -197,8 +199,8 @@ pub async fn expire(app: &App, caller: &Caller, given: &str, at: &str) -> Result
         caller.draft(now, "key.expire", Object::new("key", key.id, key.hint)).with("user", key.email);
     act.detail = act.detail.with_some("expires_at", expires_at);
     let changed = app.store.set_key_expiry(app.org, key.id, expires_at, &act).await?;
-    (app.house.policy_changed)();
-    Ok(changed)
+    let in_force = (app.house.policy_changed)().await;
+    Ok(Changed { now: changed, in_force })
 }
 
 /// Disables, enables or revokes a key. Revoking is final.
@@ -210,7 +212,7 @@ pub async fn set_state(
     caller: &Caller,
     given: &str,
     state: KeyState,
-) -> Result<KeyInfo, ActError> {
+) -> Result<Changed<KeyInfo>, ActError> {
     let key = get(app, given).await?;
     let action = match state {
         KeyState::Active => "key.enable",
@@ -219,8 +221,8 @@ pub async fn set_state(
     };
     let act = caller.draft(app.now(), action, Object::new("key", key.id, key.hint)).with("user", key.email);
     let changed = app.store.set_key_state(app.org, key.id, state, &act).await?;
-    (app.house.policy_changed)();
-    Ok(changed)
+    let in_force = (app.house.policy_changed)().await;
+    Ok(Changed { now: changed, in_force })
 }
 
 fn fresh(app: &App, now: UnixMillis) -> (KeyId, VirtualKey) {

@@ -23,5 +23,5 @@ pub mod config;
 pub mod provider;
 pub mod api;
 
-pub use api::{openapi, router};
+pub use api::{openapi, probe_router, router};
 pub use app::App;

@@ -1,11 +1,13 @@
 //! Providers: list the configured ones, seal a key for one.
 
 use gatehouse_domain::audit::Object;
+use gatehouse_domain::name::Name;
 use gatehouse_identity::secret::Secret;
+use gatehouse_store::StoreError;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::act::{ActError, Caller};
+use crate::act::{ActError, Caller, read};
 use crate::app::App;
 use crate::bootstrap::StartError;
 use crate::secret;
@@ -42,6 +44,24 @@ pub async fn set_key(app: &App, caller: &Caller, name: &str, key: Secret) -> Res
         Err(StartError::Store(e)) => return Err(e.into()),
         Err(StartError::MasterKey(e)) => return Err(e.into()),
         Err(e @ (StartError::Name(_) | StartError::RootsGone)) => return Err(ActError::field("name", e)),
+    }
+    (app.house.provider_key_changed)(name);
+    Ok(())
+}
+
+/// Removes a provider's sealed key, also one that does not open any more. A provider that uses it has no key from now on.
+///
+/// # Errors
+/// A bad name; none was sealed; the database.
+pub async fn remove_key(app: &App, caller: &Caller, name: &str) -> Result<(), ActError> {
+    check_name(name)?;
+    let act = caller.draft(app.now(), "provider.remove_key", Object::new("provider", name, name));
+    let stored = read("name", Name::parse(&secret::provider_name(name)))?;
+    match app.store.remove_secret(app.org, &stored, &act).await {
+        Err(StoreError::NotFound { .. }) => {
+            return Err(ActError::NotFound { noun: "sealed provider key", given: name.to_owned() });
+        }
+        done => done?,
     }
     (app.house.provider_key_changed)(name);
     Ok(())

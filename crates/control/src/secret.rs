@@ -55,10 +55,11 @@ pub async fn provider_key(
 }
 
 /// Seals everything anew that is sealed under an older master key, and gives how many there were. After that the older
-/// key can be dropped.
+/// key can be dropped. A provider's key that does not open is left as it is and logged: it is of no use any more, but the
+/// start must go on, so that another can be given in its place, or it can be removed.
 ///
 /// # Errors
-/// A secret does not open; the database.
+/// The roots do not open; the database.
 pub async fn reseal(
     store: &Store,
     keyring: &Keyring,
@@ -69,13 +70,25 @@ pub async fn reseal(
     let newest = keyring.newest().id().to_string();
     let mut done = 0;
     for info in store.secrets(org).await?.into_iter().filter(|info| info.key_id != newest) {
-        let (Some(place), Some(sealed)) = (place_of(&info.name), stored(store, org, &info.name).await?)
-        else {
-            continue;
-        };
+        let Some(place) = place_of(&info.name) else { continue };
         let mut nonce = [0; NONCE_LEN];
         random(&mut nonce);
-        if let Some(anew) = keyring.reseal(place, &sealed, nonce)? {
+        let resealed = match stored(store, org, &info.name).await {
+            Ok(None) => continue,
+            Ok(Some(sealed)) => keyring.reseal(place, &sealed, nonce).map_err(StartError::MasterKey),
+            Err(error) => Err(error),
+        };
+        let resealed = match resealed {
+            Err(StartError::MasterKey(cause)) if info.name != ROOTS => {
+                tracing::error!(
+                    secret = info.name, master_key = info.key_id, %cause,
+                    "a sealed secret does not open and is left out; give it anew, or remove it"
+                );
+                continue;
+            }
+            resealed => resealed?,
+        };
+        if let Some(anew) = resealed {
             let act = Caller::system("rotation")
                 .draft(now, "secret.reseal", Object::new("secret", &info.name, ""))
                 .with("before", info.key_id)

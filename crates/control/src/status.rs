@@ -11,11 +11,11 @@ use crate::app::App;
 pub struct Readiness {
     /// Whether they will.
     pub ready: bool,
-    /// What it depends on.
+    /// What was looked at.
     pub checks: Vec<Check>,
 }
 
-/// One thing that readiness depends on.
+/// One thing that is looked at. Not all of them keep requests from being served.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Check {
     /// Its name, such as `ledger`.
@@ -32,10 +32,16 @@ pub struct Check {
 pub struct LedgerState {
     /// Whether new exchanges are taken.
     pub accepting: bool,
+    /// Whether the database did not take entries at the last attempt.
+    pub failing: bool,
     /// Entries that are durable on disk and not yet in the database.
     pub lag_entries: u64,
-    /// The same in bytes.
+    /// About how many bytes of the journal these are.
     pub lag_bytes: u64,
+    /// Seconds since everything durable was in the database; 0 when it is.
+    pub lag_seconds: u64,
+    /// Records of refused requests that were counted only, for want of room, since the start.
+    pub shed: u64,
 }
 
 /// The state of this node.
@@ -57,6 +63,8 @@ pub struct Status {
     pub snapshot_version: u64,
     /// Version of the policy in the database; equal to `snapshot_version` within seconds of a change.
     pub policy_version: u64,
+    /// Seconds since this node last knew that the policy it decides by is the newest; a few at most.
+    pub policy_age_seconds: u64,
     /// How far the ledger is behind.
     pub ledger: LedgerState,
 }
@@ -75,6 +83,7 @@ pub async fn status(app: &App) -> Result<Status, ActError> {
         ready: (app.house.readiness)().ready,
         snapshot_version: (app.house.snapshot_version)(),
         policy_version: app.store.policy_version(app.org).await?,
+        policy_age_seconds: (app.house.policy_age)().as_secs(),
         ledger: (app.house.ledger)(),
     })
 }

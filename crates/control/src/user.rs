@@ -7,7 +7,7 @@ use gatehouse_domain::name::{Email, Name};
 use gatehouse_store::user::{NewUser, UserFilter};
 use gatehouse_store::{Listed, Page};
 
-use crate::act::{ActError, Caller, read, shortened};
+use crate::act::{ActError, Caller, Changed, read, shortened};
 use crate::app::App;
 use crate::team;
 
@@ -84,7 +84,12 @@ pub(crate) async fn named(app: &App, field: &'static str, given: &str) -> Result
 ///
 /// # Errors
 /// There is none; the database.
-pub async fn set_state(app: &App, caller: &Caller, given: &str, state: UserState) -> Result<User, ActError> {
+pub async fn set_state(
+    app: &App,
+    caller: &Caller,
+    given: &str,
+    state: UserState,
+) -> Result<Changed<User>, ActError> {
     let user = get(app, given).await?;
     let action = match state {
         UserState::Active => "user.enable",
@@ -92,8 +97,8 @@ pub async fn set_state(app: &App, caller: &Caller, given: &str, state: UserState
     };
     let act = caller.draft(app.now(), action, Object::new("user", user.id, user.email));
     let changed = app.store.set_user_state(app.org, user.id, state, &act).await?;
-    (app.house.policy_changed)();
-    Ok(changed)
+    let in_force = (app.house.policy_changed)().await;
+    Ok(Changed { now: changed, in_force })
 }
 
 /// Puts a user into exactly these teams.

@@ -25,8 +25,8 @@ use crate::time::UnixMillis;
 
 pub use chain::{BadEntry, Hash, Head, Linked};
 pub use checkpoint::{BadCheckpoint, Checkpoint, PublicKey, Signature, Signer};
-pub use export::{Export, export_fault, export_line};
-pub use verify::{Fault, MAX_LINE, Report, Wrong, verify};
+pub use export::{BadLine, Export, MAX_CHECKPOINT, export_fault, export_line};
+pub use verify::{Fault, MAX_LINE, Report, Wrong, verify, verify_against};
 
 /// Longest text of an entry (a name, a reason, a detail), in characters. Longer ones are cut.
 pub const MAX_TEXT: usize = 256;

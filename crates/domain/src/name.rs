@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use unicode_normalization::UnicodeNormalization as _;
 
 /// Longest name, in characters.
 pub const MAX_NAME: usize = 120;
@@ -12,8 +13,9 @@ pub const MAX_EMAIL: usize = 254;
 
 /// A name for people to read: of a team, a project, a key, a person.
 ///
-/// Trimmed, 1 to [`MAX_NAME`] characters, without control characters and without characters that hide
-/// or reorder text (such names could be mistaken for one another in a list).
+/// Trimmed, in Unicode's normalization form C (so that one sight has one spelling), 1 to [`MAX_NAME`] characters, without
+/// control characters and without characters that hide or reorder text (such names could be mistaken for one another in
+/// a list).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Name(String);
 
@@ -37,7 +39,7 @@ pub enum BadName {
 }
 
 impl Name {
-    /// Trims and checks a name.
+    /// Trims, normalizes and checks a name.
     ///
     /// # Errors
     /// The name is empty, too long, or has characters that are not to be seen.
@@ -46,11 +48,17 @@ impl Name {
         if text.is_empty() {
             return Err(BadName::Empty);
         }
-        if text.chars().nth(MAX_NAME).is_some() {
-            return Err(BadName::TooLong(text.chars().take(20).flat_map(char::escape_debug).collect()));
+        let too_long = || BadName::TooLong(text.chars().take(20).flat_map(char::escape_debug).collect());
+        // A character that looks like one may be written as up to four; what is longer still is not worth normalizing.
+        if text.chars().nth(4 * MAX_NAME).is_some() {
+            return Err(too_long());
         }
-        match text.chars().find(|c| is_unprintable(*c)) {
-            None => Ok(Self(text.to_owned())),
+        let normal: String = text.nfc().collect();
+        if normal.chars().nth(MAX_NAME).is_some() {
+            return Err(too_long());
+        }
+        match normal.chars().find(|c| is_unprintable(*c)) {
+            None => Ok(Self(normal)),
             Some(c) => Err(BadName::Unprintable {
                 given: text.chars().take(40).flat_map(char::escape_default).collect(),
                 character: u32::from(c),
@@ -58,7 +66,7 @@ impl Name {
         }
     }
 
-    /// The name as it was given, trimmed.
+    /// The name as it was given, trimmed and normalized.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -116,11 +124,36 @@ fn is_email(text: &str) -> bool {
     text.len() <= MAX_EMAIL && local_ok && domain.split('.').all(label_ok)
 }
 
-/// Whether a character cannot be seen, or changes how its neighbors are seen: control characters, zero-width
-/// characters, line and paragraph separators, and bidirectional controls (Unicode Standard Annex 9).
+/// Whether a character cannot be seen, or changes how its neighbors are seen: control characters, line and paragraph
+/// separators, interlinear annotations, and whatever has Unicode's property `Default_Ignorable_Code_Point`, which
+/// includes zero-width characters, bidirectional controls, fillers, tags and variation selectors.
 pub fn is_unprintable(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{FEFF}')
+    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{FFF9}'..='\u{FFFB}') || is_ignorable(c)
+}
+
+/// `Default_Ignorable_Code_Point`, from the Unicode Character Database's `DerivedCoreProperties.txt`, with the code points
+/// that are reserved for it.
+const fn is_ignorable(c: char) -> bool {
+    matches!(
+        c,
+        '\u{00AD}'
+            | '\u{034F}'
+            | '\u{061C}'
+            | '\u{115F}'..='\u{1160}'
+            | '\u{17B4}'..='\u{17B5}'
+            | '\u{180B}'..='\u{180F}'
+            | '\u{200B}'..='\u{200F}'
+            | '\u{202A}'..='\u{202E}'
+            | '\u{2060}'..='\u{206F}'
+            | '\u{3164}'
+            | '\u{FE00}'..='\u{FE0F}'
+            | '\u{FEFF}'
+            | '\u{FFA0}'
+            | '\u{FFF0}'..='\u{FFF8}'
+            | '\u{1BCA0}'..='\u{1BCA3}'
+            | '\u{1D173}'..='\u{1D17A}'
+            | '\u{E0000}'..='\u{E0FFF}'
+    )
 }
 
 macro_rules! text_newtype {
@@ -208,6 +241,66 @@ mod tests {
             ["", " \t ", &"x".repeat(MAX_NAME + 1), "a\nb", "a\0b", "a\u{202e}b", "a\u{200b}b", "\u{feff}b"]
         {
             assert!(Name::parse(given).is_err(), "{given:?}");
+        }
+    }
+
+    /// A second team "Core" once could be made by adding a character that nobody sees.
+    #[test]
+    fn names_with_characters_that_nobody_sees_are_refused() {
+        for c in [
+            '\u{ad}',
+            '\u{34f}',
+            '\u{61c}',
+            '\u{115f}',
+            '\u{1160}',
+            '\u{17b4}',
+            '\u{180b}',
+            '\u{180e}',
+            '\u{180f}',
+            '\u{200d}',
+            '\u{2028}',
+            '\u{2029}',
+            '\u{2066}',
+            '\u{206a}',
+            '\u{3164}',
+            '\u{fe0f}',
+            '\u{ffa0}',
+            '\u{fff0}',
+            '\u{fff9}',
+            '\u{1bca0}',
+            '\u{1d173}',
+            '\u{e0001}',
+            '\u{e0041}',
+            '\u{e01ef}',
+            '\u{7f}',
+            '\u{85}',
+        ] {
+            let given = format!("Co{c}re");
+            assert!(matches!(Name::parse(&given), Err(BadName::Unprintable { .. })), "{given:?}");
+        }
+        for good in ["Core-1", "Café", "平台", "Ω α", "한국어", "Größe ½", "🚀 Rockets"] {
+            assert_eq!(Name::parse(good).unwrap().as_str(), good);
+        }
+    }
+
+    #[test]
+    fn two_spellings_of_one_sight_are_one_name() {
+        for (one, other) in [("Cafe\u{301}", "Café"), ("\u{1112}\u{1161}\u{11ab}", "한"), ("\u{212b}", "Å")]
+        {
+            assert_eq!(Name::parse(one).unwrap(), Name::parse(other).unwrap());
+        }
+        // As many as a name may have, each in two parts.
+        assert!(Name::parse(&"e\u{301}".repeat(MAX_NAME)).is_ok());
+        assert!(Name::parse(&"e\u{301}".repeat(MAX_NAME + 1)).is_err());
+        assert!(Name::parse(&format!("a{}", "\u{301}".repeat(1_000_000))).is_err());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_name_is_read_back_as_it_is(text in "\\PC{0,40}") {
+            if let Ok(name) = Name::parse(&text) {
+                proptest::prop_assert_eq!(Name::parse(name.as_str()), Ok(name));
+            }
         }
     }
 }

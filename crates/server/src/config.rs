@@ -19,7 +19,8 @@ pub(crate) use mistake::{Mistake, Mistakes};
 pub(crate) use pricing::Pricing;
 pub(crate) use provider::{Provider, SecretSource};
 pub(crate) use section::{
-    Audit, Counters, Drain, Gateway, Journal, Listen, Log, LogFormat, MasterKeySource, Secrets, Store,
+    Audit, Counters, Drain, Gateway, Journal, Listen, Log, LogFormat, MasterKeySource, Policy, Secrets,
+    Store, WhenStale,
 };
 pub(crate) use show::{Shown, changes};
 pub(crate) use tree::Origin;
@@ -44,6 +45,8 @@ pub(crate) struct Config {
     pub(crate) journal: Journal,
     /// How the node stops.
     pub(crate) drain: Drain,
+    /// How long the node may go by the policy it has.
+    pub(crate) policy: Policy,
     /// What is logged and how.
     pub(crate) log: Log,
     /// When the audit log is signed.
@@ -126,6 +129,7 @@ fn read_all(top: &Section<'_, '_>, tree: &Node) -> Option<Config> {
     let gateway = top.section("gateway", section::gateway);
     let journal = top.section("journal", section::journal);
     let drain = top.section("drain", section::drain);
+    let policy = top.section("policy", section::policy);
     let log = top.section("log", section::log);
     let audit = top.section("audit", section::audit);
     let secrets = top.section("secrets", section::secrets);
@@ -138,6 +142,7 @@ fn read_all(top: &Section<'_, '_>, tree: &Node) -> Option<Config> {
         gateway: gateway?,
         journal: journal?,
         drain: drain?,
+        policy: policy?,
         log: log??,
         audit: audit?,
         secrets: secrets??,

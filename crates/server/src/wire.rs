@@ -6,7 +6,9 @@
 mod foundation;
 mod ledger;
 mod provider;
+mod fresh;
 mod live;
+mod figure;
 mod house;
 mod admin;
 mod job;

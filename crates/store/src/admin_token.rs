@@ -5,7 +5,7 @@ use gatehouse_domain::id::{AdminTokenId, OrgId};
 use gatehouse_domain::key::{KeyHash, KeyKind, PublicId};
 use gatehouse_domain::name::Name;
 use gatehouse_domain::role::Role;
-use gatehouse_domain::time::UnixMillis;
+use gatehouse_domain::time::{DAY_MS, UnixMillis};
 
 use crate::dialect::{change, read, within};
 use crate::engine::{Store, Tx};
@@ -15,6 +15,9 @@ use crate::page::{Listed, Page};
 use crate::{policy, stored};
 
 const NOUN: &str = "admin token";
+
+/// An owner's token that ends sooner than this does not stand in for one that is taken back.
+pub const OWNER_LASTS_MS: i64 = 7 * DAY_MS;
 
 const SELECT: &str = "SELECT org_id, id, public_id, hash, name, role, expires_at, revoked_at, created_at, last_used_at \
      FROM admin_tokens WHERE org_id = $1";
@@ -182,7 +185,8 @@ impl Store {
     /// Takes a token back, for good. Taking it back again changes nothing and is recorded.
     ///
     /// # Errors
-    /// There is none; it is the last owner's token that works, without which nobody could make another; the database.
+    /// There is none; it is the last owner's token that works, or the last that works for longer than [`OWNER_LASTS_MS`],
+    /// without which nobody could make another; the database.
     pub async fn revoke_admin_token(
         &self,
         org: OrgId,
@@ -193,12 +197,17 @@ impl Store {
         // Makes revocations take turns: otherwise two owners could each revoke the other at the same moment.
         policy::bump(&mut tx, org).await?;
         let token = in_tx(&mut tx, org, id).await?.token;
-        if token.role == Role::Owner && token.usable(act.at) && owners(&mut tx, org, act.at).await? <= 1 {
-            return Err(StoreError::refused(
-                NOUN,
-                id,
-                "is the last owner's and cannot be revoked; make another owner first",
-            ));
+        if token.role == Role::Owner && token.usable(act.at) {
+            let later = act.at.plus_millis(OWNER_LASTS_MS);
+            if other_owners(&mut tx, org, id, act.at).await? == 0 {
+                let why = "is the last owner's and cannot be revoked; make another owner first";
+                return Err(StoreError::refused(NOUN, id, why));
+            }
+            // One that is about to expire is no successor.
+            if token.usable(later) && other_owners(&mut tx, org, id, later).await? == 0 {
+                let why = "is the last owner's that works for more than 7 days and cannot be revoked; make another owner first";
+                return Err(StoreError::refused(NOUN, id, why));
+            }
         }
         change!(tx, |db| {
             sqlx::query(
@@ -242,14 +251,16 @@ impl Store {
     }
 }
 
-async fn owners(tx: &mut Tx, org: OrgId, now: UnixMillis) -> Result<i64, StoreError> {
+/// Counts the other owners' tokens that still work at a time.
+async fn other_owners(tx: &mut Tx, org: OrgId, id: AdminTokenId, at: UnixMillis) -> Result<i64, StoreError> {
     let (count,): (i64,) = within!(tx, |db| {
         sqlx::query_as(
             "SELECT COUNT(*) FROM admin_tokens WHERE org_id = $1 AND role = 'owner' AND revoked_at IS NULL \
-             AND (expires_at IS NULL OR expires_at > $2)",
+             AND (expires_at IS NULL OR expires_at > $2) AND id <> $3",
         )
         .bind(org.to_string())
-        .bind(now.0)
+        .bind(at.0)
+        .bind(id.to_string())
         .fetch_one(db)
         .await
     })?;

@@ -3,6 +3,7 @@
 //! Nothing here changes or removes an entry.
 
 mod checkpoint;
+mod notary;
 mod export;
 
 use std::sync::{Arc, LazyLock};
@@ -18,8 +19,9 @@ use crate::filter::{Arg, Filter, beginning, bound};
 use crate::page::{Listed, Page, check_text};
 use crate::stored;
 
-pub use checkpoint::{CheckpointRule, Signed};
+pub use checkpoint::{Altered, CheckpointError, CheckpointRule, Signed};
 pub use export::{ExportError, Exported};
+pub use notary::{Notary, NotaryError};
 
 /// Entries per statement. Only three statements exist, so that all stay prepared.
 const CHUNK: usize = 64;

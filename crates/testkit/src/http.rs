@@ -123,6 +123,16 @@ impl Connection {
         }
     }
 
+    /// Reads a whole reply; `None` when the connection ends without one.
+    pub fn try_reply(&mut self) -> Option<Reply> {
+        while find(&self.unread, b"\r\n\r\n").is_none() {
+            if !self.more() {
+                return None;
+            }
+        }
+        Some(self.reply())
+    }
+
     /// Reads a whole reply.
     ///
     /// # Panics

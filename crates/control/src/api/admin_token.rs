@@ -167,7 +167,8 @@ pub async fn create(
     Ok((StatusCode::CREATED, Json(view)))
 }
 
-/// Takes an administrator's token back, for good. The last owner's cannot be.
+/// Takes an administrator's token back, for good. The last owner's cannot be, and one that ends within a week does not
+/// count as another.
 #[utoipa::path(
     post, path = "/api/v1/admin-tokens/{id}/revoke", tag = "admin_token", operation_id = "admin_token_revoke",
     params(("id" = String, Path, description = "Id")),

@@ -9,6 +9,7 @@ use axum::http::header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use gatehouse_store::StoreError;
+use gatehouse_store::audit::CheckpointError;
 use serde::Serialize;
 use tracing::error;
 use utoipa::ToSchema;
@@ -52,6 +53,10 @@ pub enum Code {
     ConfigRefused,
     /// Too many failed sign-ins from this address.
     TooManyFailures,
+    /// The audit log in the database is not what it was, and no checkpoint of it is known.
+    AuditAltered,
+    /// Too many connections, in all or from this address.
+    TooManyConnections,
     /// A fault of ours.
     Internal,
     /// The database or the ledger does not answer now.
@@ -79,6 +84,8 @@ impl Code {
             Self::UnsupportedMediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
             Self::ConfigRefused => (StatusCode::UNPROCESSABLE_ENTITY, "config_refused"),
             Self::TooManyFailures => (StatusCode::TOO_MANY_REQUESTS, "too_many_failures"),
+            Self::AuditAltered => (StatusCode::CONFLICT, "audit_altered"),
+            Self::TooManyConnections => (StatusCode::TOO_MANY_REQUESTS, "too_many_connections"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
         }
@@ -151,10 +158,14 @@ impl From<StoreError> for ApiError {
 impl From<ActError> for ApiError {
     fn from(e: ActError) -> Self {
         match e {
-            ActError::Store(e) => e.into(),
+            ActError::Store(e) | ActError::Checkpoint(CheckpointError::Store(e)) => e.into(),
             ActError::Field { field, message } => Self::invalid(field, message),
             ActError::NotFound { noun, given } => Self::not_found(noun, &given),
             ActError::Ledger(e) => Self::unavailable("the ledger", e),
+            ActError::Checkpoint(e @ CheckpointError::Altered { .. }) => {
+                Self::new(Code::AuditAltered, e.to_string())
+            }
+            ActError::Checkpoint(e @ CheckpointError::Keep(_)) => Self::internal(e),
             ActError::Seal(e) => Self::internal(e),
             ActError::ConfigRefused(refused) => Self::new(Code::ConfigRefused, refused.to_string()),
         }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::auth::{Admin, ReadDirectory, WriteKeys};
+use super::change::Changed;
 use super::error::ApiError;
 use super::extract::{Body, Params, Segment};
 use super::page::{Items, page};
@@ -173,13 +174,13 @@ impl KeyView {
     }
 }
 
-fn issued(issued: Issued, now: UnixMillis) -> (StatusCode, Json<NewKeyView>) {
+fn issued(issued: Issued, now: UnixMillis) -> (StatusCode, Json<Changed<NewKeyView>>) {
     let replaces = issued.replaces.map(|old| ReplacedKey {
         id: old.id.to_string(),
         expires_at: old.expires_at.map(|at| at.to_string()),
     });
     let view = NewKeyView { key: issued.text.to_string(), info: KeyView::of(issued.key, now), replaces };
-    (StatusCode::CREATED, Json(view))
+    (StatusCode::CREATED, Json(Changed::new(view, issued.in_force)))
 }
 
 /// Lists keys, newest first.
@@ -208,13 +209,13 @@ pub async fn list(
 #[utoipa::path(
     post, path = "/api/v1/keys", tag = "key", operation_id = "key_create", request_body = NewKey,
     security(("admin_token" = ["write_keys"])),
-    responses((status = 201, body = NewKeyView))
+    responses((status = 201, body = Changed<NewKeyView>))
 )]
 pub async fn create(
     admin: Admin<WriteKeys>,
     State(app): State<App>,
     Body(new): Body<NewKey>,
-) -> Result<(StatusCode, Json<NewKeyView>), ApiError> {
+) -> Result<(StatusCode, Json<Changed<NewKeyView>>), ApiError> {
     let NewKey { user, name, team, project, models, expires } = new;
     let request = Request { user, name, team, project, models, expires };
     let made = key::create(&app, &admin.caller, &request).await?;
@@ -241,14 +242,14 @@ pub async fn get(
     post, path = "/api/v1/keys/{key}/rotate", tag = "key", operation_id = "key_rotate", request_body = Rotation,
     params(("key" = String, Path, description = "Id, or the public part of its text")),
     security(("admin_token" = ["write_keys"])),
-    responses((status = 201, body = NewKeyView))
+    responses((status = 201, body = Changed<NewKeyView>))
 )]
 pub async fn rotate(
     admin: Admin<WriteKeys>,
     State(app): State<App>,
     Segment(given): Segment,
     Body(how): Body<Rotation>,
-) -> Result<(StatusCode, Json<NewKeyView>), ApiError> {
+) -> Result<(StatusCode, Json<Changed<NewKeyView>>), ApiError> {
     let (overlap, expires) = (how.overlap.as_deref(), how.expires.as_deref());
     let made = key::rotate(&app, &admin.caller, &given, overlap, expires).await?;
     Ok(issued(made, app.now()))
@@ -259,16 +260,16 @@ pub async fn rotate(
     post, path = "/api/v1/keys/{key}/expire", tag = "key", operation_id = "key_expire", request_body = Expiry,
     params(("key" = String, Path, description = "Id, or the public part of its text")),
     security(("admin_token" = ["write_keys"])),
-    responses((status = 200, body = KeyView))
+    responses((status = 200, body = Changed<KeyView>))
 )]
 pub async fn expire(
     admin: Admin<WriteKeys>,
     State(app): State<App>,
     Segment(given): Segment,
     Body(expiry): Body<Expiry>,
-) -> Result<Json<KeyView>, ApiError> {
-    let key = key::expire(&app, &admin.caller, &given, &expiry.at).await?;
-    Ok(Json(KeyView::of(key, app.now())))
+) -> Result<Json<Changed<KeyView>>, ApiError> {
+    let changed = key::expire(&app, &admin.caller, &given, &expiry.at).await?;
+    Ok(Json(Changed::of(changed, |key| KeyView::of(key, app.now()))))
 }
 
 /// Refuses a key until it is enabled again, open streams included.
@@ -276,13 +277,13 @@ pub async fn expire(
     post, path = "/api/v1/keys/{key}/disable", tag = "key", operation_id = "key_disable",
     params(("key" = String, Path, description = "Id, or the public part of its text")),
     security(("admin_token" = ["write_keys"])),
-    responses((status = 200, body = KeyView))
+    responses((status = 200, body = Changed<KeyView>))
 )]
 pub async fn disable(
     admin: Admin<WriteKeys>,
     State(app): State<App>,
     Segment(given): Segment,
-) -> Result<Json<KeyView>, ApiError> {
+) -> Result<Json<Changed<KeyView>>, ApiError> {
     set_state(&app, &admin, &given, KeyState::Disabled).await
 }
 
@@ -291,13 +292,13 @@ pub async fn disable(
     post, path = "/api/v1/keys/{key}/enable", tag = "key", operation_id = "key_enable",
     params(("key" = String, Path, description = "Id, or the public part of its text")),
     security(("admin_token" = ["write_keys"])),
-    responses((status = 200, body = KeyView))
+    responses((status = 200, body = Changed<KeyView>))
 )]
 pub async fn enable(
     admin: Admin<WriteKeys>,
     State(app): State<App>,
     Segment(given): Segment,
-) -> Result<Json<KeyView>, ApiError> {
+) -> Result<Json<Changed<KeyView>>, ApiError> {
     set_state(&app, &admin, &given, KeyState::Active).await
 }
 
@@ -306,13 +307,13 @@ pub async fn enable(
     post, path = "/api/v1/keys/{key}/revoke", tag = "key", operation_id = "key_revoke",
     params(("key" = String, Path, description = "Id, or the public part of its text")),
     security(("admin_token" = ["write_keys"])),
-    responses((status = 200, body = KeyView))
+    responses((status = 200, body = Changed<KeyView>))
 )]
 pub async fn revoke(
     admin: Admin<WriteKeys>,
     State(app): State<App>,
     Segment(given): Segment,
-) -> Result<Json<KeyView>, ApiError> {
+) -> Result<Json<Changed<KeyView>>, ApiError> {
     set_state(&app, &admin, &given, KeyState::Revoked).await
 }
 
@@ -321,7 +322,7 @@ async fn set_state(
     admin: &Admin<WriteKeys>,
     given: &str,
     state: KeyState,
-) -> Result<Json<KeyView>, ApiError> {
-    let key = key::set_state(app, &admin.caller, given, state).await?;
-    Ok(Json(KeyView::of(key, app.now())))
+) -> Result<Json<Changed<KeyView>>, ApiError> {
+    let changed = key::set_state(app, &admin.caller, given, state).await?;
+    Ok(Json(Changed::of(changed, |key| KeyView::of(key, app.now()))))
 }

@@ -55,3 +55,19 @@ pub async fn set_key(
     provider::set_key(&app, &admin.caller, &name, body.key).await?;
     Ok(StatusCode::NO_CONTENT)
 }
+
+/// Removes a provider's sealed key.
+#[utoipa::path(
+    delete, path = "/api/v1/providers/{name}/key", tag = "provider", operation_id = "provider_remove_key",
+    params(("name" = String, Path, description = "The provider's name")),
+    security(("admin_token" = ["write_config"])),
+    responses((status = 204, description = "Removed"))
+)]
+pub async fn remove_key(
+    admin: Admin<WriteConfig>,
+    State(app): State<App>,
+    Segment(name): Segment,
+) -> Result<StatusCode, ApiError> {
+    provider::remove_key(&app, &admin.caller, &name).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

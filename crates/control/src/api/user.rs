@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::auth::{Admin, ReadDirectory, WriteDirectory};
+use super::change::Changed;
 use super::error::ApiError;
 use super::extract::{Body, Params, Segment};
 use super::page::{Items, page};
@@ -152,14 +153,15 @@ pub async fn get(
     post, path = "/api/v1/users/{user}/enable", tag = "user", operation_id = "user_enable",
     params(("user" = String, Path, description = "Id or e-mail address")),
     security(("admin_token" = ["write_directory"])),
-    responses((status = 200, body = UserView))
+    responses((status = 200, body = Changed<UserView>))
 )]
 pub async fn enable(
     admin: Admin<WriteDirectory>,
     State(app): State<App>,
     Segment(given): Segment,
-) -> Result<Json<UserView>, ApiError> {
-    Ok(Json(user::set_state(&app, &admin.caller, &given, UserState::Active).await?.into()))
+) -> Result<Json<Changed<UserView>>, ApiError> {
+    let changed = user::set_state(&app, &admin.caller, &given, UserState::Active).await?;
+    Ok(Json(Changed::of(changed, UserView::from)))
 }
 
 /// Refuses all keys of a user from now on, open streams included.
@@ -167,14 +169,15 @@ pub async fn enable(
     post, path = "/api/v1/users/{user}/disable", tag = "user", operation_id = "user_disable",
     params(("user" = String, Path, description = "Id or e-mail address")),
     security(("admin_token" = ["write_directory"])),
-    responses((status = 200, body = UserView))
+    responses((status = 200, body = Changed<UserView>))
 )]
 pub async fn disable(
     admin: Admin<WriteDirectory>,
     State(app): State<App>,
     Segment(given): Segment,
-) -> Result<Json<UserView>, ApiError> {
-    Ok(Json(user::set_state(&app, &admin.caller, &given, UserState::Disabled).await?.into()))
+) -> Result<Json<Changed<UserView>>, ApiError> {
+    let changed = user::set_state(&app, &admin.caller, &given, UserState::Disabled).await?;
+    Ok(Json(Changed::of(changed, UserView::from)))
 }
 
 /// Puts a user into exactly these teams.

@@ -174,3 +174,25 @@ async fn a_database_that_is_away_is_said_so_and_nothing_else() {
     }
     assert_eq!(world.ask("", "GET", "/healthz", None).await.status, 200);
 }
+
+/// Beyond the listener's bounds probes are answered and everything else is refused, token or not.
+#[tokio::test]
+async fn beyond_the_bounds_probes_are_answered() {
+    use tower::ServiceExt as _;
+
+    let world = world().await;
+    for (method, path, status) in [
+        ("GET", "/healthz", 200),
+        ("GET", "/readyz", 200),
+        ("GET", "/metrics", 429),
+        ("GET", "/api/v1/users", 429),
+        ("POST", "/api/v1/users", 429),
+        ("POST", "/healthz", 405),
+    ] {
+        let req = Request::builder().method(method).uri(path).header("host", "a");
+        let req = req.header("authorization", format!("Bearer {}", world.owner)).body(Body::empty()).unwrap();
+        let answer = gatehouse_control::probe_router(world.app.clone()).oneshot(req).await.unwrap();
+        assert_eq!(answer.status(), status, "{method} {path}");
+        assert_eq!(answer.headers().contains_key("retry-after"), status == 429, "{method} {path}");
+    }
+}

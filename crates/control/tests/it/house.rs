@@ -1,14 +1,15 @@
 //! A management plane in a directory of its own, with a clock and chance that tests command.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::ConnectInfo;
 use axum::http::{HeaderMap, Method, Request, StatusCode};
-use gatehouse_control::app::{House, NotFlushed, Parts};
+use gatehouse_control::app::{House, InForce, NotFlushed, Parts};
 use gatehouse_control::attempts::Attempts;
 use gatehouse_control::config::{ReloadRefused, Reloaded};
 use gatehouse_control::provider::ProviderInfo;
@@ -20,6 +21,7 @@ use gatehouse_domain::role::Role;
 use gatehouse_domain::time::UnixMillis;
 use gatehouse_identity::keyring::Keyring;
 use gatehouse_identity::master::MasterKey;
+use gatehouse_store::audit::Notary;
 use gatehouse_store::{Store, StoreConfig};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -36,6 +38,7 @@ static CHANCE: AtomicU64 = AtomicU64::new(1);
 pub(crate) struct Knobs {
     pub(crate) now: AtomicI64,
     pub(crate) policy_changes: AtomicU32,
+    pub(crate) policy_stuck: AtomicBool,
     pub(crate) keys_changed: Mutex<Vec<String>>,
     pub(crate) refuse_reload: Mutex<Vec<String>>,
     pub(crate) not_ready: Mutex<Option<String>>,
@@ -108,12 +111,14 @@ pub(crate) async fn world() -> World {
     let store = open(&dir).await;
     let started = bootstrap::start(&store, &keyring(), "Example", BEGIN, &random).await.unwrap();
     let knobs = Arc::new(Knobs { now: AtomicI64::new(BEGIN.0), ..Knobs::default() });
+    let signer = Signer::new(started.roots.audit_seed());
+    let notary = Notary::open(NodeId::new(BEGIN, 1), signer, dir.path().join("audit.checkpoint")).unwrap();
     let app = App::new(Parts {
         store,
         org: started.org.id,
         pepper: started.roots.pepper(),
         keyring: keyring(),
-        signer: Signer::new(started.roots.audit_seed()),
+        notary,
         node: NodeId::new(BEGIN, 1),
         version: "1.2.3",
         started_at: BEGIN,
@@ -133,8 +138,11 @@ fn house(knobs: &Arc<Knobs>) -> House {
         random: Box::new(random),
         policy_changed: Box::new(move || {
             changed.policy_changes.fetch_add(1, Ordering::Relaxed);
+            let stuck = changed.policy_stuck.load(Ordering::Relaxed);
+            Box::pin(async move { if stuck { InForce::Later } else { InForce::Now } })
         }),
         provider_key_changed: Box::new(move |name| keys.keys_changed.lock().unwrap().push(name.to_owned())),
+        policy_age: Box::new(|| Duration::from_secs(3)),
         snapshot_version: Box::new(|| 7),
         flush_ledger: Box::new(move || {
             flush.flushes.fetch_add(1, Ordering::Relaxed);

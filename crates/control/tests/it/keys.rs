@@ -91,6 +91,44 @@ async fn disable_enable_and_revoke_take_effect_and_revoking_is_final() {
     assert_eq!(verdict(&world, key).await, Err(Denied::Revoked));
 }
 
+/// A node that cannot read the policy once said "refused from now on" of a key that went on working.
+#[tokio::test]
+async fn a_change_that_is_not_in_force_yet_says_so() {
+    let world = with_ada().await;
+    let made = world.post("/api/v1/keys", json!({"user": "ada@b.c"})).await.ok();
+    assert_eq!((&made["in_force"], &made["warning"]), (&json!(true), &Value::Null));
+    world.knobs.policy_stuck.store(true, Ordering::Relaxed);
+    let key = format!("/api/v1/keys/{}", text(&made["id"]));
+    for (path, body) in [
+        ("/api/v1/keys".to_owned(), json!({"user": "ada@b.c"})),
+        (format!("{key}/disable"), json!({})),
+        (format!("{key}/enable"), json!({})),
+        (format!("{key}/expire"), json!({"at": "1d"})),
+        (format!("{key}/rotate"), json!({})),
+        (format!("{key}/revoke"), json!({})),
+        ("/api/v1/users/ada@b.c/disable".to_owned(), json!({})),
+        ("/api/v1/users/ada@b.c/enable".to_owned(), json!({})),
+    ] {
+        let answer = world.post(&path, body).await.ok();
+        assert_eq!(answer["in_force"], false, "{path}");
+        assert!(text(&answer["warning"]).contains("does not decide by it yet"), "{path}: {answer}");
+    }
+    assert_eq!(world.get(&key).await.ok()["state"], "revoked", "it is recorded all the same");
+}
+
+/// Only what changes the policy waits for it: a node that cannot read it once took two seconds for every probe.
+#[tokio::test]
+async fn nothing_else_waits_for_the_policy() {
+    let world = with_ada().await;
+    let before = world.knobs.policy_changes.load(Ordering::Relaxed);
+    for path in ["/healthz", "/readyz", "/metrics", "/api/v1/keys", "/api/v1/users", "/api/v1/status"] {
+        assert!(world.get(path).await.status.is_success(), "{path}");
+    }
+    world.post("/api/v1/teams", json!({"name": "Web"})).await.ok();
+    world.post("/api/v1/keys/key_x/revoke", json!({})).await.refused(404, "not_found", None);
+    assert_eq!(world.knobs.policy_changes.load(Ordering::Relaxed), before);
+}
+
 #[tokio::test]
 async fn a_rotated_key_works_beside_its_successor_for_the_overlap() {
     let world = with_ada().await;

@@ -13,6 +13,7 @@ use gatehouse_domain::name::Name;
 use gatehouse_domain::time::UnixMillis;
 use gatehouse_identity::keyring::Keyring;
 use gatehouse_identity::master::MasterKey;
+use gatehouse_identity::seal::{NONCE_LEN, Place};
 use gatehouse_identity::secret::Secret;
 use serde_json::json;
 
@@ -29,6 +30,8 @@ async fn the_second_start_finds_what_the_first_made() {
     assert_eq!(second.org, first.org);
     assert_eq!(second.roots.audit_seed(), first.roots.audit_seed());
 }
+
+const EIGHT_DAYS: i64 = 8 * 86_400_000;
 
 /// As two nodes do that are rolled out together on an empty database.
 #[tokio::test]
@@ -63,9 +66,11 @@ async fn a_first_start_that_another_one_overtakes_anywhere_succeeds() {
         }
         let mut fast = Box::pin(start(&one, &ring, "Example", BEGIN, &random));
         // Stopped in a transaction, the slow one keeps the other from writing, and has to go on first.
-        let (fast, slow) = match tokio::time::timeout(Duration::from_millis(300), &mut fast).await {
-            Ok(fast) => (fast, slow.await),
-            Err(_) => tokio::join!(fast, slow),
+        let (fast, slow) = if let Ok(fast) = tokio::time::timeout(Duration::from_millis(300), &mut fast).await
+        {
+            (fast, slow.await)
+        } else {
+            tokio::join!(fast, slow)
         };
         let slow = slow.map_err(|error| format!("after {steps} steps: {error}")).unwrap();
         assert_eq!(fast.unwrap().roots.audit_seed(), slow.roots.audit_seed());
@@ -103,19 +108,62 @@ async fn a_master_key_is_rotated_and_everything_goes_on() {
     assert_eq!(world.audited("?action=secret.reseal").await.len(), 2);
 }
 
+/// A provider's key under a master key that is gone once kept the server from starting, and nothing could remove it.
+#[tokio::test]
+async fn a_provider_key_under_a_lost_master_key_does_not_stop_the_start() {
+    let world = world().await;
+    let (store, org) = (&world.app.store, world.app.org);
+    let lost = Keyring::new(MasterKey::from_bytes([1; 32]), vec![]);
+    for (name, sealed) in [
+        (
+            "orphan",
+            lost.seal(
+                Place { purpose: "provider-key", name: "orphan" },
+                &Secret::new(b"x".to_vec()),
+                [0; NONCE_LEN],
+            ),
+        ),
+        (
+            "main",
+            keyring().seal(
+                Place { purpose: "provider-key", name: "main" },
+                &Secret::new(b"sk-1".to_vec()),
+                [1; NONCE_LEN],
+            ),
+        ),
+    ] {
+        let sealed = sealed.unwrap();
+        let named = Name::parse(&format!("provider/{name}")).unwrap();
+        let act = Caller::system("test").draft(BEGIN, "secret.seal", Object::new("secret", &named, ""));
+        store.put_secret(org, &named, &sealed.key().to_string(), &sealed.to_string(), &act).await.unwrap();
+    }
+    let both = Keyring::new(MasterKey::from_bytes([9; 32]), vec![keyring().newest().clone()]);
+    start(store, &both, "Example", BEGIN, &random).await.unwrap();
+    let key = secret::provider_key(store, &both, org, "main").await.unwrap();
+    assert_eq!(key.as_ref().and_then(Secret::expose_text), Some("sk-1"), "the others are sealed anew");
+    assert!(secret::provider_key(store, &both, org, "orphan").await.is_err());
+
+    let remove = async |path: &str| world.ask(&world.owner, "DELETE", path, None).await;
+    assert_eq!(remove("/api/v1/providers/orphan/key").await.status, 204);
+    assert_eq!(*world.knobs.keys_changed.lock().unwrap(), ["orphan"]);
+    assert_eq!(world.audited("?action=provider.remove_key").await[0]["object"]["id"], "orphan");
+    remove("/api/v1/providers/orphan/key").await.refused(404, "not_found", None);
+    remove("/api/v1/providers/a%2Fb/key").await.refused(400, "invalid_field", Some("name"));
+}
+
 #[tokio::test]
 async fn an_owner_is_made_again_when_none_works() {
     let world = world().await;
     let store = &world.app.store;
-    let body = json!({"name": "short", "role": "owner", "expires": "1h"});
+    let body = json!({"name": "short", "role": "owner", "expires": "8d"});
     let short = world.post("/api/v1/admin-tokens", body).await.ok();
     let first = world.token_named("first owner").await["id"].as_str().unwrap().to_owned();
     world.post(&format!("/api/v1/admin-tokens/{first}/revoke"), json!({})).await.ok();
 
     let at = |ms| UnixMillis(BEGIN.0 + ms);
     assert!(start(store, &keyring(), "Example", at(1), &random).await.unwrap().owner.is_none());
-    let owner = start(store, &keyring(), "Example", at(3_600_000), &random).await.unwrap().owner.unwrap();
-    world.pass(3_600_000);
+    let owner = start(store, &keyring(), "Example", at(EIGHT_DAYS), &random).await.unwrap().owner.unwrap();
+    world.pass(EIGHT_DAYS);
     assert_eq!(world.ask(short["token"].as_str().unwrap(), "GET", "/api/v1/users", None).await.status, 401);
     assert_eq!(world.ask(&owner.text, "GET", "/api/v1/users", None).await.status, 200);
 }

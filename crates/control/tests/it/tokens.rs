@@ -68,6 +68,26 @@ async fn the_last_owner_stays() {
     answer.refused(409, "conflict", None);
 }
 
+/// An owner's token for an hour once counted as a successor: an hour later nobody could administer anything.
+#[tokio::test]
+async fn an_owner_that_is_about_to_expire_is_no_successor() {
+    let world = world().await;
+    let make = async |expires: Option<&str>| {
+        let body = json!({"name": "next", "role": "owner", "expires": expires});
+        world.post("/api/v1/admin-tokens", body).await.ok()["id"].as_str().unwrap().to_owned()
+    };
+    let revoke = async |id: &str| world.post(&format!("/api/v1/admin-tokens/{id}/revoke"), json!({})).await;
+    let first = world.token_named("first owner").await["id"].as_str().unwrap().to_owned();
+    let (short, week) = (make(Some("1h")).await, make(Some("7d")).await);
+    let answer = revoke(&first).await;
+    answer.refused(409, "conflict", None);
+    assert!(answer.text.contains("more than 7 days"), "{}", answer.text);
+    revoke(&short).await.ok();
+    revoke(&week).await.ok();
+    make(Some("8d")).await;
+    revoke(&first).await.ok();
+}
+
 #[tokio::test]
 async fn guessing_is_slowed_and_recorded_twice_a_minute() {
     let world = world().await;

@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Checkpoint, Hash, PublicKey, Signature};
+use super::{BadCheckpoint, Checkpoint, Hash, PublicKey, Signature};
 use crate::id::OrgId;
 
 /// The version of the file format.
@@ -56,7 +56,50 @@ impl Export {
     }
 }
 
+/// Longest line of a checkpoint, in bytes; ours have about 500.
+pub const MAX_CHECKPOINT: usize = 4096;
+
+/// Why a line is not a checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadLine {
+    /// More than [`MAX_CHECKPOINT`] bytes.
+    #[error("it is longer than {MAX_CHECKPOINT} bytes")]
+    TooLong,
+    /// It has another form.
+    #[error("it has another form: {0}")]
+    Form(String),
+    /// It was written by something else.
+    #[error("its text was rewritten")]
+    Rewritten,
+    /// It is not signed by the key it names.
+    #[error(transparent)]
+    Signature(#[from] BadCheckpoint),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SignedLine {
+    checkpoint: Checkpoint,
+    signature: Signature,
+}
+
 impl Checkpoint {
+    /// Reads a checkpoint's line, as [`Checkpoint::line`] writes it, and checks its signature by the key it names.
+    ///
+    /// # Errors
+    /// What the line is instead.
+    pub fn read_line(text: &str) -> Result<(Self, Signature), BadLine> {
+        if text.len() > MAX_CHECKPOINT {
+            return Err(BadLine::TooLong);
+        }
+        let read: SignedLine = serde_json::from_str(text).map_err(|e| BadLine::Form(e.to_string()))?;
+        if read.checkpoint.line(&read.signature) != text {
+            return Err(BadLine::Rewritten);
+        }
+        read.checkpoint.check(&read.signature)?;
+        Ok((read.checkpoint, read.signature))
+    }
+
     /// A checkpoint as a line of an export, without its line end.
     pub fn line(&self, signature: &Signature) -> String {
         format!(r#"{{"checkpoint":{},"signature":"{signature}"}}"#, self.canonical())

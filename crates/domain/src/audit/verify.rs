@@ -27,6 +27,15 @@ const MAX_KEYS: usize = 16;
 /// # Errors
 /// The input cannot be read. Whatever can be read gives a report.
 pub fn verify(input: impl BufRead, trusted: &[PublicKey]) -> io::Result<Report> {
+    verify_against(input, trusted, &[])
+}
+
+/// As [`verify`], and compares the export with checkpoints that were kept elsewhere, in the order of their entries. That
+/// finds a log that was rewritten and signed anew by somebody who could use the right key: a checkpoint from before tells.
+///
+/// # Errors
+/// The input cannot be read. Whatever can be read gives a report.
+pub fn verify_against(input: impl BufRead, trusted: &[PublicKey], kept: &[Checkpoint]) -> io::Result<Report> {
     let mut lines = Lines::new(input);
     let mut report = Report { trusted: !trusted.is_empty(), ..Report::default() };
     let header = match lines.next()? {
@@ -42,7 +51,7 @@ pub fn verify(input: impl BufRead, trusted: &[PublicKey]) -> io::Result<Report> 
         }
     };
     report.org = Some(header.org);
-    let mut walk = Walk::new(header, trusted, report);
+    let mut walk = Walk::new(header, trusted, kept, report);
     let mut found = walk.check_header();
     while found.is_ok() {
         found = match lines.next()? {
@@ -79,6 +88,8 @@ type Found = (Option<u64>, Wrong);
 struct Walk<'a> {
     header: Export,
     trusted: &'a [PublicKey],
+    /// Checkpoints from elsewhere that have not been reached.
+    kept: &'a [Checkpoint],
     /// The hash of the last entry seen.
     hash: Hash,
     /// The place the next entry should have.
@@ -110,9 +121,9 @@ struct Altered {
 }
 
 impl<'a> Walk<'a> {
-    fn new(header: Export, trusted: &'a [PublicKey], report: Report) -> Self {
+    fn new(header: Export, trusted: &'a [PublicKey], kept: &'a [Checkpoint], report: Report) -> Self {
         let covered = (header.first == 1).then_some(0);
-        Self { hash: header.prev, next: header.first, closing: None, covered, trusted, report, header }
+        Self { hash: header.prev, next: header.first, closing: None, covered, trusted, kept, report, header }
     }
 
     /// A fault of the entry that should stand here.
@@ -120,10 +131,29 @@ impl<'a> Walk<'a> {
         (Some(self.next), wrong)
     }
 
-    const fn check_header(&self) -> Result<(), Found> {
+    fn check_header(&mut self) -> Result<(), Found> {
         if self.header.first == 0 || self.header.last == u64::MAX || self.header.last + 1 < self.header.first
         {
             return Err((None, Wrong::Header("its range of entries makes no sense")));
+        }
+        if self.kept.iter().any(|kept| kept.org != self.header.org) {
+            return Err((None, Wrong::Header("it is of another organization than a checkpoint given")));
+        }
+        // Those that lie before the file cannot be compared.
+        let before = self.kept.partition_point(|kept| kept.seq < self.header.first - 1);
+        self.kept = &self.kept[before..];
+        self.compare_kept()
+    }
+
+    /// Compares the place reached with the checkpoints from elsewhere that cover it.
+    fn compare_kept(&mut self) -> Result<(), Found> {
+        let reached = self.next - 1;
+        while let Some((kept, later)) = self.kept.split_first().filter(|(kept, _)| kept.seq == reached) {
+            if kept.hash != self.hash {
+                return Err((Some(reached), Wrong::NotAsKept));
+            }
+            self.kept = later;
+            self.report.compared += 1;
         }
         Ok(())
     }
@@ -176,7 +206,7 @@ impl<'a> Walk<'a> {
         self.report.entries += 1;
         self.report.first.get_or_insert(place.seq);
         self.report.last = Some(place.seq);
-        Ok(())
+        self.compare_kept()
     }
 
     fn checkpoint(&mut self, text: &str) -> Result<(), Found> {
@@ -225,6 +255,9 @@ impl<'a> Walk<'a> {
         let seen = self.next - 1;
         if seen < self.header.last {
             return Err(self.here(Wrong::CutOff { until: self.header.last }));
+        }
+        if let Some(kept) = self.kept.first() {
+            return Err((Some(seen), Wrong::EndsBeforeKept { covered: kept.seq }));
         }
         if seen > self.header.last {
             return Err((Some(self.header.last + 1), Wrong::Inserted));

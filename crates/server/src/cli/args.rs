@@ -296,6 +296,10 @@ pub(crate) enum AuditCommand {
         /// The public key it must be signed with (hex) [default: the one in the file]
         #[arg(long, value_name = "PUBKEY")]
         key: Option<String>,
+        /// Checkpoints kept elsewhere that it must contain, one a line: a copy of `audit.checkpoint` in the data directory, or
+        /// those in the server's log
+        #[arg(long, value_name = "FILE")]
+        checkpoint: Option<PathBuf>,
     },
     /// Write the whole log to a file
     Export {
@@ -320,6 +324,11 @@ pub(crate) enum ProviderCommand {
     List,
     /// Seal a provider's key, read from standard input, for `api_key = "sealed:"`
     SetKey {
+        /// The provider's name
+        name: String,
+    },
+    /// Remove a provider's sealed key
+    RemoveKey {
         /// The provider's name
         name: String,
     },
@@ -396,7 +405,7 @@ mod tests {
             "usage --by key --since 7d",
             "exchanges --since 2026-11-01",
             "audit export FILE",
-            "audit verify FILE --key K",
+            "audit verify FILE --key K --checkpoint C",
         ] {
             let words = std::iter::once("gatehouse").chain(line.split(' '));
             let parsed = Args::try_parse_from(words);

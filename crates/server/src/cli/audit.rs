@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read as _, Write as _};
 use std::path::Path;
 
-use gatehouse_domain::audit::{PublicKey, Report, Wrong, verify};
+use gatehouse_domain::audit::{Checkpoint, PublicKey, Report, Wrong, verify_against};
 use serde_json::{Value, json};
 
 use super::args::AuditCommand;
@@ -15,6 +15,8 @@ use crate::environment::Environment;
 
 /// Exit code for an export that was tampered with.
 const BROKEN: u8 = 1;
+/// Most that is read of a file of checkpoints, in bytes.
+const MAX_KEPT: u64 = 64 << 20;
 /// Exit code for a file that cannot be read or is no export.
 const UNREADABLE: u8 = 2;
 
@@ -26,7 +28,10 @@ pub(crate) fn run(
     out: &mut Out,
 ) -> Result<u8, Failure> {
     match command {
-        AuditCommand::Verify { file, key } => check(&file, key.as_deref(), out),
+        AuditCommand::Verify { file, key, checkpoint } => {
+            let kept = checkpoint.as_deref().map(kept).transpose()?.unwrap_or_default();
+            check(&file, key.as_deref(), &kept, out)
+        }
         AuditCommand::Export { file } => export(&file, &connect(global, environment)?, out),
         AuditCommand::List { limit, action } => {
             let client = connect(global, environment)?;
@@ -38,8 +43,27 @@ pub(crate) fn run(
     }
 }
 
-fn check(path: &Path, key: Option<&str>, out: &mut Out) -> Result<u8, Failure> {
-    let trusted: Vec<PublicKey> = key
+/// Reads checkpoints that were kept elsewhere, in the order of their entries.
+fn kept(path: &Path) -> Result<Vec<Checkpoint>, Failure> {
+    let failed = |why: &dyn std::fmt::Display| {
+        Failure::Usage(format!("cannot use the checkpoints in `{}`: {why}", path.display()))
+    };
+    let (mut text, mut kept) = (String::new(), Vec::new());
+    let file = File::open(path).map_err(|error| failed(&error))?;
+    file.take(MAX_KEPT).read_to_string(&mut text).map_err(|error| failed(&error))?;
+    for (line, number) in text.lines().zip(1..).filter(|(line, _)| !line.trim().is_empty()) {
+        let read = Checkpoint::read_line(line.trim_end());
+        kept.push(read.map_err(|why| failed(&format!("line {number}: {why}")))?.0);
+    }
+    if kept.is_empty() {
+        return Err(failed(&"there is none in it"));
+    }
+    kept.sort_by_key(|point| point.seq);
+    Ok(kept)
+}
+
+fn check(path: &Path, key: Option<&str>, kept: &[Checkpoint], out: &mut Out) -> Result<u8, Failure> {
+    let mut trusted: Vec<PublicKey> = key
         .map(|key| serde_json::from_value(json!(key.trim())))
         .transpose()
         .map_err(|_| {
@@ -47,14 +71,25 @@ fn check(path: &Path, key: Option<&str>, out: &mut Out) -> Result<u8, Failure> {
         })?
         .into_iter()
         .collect();
+    if trusted.is_empty() {
+        // Whoever kept a checkpoint trusts the key it is signed with.
+        trusted.extend(kept.iter().map(|point| point.key));
+    }
     let unreadable =
         |error: io::Error| Failure::Usage(format!("cannot read the export `{}`: {error}", path.display()));
     let file = File::open(path).map_err(unreadable)?;
-    let report = verify(BufReader::with_capacity(1 << 18, file), &trusted).map_err(unreadable)?;
+    let input = BufReader::with_capacity(1 << 18, file);
+    let report = verify_against(input, &trusted, kept).map_err(unreadable)?;
     if out.wants_json() {
         out.json(&serde_json::to_value(&report).map_err(|error| Failure::Failed(error.to_string()))?)?;
     } else {
-        tell(&report, out)?;
+        tell(&report, kept.len(), out)?;
+    }
+    if report.is_sound() && !kept.is_empty() && report.compared == 0 {
+        return Err(Failure::Failed(
+            "the checkpoints given lie before the first entry of the export, so that nothing was compared; export from entry 1"
+                .to_owned(),
+        ));
     }
     Ok(match &report.fault {
         None => 0,
@@ -63,13 +98,16 @@ fn check(path: &Path, key: Option<&str>, out: &mut Out) -> Result<u8, Failure> {
     })
 }
 
-fn tell(report: &Report, out: &mut Out) -> io::Result<()> {
+fn tell(report: &Report, kept: usize, out: &mut Out) -> io::Result<()> {
     let entries = report.entries;
     if let Some(fault) = &report.fault {
         out.line(format!("broken: {fault}"))?;
         return out.line(format!("{entries} entries before it are sound"));
     }
     out.line(format!("sound: {entries} entries, {} signed checkpoints", report.checkpoints))?;
+    if kept > 0 {
+        out.line(format!("contains {} of {kept} checkpoints given", report.compared))?;
+    }
     let keys: Vec<String> =
         report.keys.iter().map(|key| output::field(&json!({"key": key}), "key")).collect();
     if report.trusted {

@@ -92,6 +92,11 @@ impl Client {
         self.send(&Method::PUT, path, Some(body))
     }
 
+    /// Asks to remove something.
+    pub(crate) fn delete(&self, path: &str) -> Result<Value, Failure> {
+        self.send(&Method::DELETE, path, None)
+    }
+
     /// Asks for a list, page by page, and hands on each item. Stops after `limit` items.
     pub(crate) fn each(
         &self,

@@ -69,6 +69,7 @@ fn body_of(create: KeyCreate) -> Value {
 
 /// Shows a new key: the one time its text is seen.
 fn show_new(made: &Value, client: &Client, out: &mut Out) -> Result<(), Failure> {
+    output::warn(made);
     if out.wants_json() {
         out.json(made)?;
         return Ok(());

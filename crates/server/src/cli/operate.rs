@@ -39,6 +39,10 @@ pub(crate) fn provider(command: ProviderCommand, client: &Client, out: &mut Out)
             );
             out.done(&answer, &sentence)?;
         }
+        ProviderCommand::RemoveKey { name } => {
+            let answer = client.delete(&format!("/api/v1/providers/{}/key", escaped(&name)))?;
+            out.done(&answer, &format!("Removed the sealed key of {name}."))?;
+        }
     }
     Ok(0)
 }

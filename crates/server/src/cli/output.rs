@@ -81,11 +81,14 @@ pub(crate) fn is_watched() -> bool {
 }
 
 impl Out {
-    /// Prints the outcome of an act: the server's answer for programs, a sentence for people.
+    /// Prints the outcome of an act: the server's answer for programs, a sentence for people. The sentence tells of the
+    /// act's effect, so it is left out when the act has none yet.
     pub(crate) fn done(&mut self, answer: &Value, sentence: &str) -> io::Result<()> {
+        let waits = warn(answer);
         match (self.json, answer) {
             (true, Value::Null) => self.json(&serde_json::json!({})),
             (true, answer) => self.json(answer),
+            (false, _) if waits => Ok(()),
             (false, _) => self.line(sentence),
         }
     }
@@ -99,6 +102,16 @@ impl Out {
     pub(crate) fn one(&mut self, item: &Value, table: &Table) -> io::Result<()> {
         if self.json { self.json(item) } else { self.table(table, "") }
     }
+}
+
+/// Passes on, to standard error, that what an act changed is not in force yet. Says whether it is so.
+pub(crate) fn warn(answer: &Value) -> bool {
+    if answer["in_force"] != Value::Bool(false) {
+        return false;
+    }
+    let told = answer["warning"].as_str().unwrap_or("the change is recorded, but not in force yet");
+    complain(&format!("gatehouse: {}", super::table::printable(told)));
+    true
 }
 
 /// A member of an answer as a cell: texts as they are, lists joined, nothing as `-`.
@@ -122,5 +135,20 @@ pub(crate) fn number(item: &Value, key: &str) -> String {
 pub(crate) fn put(body: &mut Value, key: &str, value: Option<String>) {
     if let Some(value) = value {
         body[key] = Value::String(value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn only_what_is_not_in_force_is_warned_of() {
+        assert!(warn(&json!({"in_force": false, "warning": "wait"})));
+        for answer in [json!({"in_force": true}), json!({}), Value::Null, json!([])] {
+            assert!(!warn(&answer), "{answer}");
+        }
     }
 }

@@ -211,6 +211,30 @@ pub(crate) fn log(s: &Section<'_, '_>) -> Option<Log> {
     Some(Log { format, filter })
 }
 
+/// How long a node may go by the policy it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Policy {
+    /// After so long without a look at the newest one it is stale.
+    pub(crate) stale: Duration,
+    /// What a node does then.
+    pub(crate) when_stale: WhenStale,
+}
+
+/// What a node does whose policy is stale.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WhenStale {
+    /// Goes on and stays ready.
+    Serve,
+    /// Is not ready, so that requests go to other nodes.
+    Drain,
+}
+
+/// Reads `[policy]`.
+pub(crate) fn policy(s: &Section<'_, '_>) -> Policy {
+    let stances = [("serve", WhenStale::Serve), ("drain", WhenStale::Drain)];
+    Policy { stale: s.seconds("stale_seconds", 5..=24 * HOUR), when_stale: s.choice("when_stale", &stances) }
+}
+
 /// When the audit log is signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Audit {

@@ -43,8 +43,16 @@ pub(crate) fn changes(old: &[Shown], new: &[Shown]) -> Vec<Change> {
 }
 
 fn is_reloadable(key: &str) -> bool {
-    const STARTS: [&str; 7] =
-        ["provider[", "provider_defaults.", "pricing.", "drain.", "audit.", "log.filter", "gateway."];
+    const STARTS: [&str; 8] = [
+        "provider[",
+        "provider_defaults.",
+        "pricing.",
+        "drain.",
+        "policy.",
+        "audit.",
+        "log.filter",
+        "gateway.",
+    ];
     STARTS.iter().any(|start| key.starts_with(start)) && key != "gateway.workers"
 }
 

@@ -1,4 +1,11 @@
 //! The admin listener: the management API over HTTP/1.1, with bounds on connections, heads and waits.
+//!
+//! Whoever reaches the listener can open connections without a token, so none of them may keep others out for long:
+//! a head that does not come and a reply that is not read end their connection, one address gets part of the seats only,
+//! and a few seats answer nothing but probes, each for a moment.
+
+mod seat;
+mod stall;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -6,21 +13,23 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::connect_info::ConnectInfo;
-use axum::middleware::{Next, from_fn};
+use gatehouse_control::{App, probe_router, router};
 use hyper::body::Incoming;
 use hyper::server::conn::http1::Builder;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 
-use super::live::Live;
+use seat::{Kind, Seats};
+use stall::Unstalled;
 
-/// Open connections. Beyond it a new one waits in the listener's queue.
-const MAX_CONNECTIONS: usize = 512;
 /// A request's head must be complete this long after the connection is ready for it.
 const HEAD: Duration = Duration::from_secs(30);
+/// A client that takes nothing of its reply for this long is cut off.
+const WRITE_STALL: Duration = Duration::from_secs(30);
+/// How long a connection may take in all on a seat that is kept for probes.
+const PROBE: Duration = Duration::from_secs(3);
 /// Headers of one request; beyond it 431.
 const MAX_HEADERS: usize = 64;
 /// Largest head in bytes; beyond it 431.
@@ -28,27 +37,26 @@ const MAX_HEAD: usize = 32 * 1024;
 /// Pause after a failed accept (mostly: no more file descriptors), so that it does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// The management API, changed so that an act answers only when what it changed is in force on this node.
-pub(super) fn routes(app: gatehouse_control::App, live: Arc<Live>) -> Router {
-    gatehouse_control::router(app).layer(from_fn(move |request: axum::extract::Request, next: Next| {
-        let live = Arc::clone(&live);
-        async move {
-            let response = next.run(request).await;
-            live.in_force().await;
-            response
-        }
-    }))
-}
-
-/// Serves the routes on a listener until the task is aborted.
-pub(super) async fn serve(listener: TcpListener, routes: Router) {
-    let seats = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    while let Ok(seat) = Arc::clone(&seats).acquire_owned().await {
+/// Serves the management API on a listener until the task is aborted. A connection for which there is no seat is closed
+/// at once.
+pub(super) async fn serve(listener: TcpListener, app: App) {
+    let (seats, all, probes) = (Arc::new(Seats::default()), router(app.clone()), probe_router(app));
+    loop {
         match listener.accept().await {
             Ok((socket, peer)) => {
-                let routes = routes.clone();
+                let Some(seat) = Seats::take(&seats, peer.ip()) else { continue };
+                let (all, probes) = (all.clone(), probes.clone());
                 tokio::spawn(async move {
-                    converse(socket, peer, routes).await;
+                    match seat.kind() {
+                        Kind::Full => converse(socket, peer, all, http()).await,
+                        Kind::Probe => {
+                            let mut once = http();
+                            once.keep_alive(false);
+                            let answering = converse(socket, peer, probes, once);
+                            // Who takes longer asks again.
+                            drop(tokio::time::timeout(PROBE, answering).await);
+                        }
+                    }
                     drop(seat);
                 });
             }
@@ -60,17 +68,18 @@ pub(super) async fn serve(listener: TcpListener, routes: Router) {
     }
 }
 
-async fn converse(socket: TcpStream, peer: SocketAddr, routes: Router) {
+fn http() -> Builder {
+    let mut http = Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD).max_headers(MAX_HEADERS).max_buf_size(MAX_HEAD);
+    http
+}
+
+async fn converse(socket: TcpStream, peer: SocketAddr, routes: Router, http: Builder) {
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
         TowerToHyperService::new(routes.clone()).call(request)
     });
-    let serving = Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD)
-        .max_headers(MAX_HEADERS)
-        .max_buf_size(MAX_HEAD)
-        .serve_connection(TokioIo::new(socket), service);
+    let serving = http.serve_connection(TokioIo::new(Unstalled::new(socket, WRITE_STALL)), service);
     // Its errors are the client's: hung up, talked nonsense (which has been answered), or was too slow.
     drop(serving.await);
 }

@@ -7,6 +7,7 @@ use gatehouse_domain::audit::Signer;
 use gatehouse_domain::id::{NodeId, OrgId};
 use gatehouse_domain::key::Pepper;
 use gatehouse_identity::keyring::Keyring;
+use gatehouse_store::audit::Notary;
 use gatehouse_store::data_dir::DataDir;
 use gatehouse_store::{Store, StoreConfig};
 
@@ -23,13 +24,17 @@ const ORGANIZATION: &str = "Gatehouse";
 /// SQLite's file; where it is, the directory is in use.
 const DATABASE_FILE: &str = "gatehouse.db";
 
+/// The newest checkpoint of the audit log that this node knows. Kept apart from the database, so that a change of the
+/// database does not change it.
+const CHECKPOINT_FILE: &str = "audit.checkpoint";
+
 /// What everything stands on.
 pub(super) struct Foundation {
     pub(super) store: Store,
     pub(super) keyring: Keyring,
     pub(super) org: OrgId,
     pub(super) pepper: Pepper,
-    pub(super) signer: Signer,
+    pub(super) notary: Notary,
     pub(super) node: NodeId,
     /// Whether the organization's first owner was made just now.
     pub(super) first_start: bool,
@@ -56,12 +61,14 @@ pub(super) async fn lay(
     let started = started.await.map_err(failed)?;
     keep_token(&store, &started, path).await?;
     let node = data.node_id(NodeId::new(clock::now(), clock::random_bits())).map_err(failed)?;
+    let signer = Signer::new(started.roots.audit_seed());
+    let notary = Notary::open(node, signer, path.join(CHECKPOINT_FILE)).map_err(failed)?;
     Ok(Foundation {
         store,
         keyring,
         org: started.org.id,
         pepper: started.roots.pepper(),
-        signer: Signer::new(started.roots.audit_seed()),
+        notary,
         node,
         first_start: started.owner.is_some(),
     })

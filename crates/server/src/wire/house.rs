@@ -9,29 +9,37 @@ use gatehouse_control::status::LedgerState;
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::{Value, json};
 
+use super::figure;
 use super::ledger::Books;
 use super::live::Live;
 use super::provider::Provided;
 use crate::clock;
 use crate::config::Shown;
 
+/// How long an act that changes the policy waits until it is in force on this node.
+const IN_FORCE: Duration = Duration::from_secs(2);
 /// How long a reader of the ledger waits for what has just ended.
 const FLUSH: Duration = Duration::from_secs(5);
 
 /// Builds the callbacks. Each holds what it needs.
 pub(super) fn house(live: &Arc<Live>, books: &Arc<Books>, metrics: PrometheusHandle) -> House {
     let of = || Arc::clone(live);
-    let (policy, keys, version, reload, config, providers, readiness) =
-        (of(), of(), of(), of(), of(), of(), of());
-    let (flush, behind) = (Arc::clone(books), Arc::clone(books));
+    let (policy, keys, version, age, reload) = (of(), of(), of(), of(), of());
+    let (config, providers, readiness, figures) = (of(), of(), of(), of());
+    let (flush, behind, behind_figures) = (Arc::clone(books), Arc::clone(books), Arc::clone(books));
     House {
         now: Box::new(clock::now),
         random: Box::new(clock::random),
-        policy_changed: Box::new(move || policy.policy_changed()),
+        policy_changed: Box::new(move || {
+            policy.fresh.changed();
+            let live = Arc::clone(&policy);
+            Box::pin(async move { live.fresh.in_force(IN_FORCE).await })
+        }),
         provider_key_changed: Box::new(move |_| {
             let live = Arc::clone(&keys);
             tokio::spawn(async move { live.refresh_keys().await });
         }),
+        policy_age: Box::new(move || age.fresh.age()),
         snapshot_version: Box::new(move || version.policy.load().version()),
         flush_ledger: Box::new(move || {
             let books = Arc::clone(&flush);
@@ -45,13 +53,23 @@ pub(super) fn house(live: &Arc<Live>, books: &Arc<Books>, metrics: PrometheusHan
         effective_config: Box::new(move || effective(&config)),
         providers: Box::new(move || providers.providers().iter().map(info).collect()),
         readiness: Box::new(move || readiness.judge()),
-        metrics: Box::new(move || metrics.render()),
+        metrics: Box::new(move || {
+            figure::set(&figures, &behind_figures);
+            metrics.render()
+        }),
     }
 }
 
 fn state(books: &Books) -> LedgerState {
-    let (lag_entries, lag_bytes) = books.lag();
-    LedgerState { accepting: books.refusing().is_none(), lag_entries, lag_bytes }
+    let lag = books.lag();
+    LedgerState {
+        accepting: books.refusing().is_none(),
+        failing: lag.failing,
+        lag_entries: lag.entries,
+        lag_bytes: lag.bytes,
+        lag_seconds: lag.seconds,
+        shed: books.journal().shed,
+    }
 }
 
 fn effective(live: &Live) -> Value {

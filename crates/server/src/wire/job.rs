@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use gatehouse_control::App;
 use gatehouse_control::act::Caller;
-use gatehouse_store::audit::CheckpointRule;
-use gatehouse_store::{StoreError, in_time};
+use gatehouse_store::audit::{CheckpointError, CheckpointRule};
+use gatehouse_store::in_time;
+use metrics::gauge;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
@@ -19,6 +20,8 @@ use crate::{clock, metric};
 const POLICY: Duration = Duration::from_secs(2);
 /// How often it is seen whether the audit log is to be signed.
 const CHECKPOINT: Duration = Duration::from_secs(5);
+/// How often it is looked at again once it was found altered: reading it takes time, and only an operator can help.
+const ALTERED: Duration = Duration::from_mins(1);
 /// How often this node says that it is there, and sealed keys that another node took are looked for.
 const PRESENCE: Duration = Duration::from_secs(30);
 /// How long a turn with the database may take: one that has gone silent must not end the turns for good.
@@ -54,7 +57,7 @@ struct Trouble {
 }
 
 impl Trouble {
-    fn note(&mut self, what: &str, done: Result<(), StoreError>) {
+    fn note<E: std::fmt::Display>(&mut self, what: &str, done: Result<(), E>) {
         match done {
             Ok(()) if self.began => {
                 self.began = false;
@@ -75,13 +78,15 @@ async fn policy(live: Arc<Live>) {
     loop {
         tokio::select! {
             _ = clock.tick() => {}
-            () = live.policy_change() => {}
+            () = live.fresh.change() => {}
         }
         trouble.note("reading the policy", live.refresh_policy().await);
     }
 }
 
 async fn checkpoints(live: Arc<Live>, app: App) {
+    let alarm = gauge!("gatehouse_audit_altered");
+    alarm.set(0.0);
     let (mut clock, mut trouble) = (interval(CHECKPOINT), Trouble::default());
     clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -89,8 +94,21 @@ async fn checkpoints(live: Arc<Live>, app: App) {
         let audit = live.config.load().audit;
         let millis = i64::try_from(audit.interval.as_millis()).unwrap_or(i64::MAX);
         let rule = CheckpointRule { entries: audit.entries, millis };
-        let signing = app.store.checkpoint_if_due(app.org, rule, app.node, &app.signer, clock::now());
-        trouble.note("signing the audit log", in_time(TURN, signing).await.map(drop));
+        let signing = app.store.checkpoint_if_due(app.org, rule, &app.notary, clock::now());
+        let done = in_time(TURN, async { Ok(signing.await) }).await.unwrap_or_else(|late| Err(late.into()));
+        match done {
+            Err(error @ CheckpointError::Altered { .. }) => {
+                tracing::error!(%error, "the audit log is not what it was");
+                alarm.set(1.0);
+                tokio::time::sleep(ALTERED).await;
+            }
+            done => {
+                if done.is_ok() {
+                    alarm.set(0.0);
+                }
+                trouble.note("signing the audit log", done.map(drop));
+            }
+        }
     }
 }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 use gatehouse_domain::exchange::{Cost, Exchange, Intent};
 use gatehouse_domain::price::PriceTable;
 use gatehouse_gateway::ledger::{Ledger, LedgerFull, Ticket};
-use gatehouse_store::journal::{Journal, Options};
-use gatehouse_store::ledger::Ledger as StoreLedger;
+use gatehouse_store::journal::{Journal, Options, Stats};
+use gatehouse_store::ledger::{Lag, Ledger as StoreLedger};
 
 use super::failed;
 use super::foundation::Foundation;
@@ -88,9 +88,14 @@ impl Books {
         self.ledger.flush(limit).await.is_ok()
     }
 
-    /// How far the database is behind, in entries and bytes.
-    pub(super) fn lag(&self) -> (u64, u64) {
-        (self.ledger.lag().entries, self.journal.stats().unsaved_bytes as u64)
+    /// How far the database is behind.
+    pub(super) fn lag(&self) -> Lag {
+        self.ledger.lag()
+    }
+
+    /// How the journal is doing.
+    pub(super) fn journal(&self) -> Stats {
+        self.journal.stats()
     }
 
     /// Why no new exchange is taken, if none is.

@@ -1,11 +1,12 @@
 //! What is in force while the server runs: configuration, providers, policy. Each is swapped whole.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use gatehouse_control::config::{ReloadRefused, Reloaded};
+use gatehouse_control::secret::SecretError;
 use gatehouse_control::status::{Check, Readiness};
 use gatehouse_domain::id::OrgId;
 use gatehouse_domain::policy::Snapshot;
@@ -13,8 +14,8 @@ use gatehouse_domain::price::PriceTable;
 use gatehouse_gateway::settings::Settings;
 use gatehouse_identity::keyring::Keyring;
 use gatehouse_store::{Store, StoreError, in_time};
-use tokio::sync::{Notify, watch};
 
+use super::fresh::{Freshness, stale};
 use super::ledger::Books;
 use super::provider::{Provided, SealedKeys, prepare};
 use crate::config::{Config, SecretSource, Shown, Sources, changes, load};
@@ -22,8 +23,6 @@ use crate::environment::Environment;
 use crate::log::LogControl;
 use crate::price;
 
-/// How long an act of the management API waits until what it changed is in force on this node.
-const IN_FORCE: Duration = Duration::from_secs(2);
 /// How long reading the policy may take. A database that has gone silent must not keep later changes out.
 const READ_POLICY: Duration = Duration::from_secs(5);
 
@@ -55,11 +54,8 @@ pub(super) struct Live {
     log: LogControl,
     stopping: AtomicBool,
     reloading: tokio::sync::Mutex<()>,
-    /// Counts acts that changed the policy; the refresher is woken.
-    asked: AtomicU64,
-    wake: Notify,
-    /// Up to which act the policy in force is known to reach.
-    reached: watch::Sender<u64>,
+    /// How fresh the policy is.
+    pub(super) fresh: Freshness,
 }
 
 /// What [`Live::begin`] is given.
@@ -83,7 +79,11 @@ impl Live {
     pub(super) async fn begin(parts: Beginnings) -> Result<Self, Vec<String>> {
         let failed = |error: StoreError| vec![error.to_string()];
         let snapshot = parts.store.load_snapshot(parts.org).await.map_err(failed)?;
-        let sealed = sealed_keys(&parts.config, &parts.store, &parts.keyring, parts.org).await?;
+        let (sealed, shut) = sealed_keys(&parts.config, &parts.store, &parts.keyring, parts.org).await?;
+        for (provider, problem) in shut {
+            // The server must run for another key to be given; the provider is without one until then.
+            tracing::error!(provider, problem, "the provider has no key: seal it anew");
+        }
         let providers = prepare(&parts.config.providers, sealed, &[], &parts.environment)?;
         let settings = settings(&parts.config, parts.prices, &providers);
         Ok(Self {
@@ -102,9 +102,7 @@ impl Live {
             log: parts.log,
             stopping: AtomicBool::new(false),
             reloading: tokio::sync::Mutex::new(()),
-            asked: AtomicU64::new(0),
-            wake: Notify::new(),
-            reached: watch::Sender::new(0),
+            fresh: Freshness::default(),
         })
     }
 
@@ -152,8 +150,16 @@ impl Live {
     }
 
     async fn prepared(self: &Arc<Self>, config: &Config) -> Result<Vec<Provided>, Vec<String>> {
-        let sealed = sealed_keys(config, &self.store, &self.keyring, self.org).await?;
+        let (sealed, shut) = sealed_keys(config, &self.store, &self.keyring, self.org).await?;
         let (live, wanted, before) = (Arc::clone(self), config.providers.clone(), self.providers());
+        // A provider that has a key keeps it; one that has none loses nothing.
+        let has_key =
+            |name: &str| before.iter().any(|old| old.usable.is_some() && old.configured.name == *name);
+        let lost = shut.into_iter().filter(|(name, _)| has_key(name));
+        let lost: Vec<String> = lost.map(|(_, problem)| problem).collect();
+        if !lost.is_empty() {
+            return Err(lost);
+        }
         let prepared =
             tokio::task::spawn_blocking(move || prepare(&wanted, sealed, &before, &live.environment));
         prepared.await.unwrap_or_else(|_| {
@@ -182,20 +188,9 @@ impl Live {
         }
     }
 
-    /// Notes that the policy has changed.
-    pub(super) fn policy_changed(&self) {
-        self.asked.fetch_add(1, Ordering::AcqRel);
-        self.wake.notify_one();
-    }
-
-    /// Waits until somebody has noted a change of the policy.
-    pub(super) async fn policy_change(&self) {
-        self.wake.notified().await;
-    }
-
     /// Puts the newest policy in force if it is newer than the one in force.
     pub(super) async fn refresh_policy(&self) -> Result<(), StoreError> {
-        let asked = self.asked.load(Ordering::Acquire);
+        let asked = self.fresh.asked();
         let read = async {
             let version = self.store.policy_version(self.org).await?;
             if version != self.policy.load().version() {
@@ -204,17 +199,8 @@ impl Live {
             Ok(())
         };
         in_time(READ_POLICY, read).await?;
-        self.reached.send_replace(asked);
+        self.fresh.reached(asked);
         Ok(())
-    }
-
-    /// Waits, for a bounded time, until changes noted so far are in force on this node.
-    pub(super) async fn in_force(&self) {
-        let asked = self.asked.load(Ordering::Acquire);
-        let mut reached = self.reached.subscribe();
-        let caught_up = reached.wait_for(|reached| *reached >= asked);
-        // Should the database be away just now, the change comes into force with the next poll that succeeds.
-        drop(tokio::time::timeout(IN_FORCE, caught_up).await);
     }
 
     /// No more requests from now on.
@@ -226,17 +212,18 @@ impl Live {
     /// Judges whether requests will be served, and tells the data path.
     pub(super) fn judge(&self) -> Readiness {
         let problem = |bad: bool, text: &str| bad.then(|| text.to_owned());
+        let (stale, serves) = stale(self.fresh.age(), self.config.load().policy);
         let provider = self.settings.load().providers.is_empty();
         let checks = [
             ("server", problem(self.stopping.load(Ordering::Acquire), "the server is stopping")),
             ("provider", problem(provider, "no provider with a key is configured")),
             ("journal", self.books.refusing()),
         ];
-        let ready = checks.iter().all(|(_, problem)| problem.is_none());
+        let ready = serves && checks.iter().all(|(_, problem)| problem.is_none());
         self.ready.store(ready, Ordering::Release);
         let check =
             |(name, problem): (&'static str, Option<String>)| Check { name, ok: problem.is_none(), problem };
-        Readiness { ready, checks: checks.into_iter().map(check).collect() }
+        Readiness { ready, checks: checks.into_iter().chain([("policy", stale)]).map(check).collect() }
     }
 }
 
@@ -257,22 +244,25 @@ fn usable(providers: &[Provided]) -> Vec<Arc<gatehouse_gateway::settings::Provid
     providers.iter().filter_map(|provided| provided.usable.clone()).collect()
 }
 
+/// Opens the keys that are sealed in the store, and tells of those that do not open, by the provider's name.
 async fn sealed_keys(
     config: &Config,
     store: &Store,
     keyring: &Keyring,
     org: OrgId,
-) -> Result<SealedKeys, Vec<String>> {
-    let (mut keys, mut problems) = (SealedKeys::new(), Vec::new());
+) -> Result<(SealedKeys, Vec<(String, String)>), Vec<String>> {
+    let (mut keys, mut shut) = (SealedKeys::new(), Vec::new());
     for provider in &config.providers {
         let SecretSource::Sealed(name) = &provider.api_key else { continue };
+        let told = |error: SecretError| format!("provider[{}].api_key: {error}", provider.name);
         match gatehouse_control::secret::provider_key(store, keyring, org, name).await {
             Ok(Some(key)) => {
                 keys.insert(name.clone(), key);
             }
             Ok(None) => {}
-            Err(error) => problems.push(format!("provider[{}].api_key: {error}", provider.name)),
+            Err(error @ SecretError::Seal { .. }) => shut.push((provider.name.clone(), told(error))),
+            Err(error @ SecretError::Store(_)) => return Err(vec![told(error)]),
         }
     }
-    if problems.is_empty() { Ok(keys) } else { Err(problems) }
+    Ok((keys, shut))
 }

@@ -29,7 +29,7 @@ impl Provided {
         match (&self.usable, &self.configured.api_key) {
             (Some(_), _) => "ok".to_owned(),
             (None, SecretSource::Sealed(name)) => {
-                format!("no key sealed: run `gatehouse provider set-key {name}`")
+                format!("no key sealed, or none that opens: run `gatehouse provider set-key {name}`")
             }
             (None, SecretSource::Env(_) | SecretSource::File(_) | SecretSource::Exec(_)) => {
                 "no key".to_owned()

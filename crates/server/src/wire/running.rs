@@ -79,7 +79,7 @@ pub(super) async fn build(
     let mut jobs = job::start(&live, &app, metrics).map_err(failed)?;
     admin.set_nonblocking(true).map_err(failed)?;
     let admin = tokio::net::TcpListener::from_std(admin).map_err(failed)?;
-    jobs.spawn(admin::serve(admin, admin::routes(app, Arc::clone(&live))));
+    jobs.spawn(admin::serve(admin, app));
     write_addresses(addresses, data.path())?;
     live.judge();
     Ok(Running { live, gateway, books, jobs, stop, addresses, first_start })
@@ -91,7 +91,7 @@ fn app(ground: Foundation, live: &Arc<Live>, books: &Arc<Books>, metrics: Promet
         org: ground.org,
         pepper: ground.pepper,
         keyring: ground.keyring,
-        signer: ground.signer,
+        notary: ground.notary,
         node: ground.node,
         version: env!("CARGO_PKG_VERSION"),
         started_at: clock::now(),

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use gatehouse_testkit::{http, wait};
+
 use crate::world::{World, ask, configured, echo, stores};
 
 /// Exports the log of a small history and returns its lines.
@@ -58,6 +60,47 @@ fn tampering_with_an_export_is_named() {
         }
         let cut: Vec<String> = lines[..lines.len() - 3].to_vec();
         assert_eq!(verify(&w, &cut).0, Some(1), "a cut tail goes unnoticed");
+    }
+}
+
+/// A checkpoint that was kept elsewhere shows that a log was replaced by another one with the same key.
+#[test]
+fn an_export_is_compared_with_a_checkpoint_kept_elsewhere() {
+    let mut w = configured("", "sqlite", echo(1, 1));
+    let (file, _) = exported(&w);
+    let kept = w.gatehouse.dir().join("kept.checkpoint");
+    std::fs::copy(w.gatehouse.dir().join("data/audit.checkpoint"), &kept).unwrap();
+    let compare = |w: &World, file: &PathBuf, kept: &PathBuf| {
+        let (file, kept) = (file.to_str().unwrap(), kept.to_str().unwrap());
+        let output = w.gatehouse.cli(&["audit", "verify", file, "--checkpoint", kept]);
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        (output.status.code(), said + &String::from_utf8_lossy(&output.stderr))
+    };
+    let (code, said) = compare(&w, &file, &kept);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("contains 1 of 1 checkpoints"), "{said}");
+
+    // Another database under the same master key: shorter, sound in itself, and not the one from before.
+    w.gatehouse.signal("-TERM");
+    w.gatehouse.wait();
+    for name in ["gatehouse.db", "gatehouse.db-wal", "gatehouse.db-shm", "admin.token"] {
+        let _ = std::fs::remove_file(w.gatehouse.dir().join("data").join(name));
+    }
+    w.gatehouse.restart();
+    let other = w.gatehouse.dir().join("other.jsonl");
+    let output = w.gatehouse.cli(&["audit", "export", other.to_str().unwrap()]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(compare(&w, &other, &kept).0, Some(1));
+    wait::until("the alarm", || {
+        let metrics = http::once(&w.gatehouse.admin, "GET", "/metrics", &[], b"").text();
+        metrics.lines().any(|line| line == "gatehouse_audit_altered 1").then_some(())
+    });
+    assert!(w.gatehouse.log().contains("its end was cut off"), "{}", w.gatehouse.log());
+    for garbage in ["", "{}", "null\n"] {
+        std::fs::write(&kept, garbage).unwrap();
+        let (code, said) = compare(&w, &file, &kept);
+        assert_eq!(code, Some(2), "{said}");
+        assert!(said.contains("cannot use the checkpoints"), "{said}");
     }
 }
 

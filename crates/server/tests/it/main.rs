@@ -16,3 +16,4 @@ mod revocation;
 mod lifecycle;
 mod durability;
 mod audit;
+mod admin;

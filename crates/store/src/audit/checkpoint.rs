@@ -1,10 +1,12 @@
 //! Signed checkpoints of an organization's chain.
 
-use gatehouse_domain::audit::{Checkpoint, Hash, Head, PublicKey, Signature, Signer};
-use gatehouse_domain::id::{NodeId, OrgId};
+use gatehouse_domain::audit::{Checkpoint, Hash, Head, PublicKey, Signature};
+use gatehouse_domain::id::OrgId;
 use gatehouse_domain::time::UnixMillis;
 
+use super::export::entry_parts;
 use super::lock_head;
+use super::notary::{Notary, NotaryError};
 use crate::dialect::{change, read, within};
 use crate::engine::{Store, Tx};
 use crate::error::StoreError;
@@ -47,42 +49,206 @@ const NEWEST: &str = "SELECT seq, at, count, hash, node, public_key, signature F
 const RANGE: &str = "SELECT seq, at, count, hash, node, public_key, signature FROM audit_checkpoints \
      WHERE org_id = $1 AND seq >= $2 AND seq <= $3 ORDER BY seq";
 
+/// Why a checkpoint was not signed.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// There is no such organization; the database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The log is not what it was. Somebody changed the database, or put an older copy back.
+    #[error(
+        "{what}; nothing is signed any more. Export the log, compare it with a copy, and, if the database was replaced on \
+         purpose, remove `{kept}` and restart"
+    )]
+    Altered {
+        /// What was found.
+        what: Altered,
+        /// Where this node keeps the newest checkpoint it knows.
+        kept: String,
+    },
+    /// It was signed, but this node cannot keep it.
+    #[error(transparent)]
+    Keep(#[from] NotaryError),
+}
+
+/// How a log contradicts the newest checkpoint that is known of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Altered {
+    /// It is another organization's.
+    #[error("the audit log is of another organization than the newest checkpoint this node knows")]
+    Foreign,
+    /// It is shorter.
+    #[error(
+        "the audit log ends with entry {ends}, but there is a checkpoint of entry {covered}: its end was cut off"
+    )]
+    CutOff {
+        /// The last entry there is.
+        ends: u64,
+        /// The entry that a checkpoint covers.
+        covered: u64,
+    },
+    /// An entry is not the one that was signed.
+    #[error(
+        "entry {0} of the audit log is not the one that was signed: what is up to it was altered and its hashes made anew"
+    )]
+    Rewritten(u64),
+    /// An entry after it is not there, or its hash is not its own.
+    #[error("entry {0} of the audit log is missing or was altered")]
+    Broken(u64),
+    /// The newest checkpoint in the database is not one of ours.
+    #[error("the checkpoint of entry {0} in the database is not signed with the key of this deployment")]
+    Forged(u64),
+}
+
 impl Store {
     /// Signs a checkpoint if one is due. Cheap when none is; to be called now and then by every node. `None` when none was
     /// due.
     ///
     /// # Errors
-    /// There is no such organization; the database.
+    /// There is no such organization; the log is not what it was; the database.
     pub async fn checkpoint_if_due(
         &self,
         org: OrgId,
         rule: CheckpointRule,
-        node: NodeId,
-        signer: &Signer,
+        notary: &Notary,
         now: UnixMillis,
-    ) -> Result<Option<Signed>, StoreError> {
+    ) -> Result<Option<Signed>, CheckpointError> {
         let head = self.audit_head(org).await?;
         let last = self.newest_checkpoint(org).await?;
+        let known = notary.known().await.as_ref().map_or(0, |known| known.checkpoint.seq);
         let (covered, at) =
-            last.map_or((0, UnixMillis(i64::MIN)), |last| (last.checkpoint.seq, last.checkpoint.at));
+            last.as_ref().map_or((0, UnixMillis(i64::MIN)), |last| (last.checkpoint.seq, last.checkpoint.at));
         let new = head.seq.saturating_sub(covered);
-        if new == 0 || (new < rule.entries && now < at.plus_millis(rule.millis)) {
-            return Ok(None);
+        // A log that is too short must not pass for one in which nothing is new.
+        let too_short = head.seq < covered.max(known);
+        if too_short || (new > 0 && (new >= rule.entries || now >= at.plus_millis(rule.millis))) {
+            return self.checkpoint(org, notary, now).await.map(Some);
         }
-        self.checkpoint(org, node, signer, now).await.map(Some)
+        if let Some(last) = last.filter(|last| last.checkpoint.seq > known) {
+            self.follow(org, notary, &last).await?;
+        }
+        Ok(None)
     }
 
-    /// Signs a checkpoint of the chain as it is now. When the newest one covers it already, that one is given.
+    /// Signs a checkpoint of the chain as it is now, after reading that it continues the newest checkpoint this node knows.
+    /// When the newest one in the database covers it already, that one is given.
     ///
     /// # Errors
-    /// There is no such organization; the database.
+    /// There is no such organization; the log is not what it was; the database.
     pub async fn checkpoint(
         &self,
         org: OrgId,
-        node: NodeId,
-        signer: &Signer,
+        notary: &Notary,
         now: UnixMillis,
-    ) -> Result<Signed, StoreError> {
+    ) -> Result<Signed, CheckpointError> {
+        let mut known = notary.known().await;
+        let altered = |what| CheckpointError::Altered { what, kept: notary.path().display().to_string() };
+        loop {
+            let start = self.start(org, notary, known.as_ref()).await?.map_err(altered)?;
+            // Only what has been read is signed; what is appended meanwhile comes next time.
+            let end = self.audit_head(org).await?;
+            self.walk(org, start, end).await?.map_err(altered)?;
+            if let Some(signed) = self.sign_at(org, end, notary, now).await?.map_err(altered)? {
+                notary.keep(&mut known, &signed).await?;
+                return Ok(signed);
+            }
+        }
+    }
+
+    /// The checkpoint that closes an export: a fresh one, or, of a log that is not what it was, the newest that is known.
+    /// The export of such a log must not be refused: it is what shows where it was altered.
+    ///
+    /// # Errors
+    /// There is no such organization; nothing is known of an altered log; the database.
+    pub async fn closing_checkpoint(
+        &self,
+        org: OrgId,
+        notary: &Notary,
+        now: UnixMillis,
+    ) -> Result<Signed, CheckpointError> {
+        let error = match self.checkpoint(org, notary, now).await {
+            Err(error @ (CheckpointError::Altered { .. } | CheckpointError::Keep(_))) => error,
+            done => return done,
+        };
+        tracing::error!(%error, "the audit log is exported without a fresh checkpoint");
+        let known = notary.known().await.clone().filter(|known| known.checkpoint.org == org);
+        match known {
+            Some(known) => Ok(known),
+            None => self.newest_checkpoint(org).await?.ok_or(error),
+        }
+    }
+
+    /// Keeps a checkpoint that another node signed, after reading that the log leads to it, so that little is to be read
+    /// when it is this node's turn.
+    async fn follow(&self, org: OrgId, notary: &Notary, last: &Signed) -> Result<(), CheckpointError> {
+        let mut known = notary.known().await;
+        let altered = |what| CheckpointError::Altered { what, kept: notary.path().display().to_string() };
+        if !notary.signed(last) {
+            return Err(altered(Altered::Forged(last.checkpoint.seq)));
+        }
+        let start = self.start(org, notary, known.as_ref()).await?.map_err(altered)?;
+        // It may have moved on since the caller looked.
+        if start.seq <= last.checkpoint.seq {
+            self.walk(org, start, head_of(last)).await?.map_err(altered)?;
+            notary.keep(&mut known, last).await?;
+        }
+        Ok(())
+    }
+
+    /// From where the log is to be read: the newest checkpoint this node knows. A node that knows none begins with the
+    /// newest in the database if it is signed with our key, else with the first entry.
+    async fn start(
+        &self,
+        org: OrgId,
+        notary: &Notary,
+        known: Option<&Signed>,
+    ) -> Result<Result<Head, Altered>, StoreError> {
+        if let Some(known) = known {
+            let own = known.checkpoint.org == org;
+            return Ok(if own { Ok(head_of(known)) } else { Err(Altered::Foreign) });
+        }
+        let newest = self.newest_checkpoint(org).await?.filter(|newest| notary.signed(newest));
+        Ok(Ok(newest.as_ref().map_or_else(|| Head::empty(org), head_of)))
+    }
+
+    /// Reads the log from one place to another and sees that it leads there: each entry links to the one before.
+    async fn walk(&self, org: OrgId, start: Head, end: Head) -> Result<Result<(), Altered>, StoreError> {
+        if end.seq < start.seq {
+            return Ok(Err(Altered::CutOff { ends: end.seq, covered: start.seq }));
+        }
+        let last = stored::signed("seq", end.seq)?;
+        let (mut reached, mut next) = (start, start.seq.max(1));
+        while next <= end.seq {
+            let rows = self.raw_entries(org, stored::signed("seq", next)?, last).await?;
+            if rows.is_empty() {
+                return Ok(Err(Altered::Broken(next)));
+            }
+            for row in &rows {
+                let found = entry_parts(row).filter(|_| u64::try_from(row.seq) == Ok(next));
+                let Some((entry, prev, hash)) = found else { return Ok(Err(Altered::Broken(next))) };
+                // The first one read is the one the checkpoint covers.
+                let is_covered = next == start.seq;
+                if is_covered && hash != start.hash {
+                    return Ok(Err(Altered::Rewritten(next)));
+                }
+                if Hash::link(&prev, entry) != hash || !(is_covered || prev == reached.hash) {
+                    return Ok(Err(Altered::Broken(next)));
+                }
+                reached = Head { seq: next, hash };
+                next += 1;
+            }
+        }
+        Ok(if reached.hash == end.hash { Ok(()) } else { Err(Altered::Rewritten(end.seq)) })
+    }
+
+    /// Signs a place of the log that has been read; `None` when another node has signed a later one meanwhile.
+    async fn sign_at(
+        &self,
+        org: OrgId,
+        place: Head,
+        notary: &Notary,
+        now: UnixMillis,
+    ) -> Result<Result<Option<Signed>, Altered>, StoreError> {
         let mut tx = self.begin().await?;
         // The lock makes nodes take turns, so that each counts from the last one's checkpoint.
         let head = lock_head(&mut tx, org).await?;
@@ -90,14 +256,25 @@ impl Store {
             within!(tx, |db| sqlx::query_as(NEWEST).bind(org.to_string()).fetch_optional(db).await)?;
         let newest = newest.map(|row| signed_of(org, row)).transpose()?;
         let covered = newest.as_ref().map_or(0, |newest| newest.checkpoint.seq);
-        // A chain shorter than its newest checkpoint was cut off; an export with that checkpoint shows it.
-        if let Some(newest) = newest.filter(|newest| newest.checkpoint.seq >= head.seq) {
-            return Ok(newest);
+        if let Some(newest) = newest {
+            if !notary.signed(&newest) {
+                return Ok(Err(Altered::Forged(covered)));
+            }
+            if covered > head.seq {
+                return Ok(Err(Altered::CutOff { ends: head.seq, covered }));
+            }
+            if covered == place.seq {
+                let same = newest.checkpoint.hash == place.hash;
+                return Ok(if same { Ok(Some(newest)) } else { Err(Altered::Rewritten(covered)) });
+            }
+            if covered > place.seq {
+                return Ok(Ok(None));
+            }
         }
-        let signed = sign(org, head, head.seq - covered, node, signer, now);
+        let signed = sign(org, place, place.seq - covered, notary, now);
         insert(&mut tx, &signed).await?;
         tx.commit().await?;
-        Ok(signed)
+        Ok(Ok(Some(signed)))
     }
 
     /// The newest checkpoint; `None` when there is none yet.
@@ -124,17 +301,21 @@ impl Store {
     }
 }
 
-fn sign(org: OrgId, head: Head, count: u64, node: NodeId, signer: &Signer, at: UnixMillis) -> Signed {
+fn head_of(point: &Signed) -> Head {
+    Head { seq: point.checkpoint.seq, hash: point.checkpoint.hash }
+}
+
+fn sign(org: OrgId, head: Head, count: u64, notary: &Notary, at: UnixMillis) -> Signed {
     let checkpoint = Checkpoint {
         at,
         count,
         hash: head.hash,
-        key: signer.public(),
-        node: node.to_string(),
+        key: notary.public(),
+        node: notary.node.to_string(),
         org,
         seq: head.seq,
     };
-    let signature = checkpoint.sign(signer);
+    let signature = checkpoint.sign(&notary.signer);
     Signed { checkpoint, signature }
 }
 

@@ -2,14 +2,14 @@
 
 use std::io;
 
-use gatehouse_domain::audit::{Export, Hash, Signer, export_fault, export_line};
-use gatehouse_domain::id::{NodeId, OrgId};
+use gatehouse_domain::audit::{Export, Hash, export_fault, export_line};
+use gatehouse_domain::id::OrgId;
 use gatehouse_domain::time::UnixMillis;
 use serde::Deserialize;
 use sqlx::Row as _;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 
-use super::{Signed, column_text};
+use super::{CheckpointError, Notary, Signed, column_text};
 use crate::dialect::read;
 use crate::engine::Store;
 use crate::error::StoreError;
@@ -36,11 +36,14 @@ pub enum ExportError {
     /// It cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// It cannot be closed.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
 }
 
 /// A row as it is, whatever it is: an export of a damaged log must not stop at the damage, but name it.
-struct Raw {
-    seq: i64,
+pub(super) struct Raw {
+    pub(super) seq: i64,
     at: i64,
     actor: String,
     action: String,
@@ -55,7 +58,8 @@ const SELECT: &str = "SELECT seq, at, actor, action, object, entry, prev, hash F
 
 impl Store {
     /// Signs a checkpoint and writes the chain from entry `first` (at least 1) up to it, as JSON lines. Memory stays
-    /// the same however long the chain is; what is appended meanwhile is not part of it.
+    /// the same however long the chain is; what is appended meanwhile is not part of it. A log that is not what it was is
+    /// written up to the newest checkpoint that is known of it.
     ///
     /// # Errors
     /// `first` is 0 or after the chain's end; the output cannot be written; the database.
@@ -63,12 +67,11 @@ impl Store {
         &self,
         org: OrgId,
         first: u64,
-        node: NodeId,
-        signer: &Signer,
+        notary: &Notary,
         now: UnixMillis,
         out: &mut W,
     ) -> Result<Exported, ExportError> {
-        let closing = self.checkpoint(org, node, signer, now).await?;
+        let closing = self.closing_checkpoint(org, notary, now).await?;
         let last = closing.checkpoint.seq;
         if first == 0 || first > last.saturating_add(1) {
             let why = format!("is {first}, expected 1 to {}", last.saturating_add(1));
@@ -77,7 +80,7 @@ impl Store {
         let prev = self.hash_before(org, first).await?;
         let mut text = Export::new(org, first, last, prev, closing.checkpoint.key).line();
         text.push('\n');
-        let mut entries = 0;
+        let (mut entries, mut closed) = (0, false);
         let (mut next, last) = (stored::signed("first", first)?, stored::signed("last", last)?);
         loop {
             let rows = self.raw_entries(org, next, last).await?;
@@ -90,7 +93,10 @@ impl Store {
                 push_entry(&mut text, row);
                 entries += 1;
             }
-            points.for_each(|point| push_point(&mut text, &point));
+            for point in points {
+                push_point(&mut text, &point);
+                closed |= point == closing;
+            }
             out.write_all(text.as_bytes()).await.map_err(ExportError::Write)?;
             text.clear();
             if rows.is_empty() || until >= last {
@@ -98,8 +104,9 @@ impl Store {
             }
             next = until + 1;
         }
-        // Entry 0 has a checkpoint only while the chain is empty; it stands outside the range above.
-        if closing.checkpoint.seq == 0 || first > closing.checkpoint.seq {
+        // Entry 0 has a checkpoint only while the chain is empty; it stands outside the range above. And the checkpoint that
+        // this node keeps may be missing in the database.
+        if !closed {
             push_point(&mut text, &closing);
             out.write_all(text.as_bytes()).await.map_err(ExportError::Write)?;
         }
@@ -125,7 +132,12 @@ impl Store {
         Ok(Hash::from_bytes(stored::bytes("audit entry", &before.to_string(), &hash)?))
     }
 
-    async fn raw_entries(&self, org: OrgId, first: i64, last: i64) -> Result<Vec<Raw>, StoreError> {
+    pub(super) async fn raw_entries(
+        &self,
+        org: OrgId,
+        first: i64,
+        last: i64,
+    ) -> Result<Vec<Raw>, StoreError> {
         read!(self, |db| {
             let rows = sqlx::query(SELECT)
                 .bind(org.to_string())
@@ -174,7 +186,7 @@ fn push_entry(out: &mut String, row: &Raw) {
 }
 
 /// The entry and its hashes, unless the row is not what we write.
-fn entry_parts(row: &Raw) -> Option<(&str, Hash, Hash)> {
+pub(super) fn entry_parts(row: &Raw) -> Option<(&str, Hash, Hash)> {
     let entry = std::str::from_utf8(&row.entry).ok()?;
     let hash = |bytes: &[u8]| bytes.try_into().map(Hash::from_bytes).ok();
     let sound = !entry.contains(['\n', '\r']) && agrees(entry, row);

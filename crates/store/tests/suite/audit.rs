@@ -1,12 +1,17 @@
 //! The audit log, exports, and tampering with the database, on both engines.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::engines::{NOW, World, act, node, on_both, secret, signer};
-use gatehouse_domain::audit::{Actor, Draft, Head, Object, Outcome, Report, Signer, Wrong, verify};
+use gatehouse_domain::audit::{
+    Actor, Draft, Hash, Head, Object, Outcome, Report, Signer, Wrong, verify, verify_against,
+};
 use gatehouse_domain::id::OrgId;
 use gatehouse_domain::key::KeyKind;
-use gatehouse_store::audit::{AuditFilter, AuditKind, CheckpointRule, append};
+use gatehouse_store::audit::{
+    Altered, AuditFilter, AuditKind, CheckpointError, CheckpointRule, Notary, append,
+};
 use gatehouse_store::{Page, StoreError};
 
 on_both!(
@@ -22,6 +27,10 @@ on_both!(
     tampering_is_named,
     a_removed_tail_is_noticed,
     batches_of_any_size_make_one_chain,
+    a_log_that_was_rewritten_is_not_signed,
+    a_log_that_was_put_back_is_not_signed,
+    a_forged_checkpoint_is_not_taken_over,
+    a_node_follows_what_others_sign,
 );
 
 async fn log(w: &World, count: usize) {
@@ -33,7 +42,7 @@ async fn log(w: &World, count: usize) {
 
 async fn export(w: &World) -> Vec<u8> {
     let mut file = Vec::new();
-    w.store.export_audit(w.org, 1, node(), &signer(), NOW, &mut file).await.unwrap();
+    w.store.export_audit(w.org, 1, &w.notary(), NOW, &mut file).await.unwrap();
     file
 }
 
@@ -118,7 +127,7 @@ async fn hostile_texts_are_kept_and_verified(w: World) {
 
 async fn an_export_verifies(w: World) {
     log(&w, 700).await;
-    w.store.checkpoint(w.org, node(), &signer(), NOW).await.unwrap();
+    w.store.checkpoint(w.org, &w.notary(), NOW).await.unwrap();
     log(&w, 800).await;
     let report = check(&w).await;
     assert_eq!((report.fault, report.first, report.last), (None, Some(1), Some(1501)));
@@ -130,21 +139,21 @@ async fn an_export_verifies(w: World) {
 
 async fn an_empty_range_verifies(w: World) {
     let mut file = Vec::new();
-    let written = w.store.export_audit(w.org, 2, node(), &signer(), NOW, &mut file).await.unwrap();
+    let written = w.store.export_audit(w.org, 2, &w.notary(), NOW, &mut file).await.unwrap();
     assert_eq!(written.entries, 0);
     assert_eq!(verify(file.as_slice(), &[]).unwrap().fault, None);
     for first in [0, 3, u64::MAX] {
-        let refused = w.store.export_audit(w.org, first, node(), &signer(), NOW, &mut Vec::new()).await;
+        let refused = w.store.export_audit(w.org, first, &w.notary(), NOW, &mut Vec::new()).await;
         assert!(refused.unwrap_err().to_string().contains("`first`"));
     }
 }
 
 async fn a_part_can_be_exported(w: World) {
     log(&w, 30).await;
-    w.store.checkpoint(w.org, node(), &signer(), NOW).await.unwrap();
+    w.store.checkpoint(w.org, &w.notary(), NOW).await.unwrap();
     log(&w, 5).await;
     let mut file = Vec::new();
-    let written = w.store.export_audit(w.org, 20, node(), &signer(), NOW, &mut file).await.unwrap();
+    let written = w.store.export_audit(w.org, 20, &w.notary(), NOW, &mut file).await.unwrap();
     assert_eq!((written.entries, written.closing.checkpoint.seq), (17, 36));
     let report = verify(file.as_slice(), &[signer().public()]).unwrap();
     assert_eq!((report.fault, report.first, report.checkpoints), (None, Some(20), 2));
@@ -153,8 +162,7 @@ async fn a_part_can_be_exported(w: World) {
 async fn checkpoints_come_when_due(w: World) {
     let rule = CheckpointRule { entries: 10, millis: 1000 };
     let due = async |at| {
-        let made =
-            w.store.checkpoint_if_due(w.org, rule, node(), &signer(), NOW.plus_millis(at)).await.unwrap();
+        let made = w.store.checkpoint_if_due(w.org, rule, &w.notary(), NOW.plus_millis(at)).await.unwrap();
         made.map(|made| (made.checkpoint.seq, made.checkpoint.count))
     };
     assert_eq!(due(0).await, Some((1, 1)));
@@ -164,25 +172,28 @@ async fn checkpoints_come_when_due(w: World) {
     assert_eq!(due(1000).await, Some((10, 9)));
     log(&w, 10).await;
     assert_eq!(due(1001).await, Some((20, 10)));
-    let again = w.store.checkpoint(w.org, node(), &Signer::new(&[8; 32]), NOW).await.unwrap();
+    let again = w.store.checkpoint(w.org, &w.notary(), NOW).await.unwrap();
     assert_eq!(Some(again), w.store.newest_checkpoint(w.org).await.unwrap());
     assert_eq!(check(&w).await.checkpoints, 3);
-    let nowhere = w.store.checkpoint_if_due(OrgId::from_bits(1), rule, node(), &signer(), NOW).await;
-    assert!(matches!(nowhere, Err(StoreError::NotFound { .. })), "{nowhere:?}");
+    let nowhere = w.store.checkpoint_if_due(OrgId::from_bits(1), rule, &w.notary(), NOW).await;
+    assert!(matches!(nowhere, Err(CheckpointError::Store(StoreError::NotFound { .. }))), "{nowhere:?}");
 }
 
 async fn nodes_appending_at_once_make_one_chain(w: World) {
     let other = w.another_node().await;
+    let notaries = ["one", "other"]
+        .map(|name| Arc::new(Notary::open(node(), signer(), w.config.data_dir.join(name)).unwrap()));
     let mut tasks = tokio::task::JoinSet::new();
     for n in 0..8 {
         let (store, org) = (if n % 2 == 0 { w.store.clone() } else { other.clone() }, w.org);
+        let notary = Arc::clone(&notaries[n % 2]);
         tasks.spawn(async move {
             for size in 0..12 {
                 let mut tx = store.begin().await.unwrap();
                 let acts: Vec<_> = (0..size).map(|_| act("exchange")).collect();
                 append(&mut tx, org, &acts).await.unwrap();
                 tx.commit().await.unwrap();
-                store.checkpoint(org, node(), &signer(), NOW).await.unwrap();
+                store.checkpoint(org, &notary, NOW).await.unwrap();
             }
         });
     }
@@ -212,7 +223,7 @@ async fn what_is_rolled_back_leaves_no_gap(w: World) {
 
 async fn tampering_is_named(w: World) {
     log(&w, 20).await;
-    w.store.checkpoint(w.org, node(), &signer(), NOW).await.unwrap();
+    w.store.checkpoint(w.org, &w.notary(), NOW).await.unwrap();
     log(&w, 4).await;
     w.behind_its_back("CREATE TABLE kept AS SELECT * FROM audit_entries").await;
     w.behind_its_back("CREATE TABLE kept_points AS SELECT * FROM audit_checkpoints").await;
@@ -248,7 +259,7 @@ async fn tampering_is_named(w: World) {
 async fn a_removed_tail_is_noticed(w: World) {
     log(&w, 20).await;
     let head = w.store.audit_head(w.org).await.unwrap();
-    w.store.checkpoint(w.org, node(), &signer(), NOW).await.unwrap();
+    w.store.checkpoint(w.org, &w.notary(), NOW).await.unwrap();
     let hash = w
         .store
         .audit_entries(w.org, &AuditFilter::default(), &Page::after("16".to_owned(), 1))
@@ -262,6 +273,121 @@ async fn a_removed_tail_is_noticed(w: World) {
     w.behind_its_back(&format!("UPDATE audit_heads SET seq = 15, hash = {blob}")).await;
     let fault = check(&w).await.fault.unwrap();
     assert_eq!((fault.seq, fault.wrong), (Some(16), Wrong::Missing { until: head.seq }));
+}
+
+/// What went wrong, as the caller sees it.
+fn altered<T: std::fmt::Debug>(done: Result<T, CheckpointError>) -> Altered {
+    match done {
+        Err(CheckpointError::Altered { what, .. }) => what,
+        other => panic!("it should be found altered: {other:?}"),
+    }
+}
+
+impl World {
+    fn blob(&self, hash: &Hash) -> String {
+        if self.config.url == "sqlite" { format!("x'{hash}'") } else { format!("DECODE('{hash}', 'hex')") }
+    }
+
+    /// Does what somebody does who can write the database: changes an entry, makes all hashes from there on anew, and
+    /// removes every checkpoint.
+    async fn rewrite(&self, from: u64) {
+        let all = AuditFilter { kind: AuditKind::All, ..AuditFilter::default() };
+        let mut entries = self.store.audit_entries(self.org, &all, &Page::first(1000)).await.unwrap().items;
+        entries.reverse();
+        let mut head = Head::empty(self.org);
+        for entry in entries {
+            let mut act = entry.act;
+            if entry.seq == from {
+                "another thing".clone_into(&mut act.object.name);
+            }
+            let linked = head.append(self.org, &act);
+            let text = linked.canonical.replace('\'', "''");
+            let (prev, hash) = (self.blob(&linked.prev_hash), self.blob(&linked.hash));
+            self.behind_its_back(&format!(
+                "UPDATE audit_entries SET entry = '{text}', prev = {prev}, hash = {hash} WHERE seq = {}",
+                entry.seq
+            ))
+            .await;
+        }
+        self.behind_its_back(&format!("UPDATE audit_heads SET hash = {}", self.blob(&head.hash))).await;
+        self.behind_its_back("DELETE FROM audit_checkpoints").await;
+    }
+}
+
+/// The server once signed whatever the database held, so that a log which was rewritten as a whole verified.
+async fn a_log_that_was_rewritten_is_not_signed(w: World) {
+    let rule = CheckpointRule { entries: 1, millis: 0 };
+    log(&w, 20).await;
+    let kept = w.store.checkpoint(w.org, &w.notary(), NOW).await.unwrap().checkpoint;
+    log(&w, 3).await;
+    w.rewrite(7).await;
+    let refused = w.store.checkpoint(w.org, &w.notary(), NOW).await;
+    assert!(refused.as_ref().unwrap_err().to_string().contains("audit.checkpoint"), "{refused:?}");
+    assert_eq!(altered(refused), Altered::Rewritten(21));
+    let due = w.store.checkpoint_if_due(w.org, rule, &w.notary(), NOW).await;
+    assert_eq!(altered(due), Altered::Rewritten(21));
+    assert_eq!(w.store.newest_checkpoint(w.org).await.unwrap(), None, "nothing was signed");
+    let fault = check(&w).await.fault.expect("the export shows it");
+    assert_eq!(fault.wrong, Wrong::Rewritten { until: 21 });
+
+    // A node that remembers nothing signs it; a checkpoint kept elsewhere tells.
+    let blind = Notary::open(node(), signer(), w.config.data_dir.join("elsewhere")).unwrap();
+    let mut file = Vec::new();
+    w.store.export_audit(w.org, 1, &blind, NOW, &mut file).await.unwrap();
+    assert_eq!(verify(file.as_slice(), &[signer().public()]).unwrap().fault, None);
+    let told = verify_against(file.as_slice(), &[signer().public()], &[kept]).unwrap().fault.unwrap();
+    assert_eq!((told.seq, told.wrong), (Some(21), Wrong::NotAsKept));
+}
+
+async fn a_log_that_was_put_back_is_not_signed(w: World) {
+    let rule = CheckpointRule { entries: 1000, millis: i64::MAX };
+    log(&w, 4).await;
+    let before = w.store.audit_head(w.org).await.unwrap();
+    log(&w, 4).await;
+    w.store.checkpoint(w.org, &w.notary(), NOW).await.unwrap();
+    w.behind_its_back("DELETE FROM audit_entries WHERE seq > 5; DELETE FROM audit_checkpoints").await;
+    let head = format!("UPDATE audit_heads SET seq = 5, hash = {}", w.blob(&before.hash));
+    w.behind_its_back(&head).await;
+    let cut = Altered::CutOff { ends: 5, covered: 9 };
+    assert_eq!(altered(w.store.checkpoint(w.org, &w.notary(), NOW).await), cut);
+    assert_eq!(altered(w.store.checkpoint_if_due(w.org, rule, &w.notary(), NOW).await), cut);
+    // Also when it has grown again.
+    log(&w, 10).await;
+    assert_eq!(altered(w.store.checkpoint(w.org, &w.notary(), NOW).await), Altered::Rewritten(9));
+    // Whoever put it back on purpose removes the file.
+    std::fs::remove_file(w.config.data_dir.join("audit.checkpoint")).unwrap();
+    assert_eq!(w.store.checkpoint(w.org, &w.notary(), NOW).await.unwrap().checkpoint.seq, 15);
+}
+
+async fn a_forged_checkpoint_is_not_taken_over(w: World) {
+    log(&w, 4).await;
+    let path = w.config.data_dir.join("forger");
+    let forger = Notary::open(node(), Signer::new(&[9; 32]), path).unwrap();
+    w.store.checkpoint(w.org, &forger, NOW).await.unwrap();
+    assert_eq!(altered(w.store.checkpoint(w.org, &w.notary(), NOW).await), Altered::Forged(5));
+    // One far ahead does not stop the signing unseen.
+    w.behind_its_back("UPDATE audit_checkpoints SET seq = 1000000").await;
+    let rule = CheckpointRule { entries: 1, millis: 0 };
+    assert_eq!(
+        altered(w.store.checkpoint_if_due(w.org, rule, &w.notary(), NOW).await),
+        Altered::Forged(1_000_000)
+    );
+}
+
+async fn a_node_follows_what_others_sign(w: World) {
+    let rule = CheckpointRule { entries: 1000, millis: i64::MAX };
+    let other = Notary::open(node(), signer(), w.config.data_dir.join("other")).unwrap();
+    w.store.checkpoint(w.org, &other, NOW).await.unwrap();
+    log(&w, 600).await;
+    let signed = w.store.checkpoint(w.org, &w.notary(), NOW).await.unwrap();
+    assert_eq!(w.store.checkpoint_if_due(w.org, rule, &other, NOW).await.unwrap(), None);
+    let line = std::fs::read_to_string(other.path()).unwrap();
+    assert_eq!(line.trim_end(), signed.checkpoint.line(&signed.signature));
+    for garbage in ["", "{}", "null", &line[1..], &line.replace("nod_", "nox_"), &"x".repeat(100_000)] {
+        std::fs::write(other.path(), garbage).unwrap();
+        let told = Notary::open(node(), signer(), other.path()).err().unwrap().to_string();
+        assert!(told.contains("does not hold an audit checkpoint"), "{told}");
+    }
 }
 
 async fn batches_of_any_size_make_one_chain(w: World) {

@@ -11,6 +11,7 @@ use gatehouse_domain::key::{KeyKind, Pepper, RANDOM_LEN, VirtualKey};
 use gatehouse_domain::model::ModelScope;
 use gatehouse_domain::name::{Email, Name};
 use gatehouse_domain::time::UnixMillis;
+use gatehouse_store::audit::Notary;
 use gatehouse_store::key::NewKey;
 use gatehouse_store::user::NewUser;
 use gatehouse_store::{Store, StoreConfig};
@@ -92,6 +93,13 @@ pub(crate) fn pepper() -> Pepper {
 
 pub(crate) fn signer() -> Signer {
     Signer::new(&[3; 32])
+}
+
+impl World {
+    /// What signs this world's log: remembers, from call to call, what the log was.
+    pub(crate) fn notary(&self) -> Notary {
+        Notary::open(node(), signer(), self.config.data_dir.join("audit.checkpoint")).unwrap()
+    }
 }
 
 pub(crate) fn node() -> NodeId {

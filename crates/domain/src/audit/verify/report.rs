@@ -24,6 +24,8 @@ pub struct Report {
     pub keys: Vec<PublicKey>,
     /// Whether the keys were compared with keys the caller trusts.
     pub trusted: bool,
+    /// How many checkpoints that were kept elsewhere were found in it.
+    pub compared: u64,
     /// The first thing wrong; `None` when all is well.
     pub fault: Option<Fault>,
 }
@@ -88,6 +90,14 @@ pub enum Wrong {
     Misplaced,
     /// Checkpoints before this one were taken out: it covers fewer entries than there are since the last.
     MissingCheckpoint,
+    /// The entry is not the one of a checkpoint that was kept elsewhere: what is up to it was changed, the hashes were made
+    /// anew, and the result was signed.
+    NotAsKept,
+    /// The file ends with this entry, before the one of a checkpoint that was kept elsewhere.
+    EndsBeforeKept {
+        /// The entry that checkpoint covers.
+        covered: u64,
+    },
     /// The chain hangs together but is not what was signed: something from this entry up to `until` was changed and the
     /// hashes were made anew.
     Rewritten {
@@ -127,6 +137,13 @@ impl fmt::Display for Fault {
             Wrong::Misplaced => write!(f, "the checkpoint of entry {seq} does not stand after that entry"),
             Wrong::MissingCheckpoint => {
                 write!(f, "a checkpoint before the one of entry {seq} was taken out")
+            }
+            Wrong::NotAsKept => write!(
+                f,
+                "entry {seq} is not the one of the checkpoint given: what is up to it was altered, and signed anew"
+            ),
+            Wrong::EndsBeforeKept { covered } => {
+                write!(f, "the log ends with entry {seq}, but the checkpoint given covers entry {covered}")
             }
             Wrong::Rewritten { until } => write!(
                 f,

@@ -1,4 +1,4 @@
-use super::super::{Actor, Draft, Head, Linked, Object, Signer, export_fault, export_line};
+use super::super::{Actor, Draft, Head, Linked, MAX_CHECKPOINT, Object, Signer, export_fault, export_line};
 use super::*;
 use crate::time::UnixMillis;
 use proptest::prelude::*;
@@ -220,5 +220,54 @@ proptest! {
     #[test]
     fn any_bytes_give_a_report(bytes in proptest::collection::vec(any::<u8>(), 0..2000)) {
         prop_assert!(!verify(bytes.as_slice(), &[]).unwrap().is_sound());
+    }
+}
+
+fn kept(signer: &Signer, chain: &[Linked], seq: usize) -> Checkpoint {
+    let line = checkpoint(signer, chain[seq - 1].seq, chain[seq - 1].hash, 1);
+    Checkpoint::read_line(&line).unwrap().0
+}
+
+#[test]
+fn a_log_that_was_signed_anew_does_not_pass_for_the_one_before() {
+    let (chain, signer) = (acts(10), signer());
+    let file = write_up(&chain, &signer).join("\n");
+    let with = |points: &[Checkpoint]| verify_against(file.as_bytes(), &[], points).unwrap();
+    let good = [kept(&signer, &chain, 3), kept(&signer, &chain, 3), kept(&signer, &chain, 10)];
+    let report = with(&good);
+    assert_eq!((report.fault, report.compared), (None, 3));
+
+    let longer = acts(12);
+    let fault = with(&[kept(&signer, &longer, 12)]).fault.unwrap();
+    assert_eq!((fault.seq, fault.wrong), (Some(10), Wrong::EndsBeforeKept { covered: 12 }));
+    let other = Checkpoint { hash: Hash::from_bytes([1; 32]), ..kept(&signer, &chain, 5) };
+    let fault = with(&[other]).fault.unwrap();
+    assert_eq!((fault.seq, fault.wrong), (Some(5), Wrong::NotAsKept));
+    let foreign = Checkpoint { org: OrgId::from_bits(6), ..kept(&signer, &chain, 5) };
+    assert!(matches!(with(&[foreign]).fault.unwrap().wrong, Wrong::Header(_)));
+}
+
+#[test]
+fn only_a_whole_checkpoint_is_read() {
+    let line = checkpoint(&signer(), 1, Hash::from_bytes([2; 32]), 1);
+    assert!(Checkpoint::read_line(&line).is_ok());
+    for (bad, why) in [
+        (String::new(), "another form"),
+        ("null".to_owned(), "another form"),
+        ("[".repeat(4000), "another form"),
+        (line.replace("\"seq\":1", "\"seq\":-1"), "another form"),
+        (line.replace(':', ": "), "rewritten"),
+        (line.replace("\"seq\":1", "\"seq\":2"), "signature"),
+        (" ".repeat(MAX_CHECKPOINT + 1), "longer"),
+    ] {
+        let told = Checkpoint::read_line(&bad).unwrap_err().to_string();
+        assert!(told.contains(why), "{bad}: {told}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_text_breaks_the_reading_of_a_checkpoint(text in ".{0,200}") {
+        prop_assert!(Checkpoint::read_line(&text).is_err());
     }
 }

@@ -1,0 +1,161 @@
+//! Seats: how many connections the admin listener keeps open, in all and for one address.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Connections that are served everything.
+const FULL: Room = Room { seats: 512, for_one: 256 };
+/// Further connections that are answered probes only, when there is no full seat.
+const PROBE: Room = Room { seats: 32, for_one: 8 };
+
+/// How many seats of a kind there are, and how many of them one address gets.
+struct Room {
+    seats: usize,
+    for_one: usize,
+}
+
+/// What a connection is served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Everything.
+    Full,
+    /// Probes, once.
+    Probe,
+}
+
+/// All seats.
+#[derive(Default)]
+pub(super) struct Seats {
+    taken: Mutex<Taken>,
+}
+
+#[derive(Default)]
+struct Taken {
+    full: HashMap<IpAddr, usize>,
+    probe: HashMap<IpAddr, usize>,
+}
+
+/// A seat; free again when dropped.
+pub(super) struct Seat {
+    seats: Arc<Seats>,
+    kind: Kind,
+    from: IpAddr,
+}
+
+impl Seats {
+    /// Takes a seat for a connection from this address, the best there is; `None` when there is none for it.
+    pub(super) fn take(this: &Arc<Self>, peer: IpAddr) -> Option<Seat> {
+        let from = network(peer);
+        let mut taken = this.taken();
+        let kind = [Kind::Full, Kind::Probe].into_iter().find(|kind| taken.admit(*kind, from))?;
+        drop(taken);
+        Some(Seat { seats: Arc::clone(this), kind, from })
+    }
+
+    fn taken(&self) -> MutexGuard<'_, Taken> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Taken {
+    fn of(&mut self, kind: Kind) -> (&mut HashMap<IpAddr, usize>, Room) {
+        match kind {
+            Kind::Full => (&mut self.full, FULL),
+            Kind::Probe => (&mut self.probe, PROBE),
+        }
+    }
+
+    fn admit(&mut self, kind: Kind, from: IpAddr) -> bool {
+        let (by, room) = self.of(kind);
+        // At most a few hundred addresses.
+        let all: usize = by.values().sum();
+        let own = by.get(&from).copied().unwrap_or(0);
+        let fits = all < room.seats && own < room.for_one;
+        if fits {
+            by.insert(from, own + 1);
+        }
+        fits
+    }
+
+    fn leave(&mut self, kind: Kind, from: IpAddr) {
+        let (by, _) = self.of(kind);
+        match by.get_mut(&from) {
+            Some(own) if *own > 1 => *own -= 1,
+            Some(_) | None => drop(by.remove(&from)),
+        }
+    }
+}
+
+impl Seat {
+    /// What a connection on it is served.
+    pub(super) const fn kind(&self) -> Kind {
+        self.kind
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.seats.taken().leave(self.kind, self.from);
+    }
+}
+
+/// What counts as one address: of IPv6 the network part, since whoever has one address of it has all.
+fn network(peer: IpAddr) -> IpAddr {
+    match peer.to_canonical() {
+        IpAddr::V4(address) => address.into(),
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (!0 << 64)).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(n: u8) -> IpAddr {
+        [192, 0, 2, n].into()
+    }
+
+    #[test]
+    fn one_address_does_not_take_all_seats() {
+        let seats = Arc::new(Seats::default());
+        let mut held: Vec<Seat> = std::iter::from_fn(|| Seats::take(&seats, address(1))).collect();
+        assert_eq!(held.len(), FULL.for_one + PROBE.for_one);
+        assert_eq!(Seats::take(&seats, address(2)).unwrap().kind(), Kind::Full);
+        held.retain(|seat| seat.kind() == Kind::Full);
+        assert_eq!(Seats::take(&seats, address(1)).unwrap().kind(), Kind::Probe);
+        held.pop();
+        assert_eq!(Seats::take(&seats, address(1)).unwrap().kind(), Kind::Full);
+    }
+
+    #[test]
+    fn when_all_seats_are_taken_there_are_some_for_probes() {
+        let seats = Arc::new(Seats::default());
+        let mut held = Vec::new();
+        for n in 1..=8 {
+            held.extend(std::iter::from_fn(|| {
+                Seats::take(&seats, address(n)).filter(|seat| seat.kind() == Kind::Full)
+            }));
+        }
+        assert_eq!(held.len(), FULL.seats);
+        let probes: Vec<Seat> =
+            (10..30).flat_map(|n| [n, n]).filter_map(|n| Seats::take(&seats, address(n))).collect();
+        assert_eq!(probes.len(), PROBE.seats);
+        drop((held, probes));
+        let taken = seats.taken();
+        assert!(taken.full.is_empty() && taken.probe.is_empty(), "seats are given back");
+    }
+
+    #[test]
+    fn addresses_of_one_network_count_together() {
+        for (one, other, same) in [
+            ("2001:db8::1", "2001:db8::ffff:1", true),
+            ("2001:db8::1", "2001:db8:0:1::1", false),
+            ("::ffff:192.0.2.1", "192.0.2.1", true),
+            ("192.0.2.1", "192.0.2.2", false),
+        ] {
+            let (one, other): (IpAddr, IpAddr) = (one.parse().unwrap(), other.parse().unwrap());
+            assert_eq!(network(one) == network(other), same, "{one} {other}");
+        }
+    }
+}

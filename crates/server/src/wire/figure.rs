@@ -1,0 +1,29 @@
+//! Figures for `/metrics` that are looked at when somebody asks for them.
+
+use metrics::{counter, gauge};
+
+use super::ledger::Books;
+use super::live::Live;
+
+/// Sets them.
+pub(super) fn set(live: &Live, books: &Books) {
+    let (lag, journal, policy) = (books.lag(), books.journal(), live.policy.load());
+    gauge!("gatehouse_ledger_lag_entries").set(real(lag.entries));
+    gauge!("gatehouse_ledger_lag_bytes").set(real(lag.bytes));
+    gauge!("gatehouse_ledger_lag_seconds").set(real(lag.seconds));
+    gauge!("gatehouse_ledger_failing").set(f64::from(u8::from(lag.failing)));
+    gauge!("gatehouse_journal_refusing").set(f64::from(u8::from(journal.refusing.is_some())));
+    gauge!("gatehouse_journal_unsaved_bytes").set(real(journal.unsaved_bytes as u64));
+    gauge!("gatehouse_journal_room_bytes").set(real(u64::try_from(journal.room_bytes).unwrap_or(0)));
+    gauge!("gatehouse_journal_open_exchanges").set(real(journal.open as u64));
+    counter!("gatehouse_journal_shed_total").absolute(journal.shed);
+    counter!("gatehouse_journal_flushes_total").absolute(journal.commits);
+    gauge!("gatehouse_policy_age_seconds").set(live.fresh.age().as_secs_f64());
+    gauge!("gatehouse_policy_version").set(real(policy.version()));
+    gauge!("gatehouse_policy_keys").set(real(policy.len() as u64));
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a figure beyond 2^53 need not be exact")]
+fn real(count: u64) -> f64 {
+    count as f64
+}
