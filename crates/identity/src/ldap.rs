@@ -11,16 +11,18 @@ mod config;
 mod connection;
 mod dn;
 mod entry;
-mod escape;
 mod fault;
+mod filter;
 mod groups;
 mod guard;
 mod listing;
 mod person;
 mod plan;
+mod server_url;
 mod sign_in;
 mod standing;
 mod tls;
+mod transport;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -35,16 +37,16 @@ use tokio::time::{Instant, timeout_at};
 use connection::Connection;
 
 pub use config::{
-    AttributeName, BadAttribute, BadFilter, BadUrl, Config, ConfigError, Encryption, Filter, GroupMode,
-    Groups, IdFormat, Limits, Login, LoginTemplate, People, ServerUrl, Trust,
+    Config, ConfigError, Encryption, GroupMode, Groups, IdFormat, Limits, Login, People, Trust,
 };
 pub use dn::{BadDn, Dn};
-pub use escape::filter_value;
 pub use fault::{Fault, Step, Unavailable};
+pub use filter::{AttributeName, BadAttribute, BadFilter, Filter, LoginTemplate, filter_value};
 pub use guard::Malformed;
 pub use listing::Listing;
 pub use person::{BadId, Group, Person, StableId};
 pub use plan::{Disable, DisableLimit, Known, Leaving, Plan, Stopped};
+pub use server_url::{BadUrl, ServerUrl};
 pub use standing::{DisabledBy, Refusal, Standing};
 
 use crate::secret::Secret;

@@ -1,5 +1,7 @@
 //! Against servers that lie, stall and send garbage: whatever they do, nobody is signed in, refused or disabled by it.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a failed test panics")]
+
 #[path = "ldap_hostile/fake.rs"]
 mod fake;
 

@@ -1,5 +1,7 @@
 //! Against a real OpenLDAP server with the tree that `scripts/openldap` loads.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a failed test panics")]
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -14,6 +16,7 @@ const NOW: UnixMillis = UnixMillis(1_795_000_000_000);
 
 /// The folder that the server was started with; `None` when there is none, which is said aloud.
 #[expect(clippy::disallowed_methods, reason = "the test server's place comes from the environment")]
+#[expect(clippy::print_stderr, reason = "a part that is not tested must be named")]
 fn server() -> Option<PathBuf> {
     let folder = std::env::var("GATEHOUSE_TEST_OPENLDAP").ok().map(PathBuf::from);
     if folder.is_none() {

@@ -2,14 +2,12 @@
 //! that is wrong in one go.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
-use rustls::pki_types::ServerName;
-
 use super::dn::Dn;
-use super::escape::filter_value;
+use super::filter::{AttributeName, Filter, LoginTemplate, any_of, filter_value};
+use super::server_url::{Scheme, ServerUrl};
 use crate::secret::Secret;
 
 /// One directory source: servers that hold the same tree, who asks them, and where people and groups are.
@@ -110,7 +108,8 @@ pub struct Groups {
 /// How groups within groups are found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GroupMode {
-    /// The server follows them: the matching rule 1.2.840.113556.1.4.1941 of Active Directory.
+    /// The server follows them: the matching rule 1.2.840.113556.1.4.1941 of Active Directory. The primary group
+    /// (mostly `Domain Users`) is not among them, since membership in it is kept elsewhere.
     ActiveDirectory,
     /// We walk upwards from the person, level by level, each group once.
     Walk,
@@ -145,7 +144,7 @@ impl Default for Limits {
             connect: Duration::from_secs(3),
             search: Duration::from_secs(5),
             sign_in: Duration::from_secs(15),
-            sync: Duration::from_secs(600),
+            sync: Duration::from_mins(10),
             page_size: 500,
             people: 1_000_000,
             groups: 100_000,
@@ -190,13 +189,9 @@ impl People {
 
     /// The filter that finds who typed in `name`.
     pub(super) fn login_filter(&self, name: &str) -> String {
-        let value = filter_value(name.as_bytes());
         let login = match &self.login {
-            Login::Attributes(names) => {
-                let each: String = names.iter().map(|name| format!("({name}={value})")).collect();
-                format!("(|{each})")
-            }
-            Login::Template(template) => template.0.replace(PLACEHOLDER, &value),
+            Login::Attributes(names) => any_of(names.iter().map(|attribute| (attribute, name))),
+            Login::Template(template) => template.fill(&filter_value(name.as_bytes())),
         };
         format!("(&{}{login})", self.filter)
     }
@@ -325,205 +320,5 @@ impl Limits {
         ]
         .into_iter()
         .filter_map(|(name, zero)| zero.then_some(name))
-    }
-}
-
-/// How a server's address begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Scheme {
-    Ldap,
-    Ldaps,
-}
-
-/// The address of a server: `ldaps://HOST[:PORT]` or `ldap://HOST[:PORT]`.
-#[derive(Clone, PartialEq, Eq)]
-pub struct ServerUrl {
-    pub(super) scheme: Scheme,
-    /// Without the brackets of an IPv6 address.
-    pub(super) host: String,
-    pub(super) port: u16,
-}
-
-/// Why a text is no server's address.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "`{0}` is no server's address (expected `ldaps://HOST`, `ldaps://HOST:PORT`, or the same with `ldap`)"
-)]
-pub struct BadUrl(String);
-
-impl ServerUrl {
-    /// Whether the address itself says that the server is on this machine.
-    pub(super) fn is_loopback(&self) -> bool {
-        self.host.eq_ignore_ascii_case("localhost")
-            || self.host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
-    }
-
-    /// The name that the server's certificate must have.
-    pub(super) fn certificate_name(&self) -> ServerName<'static> {
-        ServerName::try_from(self.host.clone()).expect("checked when the address was read")
-    }
-}
-
-impl FromStr for ServerUrl {
-    type Err = BadUrl;
-
-    fn from_str(text: &str) -> Result<Self, BadUrl> {
-        let bad = || BadUrl(text.chars().take(200).collect());
-        let (scheme, rest) = text.split_once("://").ok_or_else(bad)?;
-        let (scheme, usual) = match scheme.to_ascii_lowercase().as_str() {
-            "ldap" => (Scheme::Ldap, 389),
-            "ldaps" => (Scheme::Ldaps, 636),
-            _ => return Err(bad()),
-        };
-        let rest = rest.strip_suffix('/').unwrap_or(rest);
-        let (host, port) = if let Some(bracketed) = rest.strip_prefix('[') {
-            let (host, port) = bracketed.split_once(']').ok_or_else(bad)?;
-            host.parse::<std::net::Ipv6Addr>().map_err(|_| bad())?;
-            (host, if port.is_empty() { None } else { Some(port.strip_prefix(':').ok_or_else(bad)?) })
-        } else {
-            match rest.split_once(':') {
-                Some((host, port)) => (host, Some(port)),
-                None => (rest, None),
-            }
-        };
-        let port = match port {
-            None => usual,
-            Some(port) if port.bytes().all(|b| b.is_ascii_digit()) => port.parse().map_err(|_| bad())?,
-            Some(_) => return Err(bad()),
-        };
-        if port == 0 || host.len() > 253 || ServerName::try_from(host).is_err() {
-            return Err(bad());
-        }
-        Ok(Self { scheme, host: host.to_owned(), port })
-    }
-}
-
-impl fmt::Display for ServerUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = match self.scheme {
-            Scheme::Ldap => "ldap",
-            Scheme::Ldaps => "ldaps",
-        };
-        if self.host.contains(':') {
-            write!(f, "{scheme}://[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "{scheme}://{}:{}", self.host, self.port)
-        }
-    }
-}
-
-impl fmt::Debug for ServerUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-/// The name of an attribute, such as `mail`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AttributeName(String);
-
-/// Why a text is no attribute's name.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no attribute's name (expected letters, digits and hyphens, as in `mail`)")]
-pub struct BadAttribute(String);
-
-impl AttributeName {
-    /// The name as given.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for AttributeName {
-    type Err = BadAttribute;
-
-    fn from_str(text: &str) -> Result<Self, BadAttribute> {
-        let good = text.len() <= 128
-            && text.starts_with(|c: char| c.is_ascii_alphanumeric())
-            && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.'));
-        if good { Ok(Self(text.to_owned())) } else { Err(BadAttribute(text.chars().take(200).collect())) }
-    }
-}
-
-impl fmt::Display for AttributeName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// A search filter in the form of RFC 4515.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Filter(String);
-
-/// A filter with `{login}` where the name goes that is typed in.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LoginTemplate(String);
-
-const PLACEHOLDER: &str = "{login}";
-const MAX_FILTER: usize = 4096;
-const MAX_FILTER_DEPTH: usize = 32;
-
-/// Why a text is no filter.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum BadFilter {
-    /// It cannot be read.
-    #[error("`{0}` is no search filter (expected the form `(objectClass=person)`, RFC 4515)")]
-    Form(String),
-    /// It is a template without its placeholder: it would find the same entry for every name.
-    #[error(
-        "`{0}` does not say where the name goes; write `{PLACEHOLDER}` there, as in `(uid={PLACEHOLDER})`"
-    )]
-    NoPlaceholder(String),
-}
-
-/// The text without outer spaces when it is one filter in brackets, of bounded length and depth.
-fn well_formed(text: &str) -> Option<&str> {
-    let text = text.trim();
-    if text.len() > MAX_FILTER || !text.starts_with('(') {
-        return None;
-    }
-    let mut depth = 0_usize;
-    for byte in text.bytes() {
-        match byte {
-            b'(' => depth += 1,
-            b')' => depth = depth.checked_sub(1)?,
-            _ => (),
-        }
-        if depth > MAX_FILTER_DEPTH {
-            return None;
-        }
-    }
-    ldap3::parse_filter(text).ok().map(|_| text)
-}
-
-impl FromStr for Filter {
-    type Err = BadFilter;
-
-    fn from_str(text: &str) -> Result<Self, BadFilter> {
-        well_formed(text)
-            .map(|text| Self(text.to_owned()))
-            .ok_or_else(|| BadFilter::Form(text.chars().take(200).collect()))
-    }
-}
-
-impl fmt::Display for Filter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl FromStr for LoginTemplate {
-    type Err = BadFilter;
-
-    fn from_str(text: &str) -> Result<Self, BadFilter> {
-        let shown = || text.chars().take(200).collect();
-        if !text.contains(PLACEHOLDER) {
-            return Err(BadFilter::NoPlaceholder(shown()));
-        }
-        // With a harmless name in place it must be a filter; escaping keeps it one for every other name.
-        match well_formed(&text.replace(PLACEHOLDER, "a")) {
-            Some(_) => Ok(Self(text.trim().to_owned())),
-            None => Err(BadFilter::Form(shown())),
-        }
     }
 }

@@ -1,6 +1,7 @@
 //! Distinguished names (RFC 4514), and when two of them mean the same entry.
 
 use std::fmt;
+use std::fmt::Write as _;
 use std::str::FromStr;
 
 /// Longest name that is read, in bytes.
@@ -58,7 +59,8 @@ pub(super) fn key(text: &str) -> String {
         for (name, value) in component {
             // Lengths stand before the values, so that no value can pass for two components.
             let value = fold(&value);
-            out.push_str(&format!("{}={}:", name.to_ascii_lowercase(), value.len()));
+            write!(out, "{}={}:", name.to_ascii_lowercase(), value.len())
+                .expect("writing to a string does not fail");
             out.push_str(&value);
             out.push('+');
         }

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use super::config::ServerUrl;
 use super::guard::Malformed;
+use super::server_url::ServerUrl;
 
 /// Why one server could not answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

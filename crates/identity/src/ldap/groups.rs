@@ -7,8 +7,8 @@ use super::config::{GroupMode, Groups, Limits};
 use super::connection::{Connection, Query, Scope};
 use super::dn;
 use super::entry::Entry;
-use super::escape::filter_value;
 use super::fault::Fault;
+use super::filter::{any_of, filter_value};
 use super::person::{Group, shown_name};
 
 /// The matching rule of Active Directory that follows groups within groups.
@@ -53,12 +53,9 @@ async fn walk(
         depth += 1;
         let mut next = Vec::new();
         for names in level.chunks(BATCH) {
-            let each: String = names
-                .iter()
-                .map(|name| format!("({}={})", groups.member, filter_value(name.as_bytes())))
-                .collect();
+            let any = any_of(names.iter().map(|name| (&groups.member, name.as_str())));
             let known = found.groups.len();
-            list(connection, groups, &format!("(|{each})"), found).await?;
+            list(connection, groups, &any, found).await?;
             next.extend(found.groups[known..].iter().map(|group| group.dn.to_string()));
         }
         level = next;

@@ -1,6 +1,7 @@
 //! People as the directory describes them.
 
 use std::fmt;
+use std::fmt::Write as _;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use gatehouse_domain::time::UnixMillis;
 
 use super::config::{IdFormat, People};
 use super::entry::Entry;
-use super::escape::filter_value;
+use super::filter::{escaped, filter_value};
 use super::standing::{Standing, attributes as standing_attributes};
 
 /// What identifies a person over renames and moves: `objectGUID`, `entryUUID`, or whatever is configured.
@@ -44,8 +45,7 @@ impl StableId {
         match format {
             IdFormat::Guid => {
                 // Every byte is escaped: some servers take an unescaped letter here for text.
-                let bytes = guid_bytes(&self.0)?;
-                Some(bytes.iter().map(|byte| format!("\\{byte:02x}")).collect())
+                guid_bytes(&self.0).map(|bytes| escaped(&bytes))
             }
             IdFormat::Uuid => guid_bytes(&self.0).map(|_| self.0.clone()),
             IdFormat::Text => Some(filter_value(self.0.as_bytes())),
@@ -78,7 +78,7 @@ fn guid_text(bytes: [u8; 16]) -> String {
         if matches!(place, 4 | 6 | 8 | 10) {
             out.push('-');
         }
-        out.push_str(&format!("{:02x}", bytes[index]));
+        write!(out, "{:02x}", bytes[index]).expect("writing to a string does not fail");
     }
     out
 }

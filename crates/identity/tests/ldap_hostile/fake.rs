@@ -103,7 +103,7 @@ async fn converse(mut stream: TcpStream, answer: Arc<impl Fn(&Op) -> Reply>, see
             }
             match answer(&op) {
                 Reply::Messages(messages) => {
-                    stream.write_all(&with_id(messages, id)).await.unwrap_or_default()
+                    stream.write_all(&with_id(messages, id)).await.unwrap_or_default();
                 }
                 Reply::Last(messages) => {
                     stream.write_all(&with_id(messages, id)).await.unwrap_or_default();
