@@ -5,7 +5,7 @@
 //! (must change the password) with passwords `password-of-NAME`; the groups `inner` (with `ann` and `outer`), `middle`
 //! (with `inner`), `outer` (with `middle`), `other` (empty), and `big` (with 1,600 contacts, then `ann`).
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a failed test panics")]
+#![expect(clippy::unwrap_used, reason = "a failed test panics")]
 
 use std::path::PathBuf;
 
