@@ -34,7 +34,7 @@ fn config(servers: &[&Fake]) -> Config {
         bind_password: Secret::new(b"reader".to_vec()),
         people,
         groups: None,
-        limits: Limits { search: Duration::from_millis(300), page_size: 3, ..Limits::default() },
+        limits: Limits { page_size: 3, ..Limits::default() },
     }
 }
 
@@ -161,11 +161,16 @@ async fn a_server_that_stalls_is_given_up_and_the_next_one_asked() {
     let silent = Fake::start(|_| Reply::Silence).await;
     let drip = searching(|| Reply::Drip(entry("uid=b,dc=x", &[("uid", &["b"])]))).await;
     let good = Fake::start(good).await;
+    let hasty = |servers: &[&Fake]| {
+        let mut config = config(servers);
+        config.limits.search = Duration::from_secs(1);
+        Directory::new(config).unwrap()
+    };
     for slow in [&silent, &drip] {
         let begin = Instant::now();
-        assert!(matches!(fault(&directory(&[slow])).await, Fault::Timeout(_)));
-        assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
-        let both = directory(&[slow, &good]);
+        assert!(matches!(fault(&hasty(&[slow])).await, Fault::Timeout(_)));
+        assert!(begin.elapsed() < Duration::from_secs(4), "{:?}", begin.elapsed());
+        let both = hasty(&[slow, &good]);
         assert!(matches!(sign_in(&both).await, SignIn::SignedIn(_)));
         // The slow one is left in peace for a while.
         let before = slow.connections();
@@ -304,7 +309,6 @@ async fn a_huge_group_is_read_to_its_last_member() {
         let server = Fake::start(move |op| parts(op, last, false)).await;
         let mut config = config(&[&server]);
         config.groups = Some(Groups::active_directory(vec!["dc=x".parse().unwrap()]));
-        config.limits.search = Duration::from_secs(5);
         let ready = Directory::new(config.clone()).unwrap();
         let listing = ready.sync(NOW).await.unwrap_or_else(|e| panic!("{last}: {e}"));
         assert_eq!(listing.people()[0].groups.len(), 1, "{last}");
