@@ -22,7 +22,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 
 use seat::{Kind, Seats};
-use stall::Unstalled;
+use stall::Impatient;
 
 /// A request's head must be complete this long after the connection is ready for it.
 const HEAD: Duration = Duration::from_secs(30);
@@ -79,7 +79,7 @@ async fn converse(socket: TcpStream, peer: SocketAddr, routes: Router, http: Bui
         request.extensions_mut().insert(ConnectInfo(peer));
         TowerToHyperService::new(routes.clone()).call(request)
     });
-    let serving = http.serve_connection(TokioIo::new(Unstalled::new(socket, WRITE_STALL)), service);
+    let serving = http.serve_connection(TokioIo::new(Impatient::new(socket, WRITE_STALL)), service);
     // Its errors are the client's: hung up, talked nonsense (which has been answered), or was too slow.
     drop(serving.await);
 }

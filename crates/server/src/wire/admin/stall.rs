@@ -10,14 +10,14 @@ use tokio::time::{Sleep, sleep};
 
 /// A connection with a limit on how long a write may wait. hyper has none: a client that does not read its reply would
 /// hold its connection for ever.
-pub(super) struct Unstalled<S> {
+pub(super) struct Impatient<S> {
     io: S,
     limit: Duration,
     /// Runs while a write waits.
     waiting: Option<Pin<Box<Sleep>>>,
 }
 
-impl<S> Unstalled<S> {
+impl<S> Impatient<S> {
     /// A connection whose writes wait for at most this long.
     pub(super) const fn new(io: S, limit: Duration) -> Self {
         Self { io, limit, waiting: None }
@@ -35,7 +35,7 @@ impl<S> Unstalled<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Unstalled<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for Impatient<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -45,7 +45,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Unstalled<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Unstalled<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Impatient<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.io).poll_write(cx, buf);
         self.limited(cx, written)
@@ -86,7 +86,7 @@ mod tests {
     #[tokio::test]
     async fn a_reply_that_nobody_reads_ends_the_connection() {
         let (server, client) = duplex(64);
-        let mut server = Unstalled::new(server, LIMIT);
+        let mut server = Impatient::new(server, LIMIT);
         let failed = server.write_all(&[b'x'; 65]).await.unwrap_err();
         assert_eq!(failed.kind(), io::ErrorKind::TimedOut);
         drop(client);
@@ -95,7 +95,7 @@ mod tests {
     #[tokio::test]
     async fn a_slow_reader_gets_it_all() {
         let (server, mut client) = duplex(64);
-        let mut server = Unstalled::new(server, LIMIT * 10);
+        let mut server = Impatient::new(server, LIMIT * 10);
         let reading = async {
             let mut got = 0;
             let mut piece = [0; 64];
