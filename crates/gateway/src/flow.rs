@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -15,9 +15,10 @@ use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 
 use crate::connection::Tick as _;
+use crate::gather::Gathered;
 use crate::ledger::Ticket;
 use crate::open::Open;
-use crate::settings::{Abandoned, Provider};
+use crate::settings::Provider;
 use crate::upstream::{Upload, Upstream};
 use crate::worker::{Active, Cut, Worker};
 
@@ -351,7 +352,7 @@ impl Flow {
     }
 
     /// Reads the reply to its end, for its usage only.
-    async fn read_on(mut self: Box<Self>, limit: Duration) {
+    pub(crate) async fn read_on(mut self: Box<Self>, limit: Duration) {
         let rest = std::future::poll_fn(|cx| {
             loop {
                 if self.active.poll_cut(cx).is_some() {
@@ -373,96 +374,21 @@ impl Flow {
         let _ = tokio::time::timeout(limit, rest).await;
         self.settle(Ended::ClientGone);
     }
-}
-
-/// A flow that someone waits for; when nobody does any more, it is cancelled or read on, by rule.
-pub(crate) struct Held(Option<Box<Flow>>);
-
-impl Held {
-    pub(crate) fn new(flow: Flow) -> Self {
-        Self(Some(Box::new(flow)))
-    }
-
-    pub(crate) fn flow(&mut self) -> &mut Flow {
-        self.0.as_mut().expect("given up only by value")
-    }
-
-    pub(crate) fn into_flow(mut self) -> Box<Flow> {
-        self.0.take().expect("given up only once")
-    }
 
     /// Gives the connection back for the next request, if the reply has been read to its end.
-    pub(crate) fn finish(&mut self) {
-        let Some(mut flow) = self.0.take() else { return };
-        let mut cx = Context::from_waker(std::task::Waker::noop());
-        flow.upstream.drive(&mut cx);
-        let at_end = match &mut flow.body {
+    pub(crate) fn give_back(mut self: Box<Self>) {
+        let mut cx = Context::from_waker(Waker::noop());
+        self.upstream.drive(&mut cx);
+        let at_end = match &mut self.body {
             None => true,
             Some(body) => {
                 body.is_end_stream() || matches!(Pin::new(body).poll_frame(&mut cx), Poll::Ready(None))
             }
         };
-        flow.body = None;
+        self.body = None;
         if at_end {
-            let worker = flow.worker;
-            worker.pool.put(flow.upstream);
+            let worker = self.worker;
+            worker.pool.put(self.upstream);
         }
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        let Some(mut flow) = self.0.take() else { return };
-        if flow.open.is_closed() {
-            return;
-        }
-        flow.open.connection_gone();
-        let settings = flow.worker.shared.settings.load();
-        let rule =
-            if flow.open.record().stream { settings.client_gone.stream } else { settings.client_gone.plain };
-        let limit = settings.client_gone.drain;
-        drop(settings);
-        let stopping = flow.worker.shared.stopping.load(std::sync::atomic::Ordering::Relaxed);
-        if rule == Abandoned::Drain && !stopping {
-            tokio::task::spawn_local(flow.read_on(limit));
-        } else {
-            flow.settle(Ended::ClientGone);
-        }
-    }
-}
-
-/// Pieces gathered into one; a single piece is handed on as it is.
-#[derive(Default)]
-struct Gathered {
-    first: Bytes,
-    all: BytesMut,
-}
-
-impl Gathered {
-    fn len(&self) -> usize {
-        self.first.len() + self.all.len()
-    }
-
-    fn push(&mut self, data: Bytes) {
-        if self.len() == 0 {
-            self.first = data;
-            return;
-        }
-        if self.all.is_empty() {
-            self.all.reserve(self.first.len() + data.len());
-            self.all.extend_from_slice(&self.first);
-            self.first = Bytes::new();
-        }
-        self.all.extend_from_slice(&data);
-    }
-
-    fn push_some(&mut self, data: Bytes) {
-        if !data.is_empty() {
-            self.push(data);
-        }
-    }
-
-    fn take(&mut self) -> Bytes {
-        if self.all.is_empty() { std::mem::take(&mut self.first) } else { self.all.split().freeze() }
     }
 }

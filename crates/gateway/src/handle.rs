@@ -4,20 +4,22 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use bytes::Bytes;
 use gatehouse_domain::exchange::{Ended, Kind};
 use gatehouse_domain::policy::KeyGrant;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, Version, header};
+use http::{HeaderMap, HeaderValue, Request, Response, header};
 use hyper::body::Incoming;
 
 use crate::connection::{Connection, Phase, Tick as _};
-use crate::flow::{Flow, Held, NoHead};
+use crate::flow::{Flow, NoHead};
+use crate::held::Held;
 use crate::identify::recognize;
 use crate::inspect::{self, Received};
 use crate::models;
 use crate::open::Open;
+use crate::probe::{has_one_host, probe};
 use crate::refusal::Refusal;
+use crate::refused::Refused;
 use crate::relay::Relay;
 use crate::reply::{Content, ReplyBody, whole};
 use crate::settings::Provider;
@@ -58,66 +60,6 @@ async fn exchange(
     Ok(relay(worker, connection, answered).await)
 }
 
-/// Answers what is no exchange: health and warm-up probes, which need no credential and leave no record.
-fn probe(worker: &Worker, connection: &Connection, request: &Request<Incoming>) -> Option<Response<Bytes>> {
-    let path = request.uri().path();
-    if !matches!(path, "/healthz" | "/readyz" | "/api/hello")
-        || !matches!(*request.method(), Method::GET | Method::HEAD)
-        || connection.is_framed_twice()
-        || !has_one_host(request.headers(), request.version())
-    {
-        return None;
-    }
-    let ready = worker.shared.ready.load(Ordering::Relaxed);
-    let (status, text) = match path {
-        "/readyz" if !ready => (http::StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
-        "/readyz" => (http::StatusCode::OK, "ready\n"),
-        _ => (http::StatusCode::OK, "ok\n"),
-    };
-    let body = if request.method() == Method::HEAD { "" } else { text };
-    let mut response = Response::new(Bytes::from_static(body.as_bytes()));
-    *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    Some(response)
-}
-
-/// A request that is not served.
-pub(crate) struct Refused {
-    open: Open,
-    why: Refusal,
-    ended: Ended,
-    /// What has not been read of its body.
-    rest: Option<Incoming>,
-}
-
-impl Refused {
-    fn new(open: Open, why: Refusal, rest: Option<Incoming>) -> Box<Self> {
-        Box::new(Self { open, why, ended: Ended::Refused, rest })
-    }
-
-    fn failed(open: Open, why: Refusal, ended: Ended) -> Box<Self> {
-        Box::new(Self { open, why, ended, rest: None })
-    }
-
-    /// Records the refusal, then answers.
-    async fn answer(mut self, worker: &Rc<Worker>, connection: &Rc<Connection>) -> Response<ReplyBody> {
-        let mut response = self.why.response(self.open.request_id());
-        self.open.refused(&self.why);
-        let ticket = self.open.close(self.ended);
-        if self.rest.as_mut().is_some_and(|rest| !inspect::read_away(rest)) {
-            // The answer does not wait for what the client is still sending; the connection lingers for it.
-            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-            connection.linger();
-        }
-        if worker.shared.ledger.ready().is_ok() {
-            std::future::poll_fn(|cx| worker.poll_durable(ticket, cx)).await;
-        }
-        whole(response, worker, connection)
-    }
-}
-
 /// A request whose head is in order.
 struct Accepted {
     open: Open,
@@ -149,11 +91,6 @@ fn accept(
         None => Ok(Accepted { open, kind, head, body }),
         Some(why) => Err(Refused::new(open, why, readable(&head.headers, body))),
     }
-}
-
-fn has_one_host(headers: &HeaderMap, version: Version) -> bool {
-    let hosts = headers.get_all(header::HOST).iter().count();
-    hosts == 1 || (hosts == 0 && version != Version::HTTP_11)
 }
 
 /// What is wrong with a head, if anything.

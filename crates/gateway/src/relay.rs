@@ -7,7 +7,8 @@ use bytes::{Bytes, BytesMut};
 use gatehouse_domain::exchange::Ended;
 
 use crate::connection::Tick as _;
-use crate::flow::{Held, Step};
+use crate::flow::Step;
+use crate::held::Held;
 use crate::ledger::Ticket;
 use crate::refusal::Refusal;
 use crate::reply::CutOff;

@@ -14,4 +14,5 @@ mod keys;
 mod paging;
 mod audit;
 mod ledger;
+mod usage;
 mod silence;
