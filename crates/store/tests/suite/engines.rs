@@ -1,6 +1,7 @@
 //! Runs a test on each engine: SQLite in a temporary directory always, PostgreSQL in a database of its own when
 //! `GATEHOUSE_TEST_POSTGRES` holds the address of a server on which databases may be made.
 
+use std::path::PathBuf;
 use std::sync::Once;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -98,7 +99,16 @@ pub(crate) fn signer() -> Signer {
 impl World {
     /// What signs this world's log: remembers, from call to call, what the log was.
     pub(crate) fn notary(&self) -> Notary {
-        Notary::open(node(), signer(), self.config.data_dir.join("audit.checkpoint")).unwrap()
+        Notary::open(node(), signer(), self.kept_checkpoint()).unwrap()
+    }
+
+    /// What who puts an older database back does: says that the log may be shorter than the newest checkpoint.
+    pub(crate) fn forget_checkpoint(&self) {
+        std::fs::remove_file(self.kept_checkpoint()).unwrap();
+    }
+
+    fn kept_checkpoint(&self) -> PathBuf {
+        self.config.data_dir.join(format!("{}.audit.checkpoint", self.org))
     }
 }
 
