@@ -23,7 +23,9 @@ pub(crate) fn listen(s: &Section<'_, '_>) -> Option<Listen> {
     if proxy != "off" {
         s.mistake("proxy", "the forward proxy is not part of this release; leave it \"off\"");
     }
-    let (gateway, admin) = (s.parsed("gateway", address)?, s.parsed("admin", address)?);
+    // Both are read before either is given up: a mistake in one must not hide the other's.
+    let (gateway, admin) = (s.parsed("gateway", address), s.parsed("admin", address));
+    let (gateway, admin) = (gateway?, admin?);
     if gateway == admin && gateway.port() != 0 {
         s.mistake(
             "admin",

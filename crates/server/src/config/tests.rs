@@ -70,6 +70,14 @@ fn every_setting_the_reader_asks_for_is_in_the_manual() {
 }
 
 #[test]
+fn a_wrong_address_hides_no_other_mistake() {
+    let one = mistakes("[listen]\ngateway = \"nowhere\"\n", &[]);
+    assert!(one.len() == 1 && one[0].contains("listen.gateway"), "{one:?}");
+    let both = mistakes("[listen]\ngateway = \"nowhere\"\nadmin = \"nobody\"\n", &[]);
+    assert!(both.len() == 2 && both[1].contains("listen.admin"), "{both:?}");
+}
+
+#[test]
 fn five_mistakes_are_reported_at_once_with_their_lines() {
     let text = "[listen]\ngatewya = \"127.0.0.1:1\"\n\n[gateway]\nworkers = \"two\"\nmax_body_mib = 0\n\n[lgo]\nfilter = \"info\"\n\n[[provider]]\nname = \"main\"\nkind = \"bedrock\"\napi_key = \"env:K\"\n";
     let found = mistakes(text, &[("GATEHOUSE__DRAIN__SECONDS", "soon")]);
