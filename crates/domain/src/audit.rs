@@ -5,9 +5,12 @@
 //! chain, so that who can write the database but has no signing key cannot rewrite history unseen.
 //! [`verify()`] checks an export without a database.
 //!
+//! Exchanges are chained in batches: one entry holds the hash of the records of many ([`Batch`]).
+//!
 //! What a chain cannot show: entries that were cut off *after* the newest checkpoint anybody kept. Therefore
 //! checkpoints are frequent, and an export ends with a fresh one.
 
+mod batch;
 mod canonical;
 mod chain;
 mod checkpoint;
@@ -23,9 +26,10 @@ use serde::{Deserialize, Serialize};
 use crate::id::OrgId;
 use crate::time::UnixMillis;
 
+pub use batch::{Batch, EXCHANGES, Leaf, Leaves, Promised};
 pub use chain::{BadEntry, Hash, Head, Linked};
 pub use checkpoint::{BadCheckpoint, Checkpoint, PublicKey, Signature, Signer};
-pub use export::{BadLine, Export, MAX_CHECKPOINT, export_fault, export_line};
+pub use export::{BadLine, Export, MAX_CHECKPOINT, export_exchange, export_fault, export_line, export_lost};
 pub use verify::{Fault, MAX_LINE, Report, Wrong, verify, verify_against};
 
 /// Longest text of an entry (a name, a reason, a detail), in characters. Longer ones are cut.
@@ -240,7 +244,7 @@ pub struct Draft {
     pub at: UnixMillis,
     /// Who acted.
     pub actor: Actor,
-    /// What was done: noun and verb, `key.rotate`. Exchanges are [`EXCHANGE`].
+    /// What was done: noun and verb, `key.rotate`. Exchanges are [`EXCHANGES`].
     pub action: Cow<'static, str>,
     /// What was acted upon.
     pub object: Object,
@@ -258,9 +262,6 @@ pub struct Draft {
     /// Particulars.
     pub detail: Detail,
 }
-
-/// The action of an exchange's summary. All other actions are acts of management.
-pub const EXCHANGE: &str = "exchange";
 
 impl Draft {
     /// An act that was done, from nowhere in particular and without particulars.

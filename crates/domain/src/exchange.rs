@@ -2,6 +2,8 @@
 //!
 //! A record never holds content: no prompt, no reply, no key.
 
+mod record;
+
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
@@ -10,6 +12,8 @@ use crate::id::{ExchangeId, KeyId, OrgId, ProjectId, TeamId, UserId};
 use crate::money::Nanos;
 use crate::time::UnixMillis;
 use crate::usage::Usage;
+
+pub use record::BadRecord;
 
 /// Whose exchange it is: who pays, by which key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,13 +6,11 @@ mod checkpoint;
 mod notary;
 mod export;
 
-use std::sync::{Arc, LazyLock};
-
-use gatehouse_domain::audit::{Draft, EXCHANGE, Entry, Hash, Head, Linked, MAX_TEXT};
+use gatehouse_domain::audit::{Batch, Draft, EXCHANGES, Entry, Hash, Head, Linked, MAX_TEXT};
 use gatehouse_domain::id::OrgId;
 use gatehouse_domain::time::UnixMillis;
 
-use crate::dialect::{ManyRows, change, read, within};
+use crate::dialect::{change, read, within};
 use crate::engine::{Store, Tx};
 use crate::error::StoreError;
 use crate::filter::{Arg, Filter, beginning, bound};
@@ -23,18 +21,6 @@ pub use checkpoint::{Altered, CheckpointError, CheckpointRule, Signed};
 pub use export::{ExportError, Exported};
 pub use notary::{Notary, NotaryError};
 
-/// Entries per statement. Only three statements exist, so that all stay prepared.
-const CHUNK: usize = 64;
-const SMALL: usize = 8;
-
-const INSERT: &str =
-    "INSERT INTO audit_entries (org_id, seq, at, actor, action, object, entry, prev, hash) VALUES";
-const COLUMNS: usize = 9;
-
-static CHUNK_SQL: LazyLock<ManyRows> = LazyLock::new(|| ManyRows::new(INSERT, CHUNK, COLUMNS, ""));
-static SMALL_SQL: LazyLock<ManyRows> = LazyLock::new(|| ManyRows::new(INSERT, SMALL, COLUMNS, ""));
-static ONE_SQL: LazyLock<ManyRows> = LazyLock::new(|| ManyRows::new(INSERT, 1, COLUMNS, ""));
-
 /// Appends entries to an organization's chain, in this order, and gives where the chain then ends. Part of the
 /// transaction of what they tell of, and its last step: from here to the end of the transaction others who append wait.
 ///
@@ -42,20 +28,25 @@ static ONE_SQL: LazyLock<ManyRows> = LazyLock::new(|| ManyRows::new(INSERT, 1, C
 /// There is no such organization; the database. The caller gives up the whole transaction then.
 pub async fn append(tx: &mut Tx, org: OrgId, acts: &[Draft]) -> Result<Head, StoreError> {
     let mut head = lock_head(tx, org).await?;
-    if acts.is_empty() {
-        return Ok(head);
+    for act in acts {
+        insert(tx, org, &mut head, act, None).await?;
     }
-    let mut rest = acts;
-    while !rest.is_empty() {
-        let (sql, size) = match rest.len() {
-            n if n >= CHUNK => (CHUNK_SQL.text(&tx.open), CHUNK),
-            n if n >= SMALL => (SMALL_SQL.text(&tx.open), SMALL),
-            _ => (ONE_SQL.text(&tx.open), 1),
-        };
-        let (chunk, later) = rest.split_at(size);
-        rest = later;
-        insert(tx, sql, org, &mut head, chunk).await?;
-    }
+    move_head(tx, org, head).await?;
+    Ok(head)
+}
+
+/// Appends one entry for a batch of exchanges, with their leaves; otherwise as [`append`].
+///
+/// # Errors
+/// There is no such organization; the database. The caller gives up the whole transaction then.
+pub(crate) async fn append_batch(tx: &mut Tx, org: OrgId, batch: Batch) -> Result<(), StoreError> {
+    let Some((act, leaves)) = batch.finish() else { return Ok(()) };
+    let mut head = lock_head(tx, org).await?;
+    insert(tx, org, &mut head, &act, Some(leaves.into_bytes())).await?;
+    move_head(tx, org, head).await
+}
+
+async fn move_head(tx: &mut Tx, org: OrgId, head: Head) -> Result<(), StoreError> {
     let seq = stored::signed("seq", head.seq)?;
     change!(tx, |db| {
         sqlx::query("UPDATE audit_heads SET seq = $2, hash = $3 WHERE org_id = $1")
@@ -65,7 +56,7 @@ pub async fn append(tx: &mut Tx, org: OrgId, acts: &[Draft]) -> Result<Head, Sto
             .execute(db)
             .await
     })?;
-    Ok(head)
+    Ok(())
 }
 
 /// Locks the end of the chain and tells where it is. An update, since both engines know that as a lock.
@@ -83,30 +74,30 @@ async fn lock_head(tx: &mut Tx, org: OrgId) -> Result<Head, StoreError> {
 
 async fn insert(
     tx: &mut Tx,
-    sql: &'static str,
     org: OrgId,
     head: &mut Head,
-    acts: &[Draft],
+    act: &Draft,
+    leaves: Option<Vec<u8>>,
 ) -> Result<(), StoreError> {
-    let org_text: Arc<str> = org.to_string().into();
-    // The last number fits, so those before it do.
-    stored::signed("seq", head.seq.saturating_add(acts.len() as u64))?;
+    let Linked { seq, canonical, prev_hash, hash } = head.append(org, act);
+    let seq = stored::signed("seq", seq)?;
     change!(tx, |db| {
-        let mut query = sqlx::query(sql);
-        for act in acts {
-            let Linked { seq, canonical, prev_hash, hash } = head.append(org, act);
-            query = query
-                .bind(Arc::clone(&org_text))
-                .bind(seq.cast_signed())
-                .bind(act.at.0)
-                .bind(column_text(&act.actor.id))
-                .bind(column_text(&act.action))
-                .bind(column_text(&act.object.id))
-                .bind(canonical)
-                .bind(prev_hash.as_bytes().to_vec())
-                .bind(hash.as_bytes().to_vec());
-        }
-        query.execute(db).await
+        sqlx::query(
+            "INSERT INTO audit_entries (org_id, seq, at, actor, action, object, entry, prev, hash, leaves) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        )
+        .bind(org.to_string())
+        .bind(seq)
+        .bind(act.at.0)
+        .bind(column_text(&act.actor.id))
+        .bind(column_text(&act.action))
+        .bind(column_text(&act.object.id))
+        .bind(canonical)
+        .bind(prev_hash.as_bytes().to_vec())
+        .bind(hash.as_bytes().to_vec())
+        .bind(leaves)
+        .execute(db)
+        .await
     })?;
     Ok(())
 }
@@ -126,14 +117,14 @@ pub enum AuditKind {
     /// Acts of management: everything but exchanges.
     #[default]
     Acts,
-    /// Exchanges only.
+    /// Batches of exchanges only.
     Exchanges,
     /// Everything.
     All,
 }
 
-/// Which entries are wanted; all conditions apply. Acts are found by index; conditions on exchanges are tried on one
-/// after the other, so the exchanges' own list serves better.
+/// Which entries are wanted; all conditions apply. Acts are found by index. What is in a batch of exchanges is found by the
+/// exchanges' own list.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AuditFilter {
     /// Which part of the log.
@@ -179,8 +170,8 @@ impl Store {
             Filter::new("SELECT seq, entry, prev, hash FROM audit_entries WHERE org_id = $1", org);
         match wanted.kind {
             // Written out, not bound: only then the indexes on acts apply.
-            AuditKind::Acts => filter.sql("AND action <> 'exchange'"),
-            AuditKind::Exchanges => filter.arg("AND action = $?", Arg::Text(EXCHANGE.to_owned())),
+            AuditKind::Acts => filter.sql("AND action <> 'exchange.batch'"),
+            AuditKind::Exchanges => filter.arg("AND action = $?", Arg::Text(EXCHANGES.to_owned())),
             AuditKind::All => {}
         }
         filter.int("AND seq < $?", page.cursor(|text| text.parse::<i64>().ok())?);

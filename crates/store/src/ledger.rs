@@ -10,6 +10,7 @@ mod exchanges;
 mod usage;
 mod writer;
 
+pub(crate) use bring::plain;
 pub use bring::{Brought, bring_in};
 pub use exchanges::{ExchangeFilter, ExchangeRow, Order, TRIED};
 pub use place::Place;

@@ -96,7 +96,7 @@ pub struct PublicKeyView {
 pub enum KindView {
     /// Acts of management.
     Acts,
-    /// Summaries of exchanges.
+    /// Batches of exchanges: how many, what they cost, and the hash of their records.
     Exchanges,
     /// Both.
     All,

@@ -24,6 +24,11 @@ impl Hash {
         &self.0
     }
 
+    /// The SHA-256 of these bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+
     /// What the first entry of an organization's chain is linked to. It differs by organization, so that a chain
     /// cannot be passed off as another organization's.
     pub fn genesis(org: OrgId) -> Self {

@@ -1,12 +1,12 @@
 //! The lines of an export file.
 //!
 //! The first line is a header, then come the entries in order, each checkpoint right after the entry it covers; the
-//! last line is the newest checkpoint. Every byte of the file is covered by a hash, a signature, or a comparison with
+//! last line is the newest checkpoint. The records of a batch of exchanges stand right after its entry. Every byte of the file is covered by a hash, a signature, or a comparison with
 //! what is.
 
 use serde::{Deserialize, Serialize};
 
-use super::{BadCheckpoint, Checkpoint, Hash, PublicKey, Signature};
+use super::{BadCheckpoint, Checkpoint, Hash, Leaf, PublicKey, Signature};
 use crate::id::OrgId;
 
 /// The version of the file format.
@@ -18,6 +18,11 @@ pub(super) const PREV: &str = r#"","prev":""#;
 pub(super) const CLOSE: &str = r#""}"#;
 /// Bytes of an entry's line after the entry.
 pub(super) const TAIL: usize = HASH.len() + 64 + PREV.len() + 64 + CLOSE.len();
+
+pub(super) const EXCHANGE: &str = r#"{"exchange":"#;
+pub(super) const LEAF: &str = r#","leaf":""#;
+pub(super) const NTH: &str = r#"","n":"#;
+pub(super) const LOST: &str = r#"{"lost":""#;
 
 /// The first line of an export.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,5 +128,26 @@ pub fn export_line(out: &mut String, canonical: &str, prev: &Hash, hash: &Hash) 
 pub fn export_fault(out: &mut String, seq: u64) {
     out.push_str(r#"{"altered":"#);
     out.push_str(&seq.to_string());
+    out.push('}');
+}
+
+/// Appends the record of the `n`-th exchange of a batch (from 1) as a line of an export, without its line end.
+pub fn export_exchange(out: &mut String, n: u64, record: &str, leaf: &Leaf) {
+    out.push_str(EXCHANGE);
+    out.push_str(record);
+    out.push_str(LEAF);
+    out.push_str(&leaf.hash.to_string());
+    out.push_str(NTH);
+    out.push_str(&n.to_string());
+    out.push('}');
+}
+
+/// Appends, in place of an exchange whose record is not there or which the exporter itself found altered, a line that
+/// says so. [`super::verify()`] reports it.
+pub fn export_lost(out: &mut String, n: u64, leaf: &Leaf) {
+    out.push_str(LOST);
+    out.push_str(&leaf.id.to_string());
+    out.push_str(NTH);
+    out.push_str(&n.to_string());
     out.push('}');
 }

@@ -1,5 +1,6 @@
 //! Checking an export, line by line, in constant memory.
 
+mod exchanges;
 mod lines;
 mod report;
 
@@ -7,9 +8,10 @@ use std::io::{self, BufRead};
 
 use serde::Deserialize;
 
-use super::export::{CLOSE, ENTRY, FORMAT, HASH, PREV, TAIL};
-use super::{Checkpoint, Export, Hash, PublicKey, Signature};
+use super::export::{CLOSE, ENTRY, EXCHANGE, FORMAT, HASH, LOST, PREV, TAIL};
+use super::{Checkpoint, Export, Hash, Promised, PublicKey, Signature};
 use crate::id::OrgId;
+use exchanges::Expected;
 use lines::{Line, Lines};
 
 pub use lines::MAX_LINE;
@@ -94,6 +96,8 @@ struct Walk<'a> {
     hash: Hash,
     /// The place the next entry should have.
     next: u64,
+    /// The exchanges of the last entry.
+    exchanges: Option<Expected>,
     /// The checkpoint that was the last line, if the last line was one.
     closing: Option<Checkpoint>,
     /// The last entry a checkpoint covered.
@@ -123,7 +127,17 @@ struct Altered {
 impl<'a> Walk<'a> {
     fn new(header: Export, trusted: &'a [PublicKey], kept: &'a [Checkpoint], report: Report) -> Self {
         let covered = (header.first == 1).then_some(0);
-        Self { hash: header.prev, next: header.first, closing: None, covered, trusted, kept, report, header }
+        Self {
+            hash: header.prev,
+            next: header.first,
+            exchanges: None,
+            closing: None,
+            covered,
+            trusted,
+            kept,
+            report,
+            header,
+        }
     }
 
     /// A fault of the entry that should stand here.
@@ -159,6 +173,10 @@ impl<'a> Walk<'a> {
     }
 
     fn line(&mut self, text: &str) -> Result<(), Found> {
+        if text.starts_with(EXCHANGE) || text.starts_with(LOST) {
+            return self.exchange(text);
+        }
+        self.exchanges_end()?;
         if let Some(rest) = text.strip_prefix(ENTRY) {
             return self.entry(rest);
         }
@@ -169,6 +187,21 @@ impl<'a> Walk<'a> {
             Ok(Altered { altered }) => Err((Some(altered), Wrong::Altered)),
             Err(e) => Err(self.here(Wrong::Unreadable(format!("neither an entry nor a checkpoint: {e}")))),
         }
+    }
+
+    /// A record of the last entry's exchanges.
+    fn exchange(&mut self, text: &str) -> Result<(), Found> {
+        let last = self.next - 1;
+        let Some(expected) = &mut self.exchanges else { return Err((Some(last), Wrong::ExchangesInserted)) };
+        expected.line(text).map_err(|wrong| (Some(last), wrong))?;
+        self.report.exchanges += 1;
+        Ok(())
+    }
+
+    /// All records of the last entry have been seen.
+    fn exchanges_end(&mut self) -> Result<(), Found> {
+        let last = self.next - 1;
+        self.exchanges.take().map_or(Ok(()), Expected::end).map_err(|wrong| (Some(last), wrong))
     }
 
     fn entry(&mut self, rest: &str) -> Result<(), Found> {
@@ -200,6 +233,8 @@ impl<'a> Walk<'a> {
         if place.org != self.header.org {
             return Err(self.here(Wrong::Foreign(place.org)));
         }
+        let promised = Promised::read(entry).map_err(|e| self.here(Wrong::Unreadable(e.to_string())))?;
+        self.exchanges = promised.map(Expected::new);
         self.hash = hash;
         self.next += 1;
         self.closing = None;
@@ -251,7 +286,8 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    fn end(&self) -> Result<(), Found> {
+    fn end(&mut self) -> Result<(), Found> {
+        self.exchanges_end()?;
         let seen = self.next - 1;
         if seen < self.header.last {
             return Err(self.here(Wrong::CutOff { until: self.header.last }));

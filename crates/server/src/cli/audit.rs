@@ -104,7 +104,8 @@ fn tell(report: &Report, kept: usize, out: &mut Out) -> io::Result<()> {
         out.line(format!("broken: {fault}"))?;
         return out.line(format!("{entries} entries before it are sound"));
     }
-    out.line(format!("sound: {entries} entries, {} signed checkpoints", report.checkpoints))?;
+    let Report { exchanges, checkpoints, .. } = report;
+    out.line(format!("sound: {entries} entries, {exchanges} exchanges, {checkpoints} signed checkpoints"))?;
     if kept > 0 {
         out.line(format!("contains {} of {kept} checkpoints given", report.compared))?;
     }

@@ -120,7 +120,8 @@ CREATE TABLE audit_heads (
     hash BYTEA NOT NULL
 );
 
--- `entry` is the canonical JSON that is hashed; the other columns repeat parts of it for searching.
+-- `entry` is the canonical JSON that is hashed; the columns before it repeat parts of it for searching. An entry for a batch
+-- of exchanges has the list of their hashes in `leaves`, and the hash of that list in `entry`.
 CREATE TABLE audit_entries (
     org_id TEXT COLLATE "C" NOT NULL,
     seq BIGINT NOT NULL,
@@ -131,12 +132,13 @@ CREATE TABLE audit_entries (
     entry TEXT COLLATE "C" NOT NULL,
     prev BYTEA NOT NULL,
     hash BYTEA NOT NULL,
+    leaves BYTEA,
     PRIMARY KEY (org_id, seq)
 );
 -- Exchanges are looked for in their own table; these serve the few acts of management among them.
-CREATE INDEX audit_acts ON audit_entries (org_id, seq) WHERE action <> 'exchange';
-CREATE INDEX audit_acts_by_actor ON audit_entries (org_id, actor, seq) WHERE action <> 'exchange';
-CREATE INDEX audit_acts_by_object ON audit_entries (org_id, object, seq) WHERE action <> 'exchange';
+CREATE INDEX audit_acts ON audit_entries (org_id, seq) WHERE action <> 'exchange.batch';
+CREATE INDEX audit_acts_by_actor ON audit_entries (org_id, actor, seq) WHERE action <> 'exchange.batch';
+CREATE INDEX audit_acts_by_object ON audit_entries (org_id, object, seq) WHERE action <> 'exchange.batch';
 
 -- `count` is the number of entries after the checkpoint before it.
 CREATE TABLE audit_checkpoints (

@@ -1,39 +1,22 @@
 -- Finished exchanges, hourly sums of them, and how far each node's journal has been brought in.
 
--- Identifiers sort by time, so the primary key serves for lists by time. What was not recognized has no principal.
+-- `record` is the exchange, as JSON, and what the audit log's hashes cover; the other columns repeat parts of it for
+-- searching. Identifiers sort by time, so the primary key serves for lists by time. What was not recognized has no user.
+-- A key has one holder, so its exchanges are found among theirs.
 CREATE TABLE exchanges (
     org_id TEXT COLLATE "C" NOT NULL,
     id TEXT COLLATE "C" NOT NULL,
-    request_id TEXT COLLATE "C" NOT NULL,
-    kind TEXT COLLATE "C" NOT NULL,
     user_id TEXT COLLATE "C",
     key_id TEXT COLLATE "C",
     team_id TEXT COLLATE "C",
     project_id TEXT COLLATE "C",
-    provider TEXT COLLATE "C",
     model TEXT COLLATE "C",
-    served_model TEXT COLLATE "C",
-    stream BIGINT NOT NULL,
     status BIGINT NOT NULL,
     ended TEXT COLLATE "C" NOT NULL,
-    reason TEXT COLLATE "C",
-    usage TEXT COLLATE "C" NOT NULL,
-    estimated BIGINT NOT NULL,
-    cost_nanos BIGINT NOT NULL,
-    price_basis TEXT COLLATE "C" NOT NULL,
-    started_at BIGINT NOT NULL,
-    first_byte_ms BIGINT,
-    duration_ms BIGINT NOT NULL,
-    overhead_us BIGINT NOT NULL,
-    bytes_in BIGINT NOT NULL,
-    bytes_out BIGINT NOT NULL,
-    peer TEXT COLLATE "C",
-    session TEXT COLLATE "C",
-    client TEXT COLLATE "C",
+    record TEXT COLLATE "C" NOT NULL,
     PRIMARY KEY (org_id, id)
 );
-CREATE INDEX exchanges_by_user ON exchanges (org_id, user_id, id);
-CREATE INDEX exchanges_by_key ON exchanges (org_id, key_id, id);
+CREATE INDEX exchanges_by_user ON exchanges (user_id, id);
 
 -- Empty texts stand for "none": a primary key takes no NULL.
 CREATE TABLE rollups (

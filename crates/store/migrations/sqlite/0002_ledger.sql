@@ -1,39 +1,22 @@
 -- Finished exchanges, hourly sums of them, and how far each node's journal has been brought in.
 
--- Identifiers sort by time, so the primary key serves for lists by time. What was not recognized has no principal.
+-- `record` is the exchange, as JSON, and what the audit log's hashes cover; the other columns repeat parts of it for
+-- searching. Identifiers sort by time, so the primary key serves for lists by time. What was not recognized has no user.
+-- A key has one holder, so its exchanges are found among theirs.
 CREATE TABLE exchanges (
     org_id TEXT NOT NULL,
     id TEXT NOT NULL,
-    request_id TEXT NOT NULL,
-    kind TEXT NOT NULL,
     user_id TEXT,
     key_id TEXT,
     team_id TEXT,
     project_id TEXT,
-    provider TEXT,
     model TEXT,
-    served_model TEXT,
-    stream INTEGER NOT NULL,
     status INTEGER NOT NULL,
     ended TEXT NOT NULL,
-    reason TEXT,
-    usage TEXT NOT NULL,
-    estimated INTEGER NOT NULL,
-    cost_nanos INTEGER NOT NULL,
-    price_basis TEXT NOT NULL,
-    started_at INTEGER NOT NULL,
-    first_byte_ms INTEGER,
-    duration_ms INTEGER NOT NULL,
-    overhead_us INTEGER NOT NULL,
-    bytes_in INTEGER NOT NULL,
-    bytes_out INTEGER NOT NULL,
-    peer TEXT,
-    session TEXT,
-    client TEXT,
+    record TEXT NOT NULL,
     PRIMARY KEY (org_id, id)
-) STRICT, WITHOUT ROWID;
-CREATE INDEX exchanges_by_user ON exchanges (org_id, user_id, id);
-CREATE INDEX exchanges_by_key ON exchanges (org_id, key_id, id);
+) STRICT;
+CREATE INDEX exchanges_by_user ON exchanges (user_id, id);
 
 -- Empty texts stand for "none": a primary key takes no NULL.
 CREATE TABLE rollups (

@@ -4,7 +4,7 @@ use gatehouse_domain::audit::{Checkpoint, Hash, Head, PublicKey, Signature};
 use gatehouse_domain::id::OrgId;
 use gatehouse_domain::time::UnixMillis;
 
-use super::export::entry_parts;
+use super::export::{Parts, entry_parts};
 use super::lock_head;
 use super::notary::{Notary, NotaryError};
 use crate::dialect::{change, read, within};
@@ -225,7 +225,9 @@ impl Store {
             }
             for row in &rows {
                 let found = entry_parts(row).filter(|_| u64::try_from(row.seq) == Ok(next));
-                let Some((entry, prev, hash)) = found else { return Ok(Err(Altered::Broken(next))) };
+                let Some(Parts { entry, prev, hash, .. }) = found else {
+                    return Ok(Err(Altered::Broken(next)));
+                };
                 // The first one read is the one the checkpoint covers.
                 let is_covered = next == start.seq;
                 if is_covered && hash != start.hash {

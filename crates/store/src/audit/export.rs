@@ -1,8 +1,10 @@
 //! Writing an organization's chain to a file that can be checked without us.
 
+mod records;
+
 use std::io;
 
-use gatehouse_domain::audit::{Export, Hash, export_fault, export_line};
+use gatehouse_domain::audit::{Export, Hash, Leaves, Promised, export_fault, export_line};
 use gatehouse_domain::id::OrgId;
 use gatehouse_domain::time::UnixMillis;
 use serde::Deserialize;
@@ -15,14 +17,16 @@ use crate::engine::Store;
 use crate::error::StoreError;
 use crate::stored;
 
-/// Entries read at a time; about 300 KiB.
-const BATCH: i64 = 500;
+/// Entries read at a time. One for 500 exchanges takes 25 KiB, another one less than 1 KiB.
+const BATCH: i64 = 100;
 
 /// What was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exported {
     /// How many entries.
     pub entries: u64,
+    /// How many exchanges, all of which are in entries for many.
+    pub exchanges: u64,
     /// The checkpoint that closes the file.
     pub closing: Signed,
 }
@@ -51,9 +55,10 @@ pub(super) struct Raw {
     entry: Vec<u8>,
     prev: Vec<u8>,
     hash: Vec<u8>,
+    leaves: Option<Vec<u8>>,
 }
 
-const SELECT: &str = "SELECT seq, at, actor, action, object, entry, prev, hash FROM audit_entries \
+const SELECT: &str = "SELECT seq, at, actor, action, object, entry, prev, hash, leaves FROM audit_entries \
      WHERE org_id = $1 AND seq >= $2 AND seq <= $3 ORDER BY seq LIMIT $4";
 
 impl Store {
@@ -80,7 +85,7 @@ impl Store {
         let prev = self.hash_before(org, first).await?;
         let mut text = Export::new(org, first, last, prev, closing.checkpoint.key).line();
         text.push('\n');
-        let (mut entries, mut closed) = (0, false);
+        let (mut entries, mut exchanges, mut closed) = (0, 0, false);
         let (mut next, last) = (stored::signed("first", first)?, stored::signed("last", last)?);
         loop {
             let rows = self.raw_entries(org, next, last).await?;
@@ -90,8 +95,14 @@ impl Store {
                 while let Some(point) = points.next_if(|point| is_before(point, row.seq)) {
                     push_point(&mut text, &point);
                 }
-                push_entry(&mut text, row);
+                let leaves = push_entry(&mut text, row);
                 entries += 1;
+                for (n, piece) in records::pieces(&leaves) {
+                    self.push_records(org, n, &piece, &mut text).await?;
+                    exchanges += piece.len() as u64;
+                    out.write_all(text.as_bytes()).await.map_err(ExportError::Write)?;
+                    text.clear();
+                }
             }
             for point in points {
                 push_point(&mut text, &point);
@@ -111,7 +122,7 @@ impl Store {
             out.write_all(text.as_bytes()).await.map_err(ExportError::Write)?;
         }
         out.flush().await.map_err(ExportError::Write)?;
-        Ok(Exported { entries, closing })
+        Ok(Exported { entries, exchanges, closing })
     }
 
     /// The hash that entry `first` is linked to.
@@ -161,6 +172,7 @@ impl Store {
                     entry: row.try_get_unchecked("entry")?,
                     prev: row.try_get("prev")?,
                     hash: row.try_get("hash")?,
+                    leaves: row.try_get("leaves")?,
                 })
             });
             raw.collect::<Result<_, sqlx::Error>>().map_err(StoreError::from)
@@ -177,20 +189,43 @@ fn push_point(out: &mut String, point: &Signed) {
     out.push('\n');
 }
 
-fn push_entry(out: &mut String, row: &Raw) {
-    let written = entry_parts(row).map(|(entry, prev, hash)| export_line(out, entry, &prev, &hash));
-    if written.is_none() {
-        export_fault(out, u64::try_from(row.seq).unwrap_or(0));
+/// Appends an entry, and gives the exchanges it is for.
+fn push_entry(out: &mut String, row: &Raw) -> Leaves {
+    let parts = entry_parts(row);
+    match &parts {
+        Some(Parts { entry, prev, hash, .. }) => export_line(out, entry, prev, hash),
+        None => export_fault(out, u64::try_from(row.seq).unwrap_or(0)),
     }
     out.push('\n');
+    parts.map(|parts| parts.leaves).unwrap_or_default()
 }
 
-/// The entry and its hashes, unless the row is not what we write.
-pub(super) fn entry_parts(row: &Raw) -> Option<(&str, Hash, Hash)> {
+/// A row that is what we write.
+pub(super) struct Parts<'a> {
+    pub(super) entry: &'a str,
+    pub(super) prev: Hash,
+    pub(super) hash: Hash,
+    leaves: Leaves,
+}
+
+/// What a row holds, unless it is not what we write.
+pub(super) fn entry_parts(row: &Raw) -> Option<Parts<'_>> {
     let entry = std::str::from_utf8(&row.entry).ok()?;
     let hash = |bytes: &[u8]| bytes.try_into().map(Hash::from_bytes).ok();
+    let leaves = leaves_of(entry, row)?;
     let sound = !entry.contains(['\n', '\r']) && agrees(entry, row);
-    Some((entry, hash(&row.prev)?, hash(&row.hash)?)).filter(|_| sound)
+    Some(Parts { entry, prev: hash(&row.prev)?, hash: hash(&row.hash)?, leaves }).filter(|_| sound)
+}
+
+/// The leaves beside an entry; `None` when they are not the ones it promises.
+fn leaves_of(entry: &str, row: &Raw) -> Option<Leaves> {
+    match (Promised::read(entry).ok()?, &row.leaves) {
+        (Some(promised), Some(bytes)) => {
+            Leaves::from_bytes(bytes.clone()).filter(|leaves| promised.is_of(leaves))
+        }
+        (None, None) => Some(Leaves::default()),
+        _ => None,
+    }
 }
 
 #[derive(Deserialize)]

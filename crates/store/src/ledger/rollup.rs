@@ -4,22 +4,23 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use gatehouse_domain::exchange::{Ended, Exchange};
-use gatehouse_domain::id::OrgId;
+use gatehouse_domain::id::{KeyId, OrgId, ProjectId, TeamId, UserId};
 
+use super::bring::plain;
 use crate::dialect::change;
 use crate::engine::Tx;
 use crate::error::StoreError;
 
 /// What exchanges are summed by. Ordered, so that two nodes lock rows in the same order.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Group {
+struct Group<'a> {
     hour: i64,
-    user: String,
-    team: String,
-    project: String,
-    key: String,
-    provider: String,
-    model: String,
+    user: Option<UserId>,
+    team: Option<TeamId>,
+    project: Option<ProjectId>,
+    key: Option<KeyId>,
+    provider: &'a str,
+    model: &'a str,
     kind: &'static str,
 }
 
@@ -70,8 +71,12 @@ static SQL: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// Adds exchanges to their hours' sums.
-pub(super) async fn add(tx: &mut Tx, org: OrgId, exchanges: &[&Exchange]) -> Result<(), StoreError> {
-    let mut groups: BTreeMap<Group, Sums> = BTreeMap::new();
+pub(super) async fn add(
+    tx: &mut Tx,
+    org: OrgId,
+    exchanges: impl Iterator<Item = &Exchange>,
+) -> Result<(), StoreError> {
+    let mut groups: BTreeMap<Group<'_>, Sums> = BTreeMap::new();
     for exchange in exchanges {
         groups.entry(group_of(exchange)).or_default().add(exchange);
     }
@@ -80,12 +85,12 @@ pub(super) async fn add(tx: &mut Tx, org: OrgId, exchanges: &[&Exchange]) -> Res
             let mut query = sqlx::query(SQL.as_str())
                 .bind(org.to_string())
                 .bind(group.hour)
-                .bind(&group.user)
-                .bind(&group.team)
-                .bind(&group.project)
-                .bind(&group.key)
-                .bind(&group.provider)
-                .bind(&group.model)
+                .bind(text(group.user))
+                .bind(text(group.team))
+                .bind(text(group.project))
+                .bind(text(group.key))
+                .bind(plain(group.provider))
+                .bind(plain(group.model))
                 .bind(group.kind)
                 .bind(MODE);
             for sum in sums.0 {
@@ -97,19 +102,22 @@ pub(super) async fn add(tx: &mut Tx, org: OrgId, exchanges: &[&Exchange]) -> Res
     Ok(())
 }
 
-fn group_of(e: &Exchange) -> Group {
-    let text = |text: &Option<String>| text.as_deref().unwrap_or_default().replace('\0', "");
+fn group_of(e: &Exchange) -> Group<'_> {
     let whose = e.principal.as_ref();
     Group {
         hour: e.started_at.hour().0,
-        user: whose.map(|p| p.user.to_string()).unwrap_or_default(),
-        team: whose.and_then(|p| p.team).map(|id| id.to_string()).unwrap_or_default(),
-        project: whose.and_then(|p| p.project).map(|id| id.to_string()).unwrap_or_default(),
-        key: whose.map(|p| p.key.to_string()).unwrap_or_default(),
-        provider: text(&e.provider),
-        model: text(&e.model),
+        user: whose.map(|p| p.user),
+        team: whose.and_then(|p| p.team),
+        project: whose.and_then(|p| p.project),
+        key: whose.map(|p| p.key),
+        provider: e.provider.as_deref().unwrap_or_default(),
+        model: e.model.as_deref().unwrap_or_default(),
         kind: e.kind.as_str(),
     }
+}
+
+fn text(id: Option<impl ToString>) -> String {
+    id.map(|id| id.to_string()).unwrap_or_default()
 }
 
 impl Sums {

@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::engines::{NOW, World, act, node, on_both, secret, signer};
+use crate::ledger::exchange;
 use gatehouse_domain::audit::{
-    Actor, Draft, Hash, Head, Object, Outcome, Report, Signer, Wrong, verify, verify_against,
+    Actor, Draft, EXCHANGES, Hash, Head, Object, Outcome, Report, Signer, Wrong, verify, verify_against,
 };
+use gatehouse_domain::exchange::Exchange;
 use gatehouse_domain::id::OrgId;
 use gatehouse_domain::key::KeyKind;
 use gatehouse_store::audit::{
@@ -26,7 +28,7 @@ on_both!(
     what_is_rolled_back_leaves_no_gap,
     tampering_is_named,
     a_removed_tail_is_noticed,
-    batches_of_any_size_make_one_chain,
+    tampering_with_exchanges_is_named,
     a_log_that_was_rewritten_is_not_signed,
     a_log_that_was_put_back_is_not_signed,
     a_forged_checkpoint_is_not_taken_over,
@@ -87,7 +89,7 @@ async fn entries_are_found_by_who_what_and_when(w: World) {
         by("ada", "key.create", "key_1", 1),
         by("bob", "key.revoke", "key_1", 2),
         by("ada", "user.create", "usr_1", 3),
-        by("ada", "exchange", "exc_1", 4),
+        by("ada", EXCHANGES, "exc_1", 4),
     ];
     let mut tx = w.store.begin().await.unwrap();
     append(&mut tx, w.org, &all).await.unwrap();
@@ -236,7 +238,7 @@ async fn tampering_is_named(w: World) {
         (21, "DELETE FROM audit_entries WHERE seq = 21".to_owned()),
         (11, "UPDATE audit_entries SET seq = -1 WHERE seq = 11; UPDATE audit_entries SET seq = 11 WHERE seq = 12;
               UPDATE audit_entries SET seq = 12 WHERE seq = -1".to_owned()),
-        (3, "UPDATE audit_entries SET action = 'exchange' WHERE seq = 3".to_owned()),
+        (3, "UPDATE audit_entries SET action = 'exchange.batch' WHERE seq = 3".to_owned()),
         (4, "UPDATE audit_entries SET actor = 'x' WHERE seq = 4".to_owned()),
         (5, "UPDATE audit_entries SET object = 'x' WHERE seq = 5".to_owned()),
         (6, "UPDATE audit_entries SET at = 0 WHERE seq = 6".to_owned()),
@@ -390,16 +392,44 @@ async fn a_node_follows_what_others_sign(w: World) {
     }
 }
 
-async fn batches_of_any_size_make_one_chain(w: World) {
-    let sizes = [0, 1, 7, 8, 9, 63, 64, 65, 137, 500];
-    for size in sizes {
-        log(&w, size).await;
+/// Exchanges are chained in batches; what is changed in one of their rows, or in the list of their hashes, is named.
+async fn tampering_with_exchanges_is_named(w: World) {
+    let ada = w.somebody("ada@example.com").await;
+    let before = w.store.audit_head(w.org).await.unwrap().seq;
+    let all: Vec<Exchange> = (0..200).map(|at| Exchange { principal: Some(ada), ..exchange(at) }).collect();
+    for (n, batch) in (0..).zip([&all[..1], &all[1..131], &all[131..200]]) {
+        w.bring(node(), batch, n).await;
     }
-    let report = check(&w).await;
-    assert_eq!(
-        (report.fault, report.entries),
-        (None, 1 + sizes.iter().map(|n| u64::try_from(*n).unwrap()).sum::<u64>())
-    );
+    let mut file = Vec::new();
+    let exported = w.store.export_audit(w.org, 1, &w.notary(), NOW, &mut file).await.unwrap();
+    let report = verify(file.as_slice(), &[signer().public()]).unwrap();
+    assert_eq!((report.fault, report.exchanges, exported.exchanges), (None, 200, 200));
+    for table in ["exchanges", "audit_entries"] {
+        w.behind_its_back(&format!("CREATE TABLE kept_{table} AS SELECT * FROM {table}")).await;
+    }
+    let (one, two) = (all[70].id, all[71].id);
+    let second = before + 2;
+    let exchange = |n| Wrong::Exchange { n, id: Some(all[usize::try_from(n).unwrap()].id) };
+    for (expected, tampering) in [
+        (exchange(70), format!("UPDATE exchanges SET record = REPLACE(record, '\"cost_nanos\":1000', '\"cost_nanos\":1') WHERE id = '{one}'")),
+        (exchange(70), format!("UPDATE exchanges SET user_id = NULL WHERE id = '{one}'")),
+        (exchange(70), format!("UPDATE exchanges SET status = 500 WHERE id = '{one}'")),
+        (exchange(70), format!("UPDATE exchanges SET model = 'x' WHERE id = '{one}'")),
+        (exchange(70), format!("UPDATE exchanges SET record = '' WHERE id = '{one}'")),
+        (exchange(70), format!("DELETE FROM exchanges WHERE id = '{one}'")),
+        (exchange(70), format!("UPDATE exchanges SET id = 'x' WHERE id = '{one}'; UPDATE exchanges SET id = '{one}' WHERE id = '{two}';
+              UPDATE exchanges SET id = '{two}' WHERE id = 'x'")),
+        (Wrong::Altered, format!("UPDATE audit_entries SET leaves = NULL WHERE seq = {second}")),
+        (Wrong::Altered, format!("UPDATE audit_entries SET leaves = (SELECT leaves FROM kept_audit_entries WHERE seq = {second} + 1) WHERE seq = {second}")),
+    ] {
+        w.behind_its_back(&tampering).await;
+        let fault = check(&w).await.fault.unwrap_or_else(|| panic!("unnoticed: {tampering}"));
+        assert_eq!((fault.seq, &fault.wrong), (Some(second), &expected), "{tampering}");
+        for table in ["exchanges", "audit_entries"] {
+            w.behind_its_back(&format!("DELETE FROM {table}; INSERT INTO {table} SELECT * FROM kept_{table}")).await;
+        }
+        assert_eq!(check(&w).await.fault, None, "after {tampering} was undone");
+    }
 }
 
 /// Every way to change something leaves an entry with its action.

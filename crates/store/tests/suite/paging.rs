@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use crate::engines::{World, act, on_both};
+use gatehouse_domain::audit::EXCHANGES;
 use gatehouse_store::audit::{AuditFilter, AuditKind};
 use gatehouse_store::key::KeyFilter;
 use gatehouse_store::user::UserFilter;
@@ -70,7 +71,7 @@ async fn ten_thousand_of_each_are_listed_once(w: World) {
     assert_eq!(all(10, async |page| w.store.keys(w.org, &of_one, &page).await).await.len(), 1);
     assert_eq!(w.store.load_snapshot(w.org).await.unwrap().len(), ROWS);
     let mut tx = w.store.begin().await.unwrap();
-    let acts: Vec<_> = (0..ROWS).map(|n| act(if n % 10 == 0 { "key.create" } else { "exchange" })).collect();
+    let acts: Vec<_> = (0..ROWS).map(|n| act(if n % 10 == 0 { "key.create" } else { EXCHANGES })).collect();
     gatehouse_store::audit::append(&mut tx, w.org, &acts).await.unwrap();
     tx.commit().await.unwrap();
     let entries = async |kind, limit| {

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::super::PublicKey;
-use crate::id::OrgId;
+use crate::id::{ExchangeId, OrgId};
 
 /// What a check of an export found.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
@@ -18,6 +18,8 @@ pub struct Report {
     pub last: Option<u64>,
     /// How many entries were found good.
     pub entries: u64,
+    /// How many exchanges were found good.
+    pub exchanges: u64,
     /// How many checkpoints were found good.
     pub checkpoints: u64,
     /// The keys that signed them (at most 16 are listed).
@@ -61,6 +63,24 @@ pub enum Wrong {
     Unreadable(String),
     /// The entry is not what it was.
     Altered,
+    /// The record of this exchange is not what it was, or not there.
+    Exchange {
+        /// Which exchange of the entry, from 1.
+        n: u64,
+        /// Its identifier, if it is known.
+        id: Option<ExchangeId>,
+    },
+    /// Records of this entry's exchanges are not there, or not in their place, from this one on.
+    ExchangesMissing {
+        /// The first one, from 1.
+        n: u64,
+        /// How many the entry has.
+        count: u64,
+    },
+    /// There are records of exchanges that do not belong to the entry.
+    ExchangesInserted,
+    /// The records of the entry's exchanges agree with their hashes, but these are not the ones that were chained.
+    ExchangesRewritten,
     /// This entry and those up to `until` are not there.
     Missing {
         /// The last missing one.
@@ -115,6 +135,21 @@ impl fmt::Display for Fault {
             Wrong::Header(why) => write!(f, "the first line does not agree with the rest: {why}"),
             Wrong::Unreadable(why) => write!(f, "entry {seq} should stand here and cannot be read: {why}"),
             Wrong::Altered => write!(f, "entry {seq} was altered: its hash does not match"),
+            Wrong::Exchange { n, id } => {
+                let id = id.map_or_else(String::new, |id| format!(" (`{id}`)"));
+                write!(f, "exchange {n}{id} of entry {seq} was altered or removed")
+            }
+            Wrong::ExchangesMissing { n, count } => {
+                write!(f, "exchange {n} of the {count} of entry {seq} is missing, or not in its place")
+            }
+            Wrong::ExchangesInserted => {
+                write!(f, "an exchange stands after entry {seq} that does not belong to it")
+            }
+            Wrong::ExchangesRewritten => write!(
+                f,
+                "the exchanges of entry {seq} are not the ones that were recorded: some were altered and their hashes \
+                 made anew"
+            ),
             Wrong::Missing { until } if *until == seq => write!(f, "entry {seq} is missing"),
             Wrong::Missing { until } => write!(f, "entries {seq} to {until} are missing"),
             Wrong::Reordered { line } => {
