@@ -17,6 +17,7 @@ pub mod status;
 pub mod user;
 pub mod team;
 pub mod project;
+pub mod access;
 pub mod key;
 pub mod admin_token;
 pub mod usage;
@@ -103,6 +104,12 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(user::set_teams))
         .routes(routes!(team::list, team::add))
         .routes(routes!(team::remove))
+        .routes(routes!(team::set_models))
+        .routes(routes!(access::list))
+        .routes(routes!(access::get, access::put, access::remove))
+        .routes(routes!(access::check))
+        .routes(routes!(access::schema))
+        .routes(routes!(access::explain))
         .routes(routes!(project::list, project::add))
         .routes(routes!(key::list, key::create))
         .routes(routes!(key::get))

@@ -230,9 +230,9 @@ fn fresh(app: &App, now: UnixMillis) -> (KeyId, VirtualKey) {
     (KeyId::new(now, app.random_bits()), VirtualKey::generate(KeyKind::Virtual, &random))
 }
 
-fn read_models(given: &[String]) -> Result<ModelScope, ActError> {
+pub(crate) fn read_models(given: &[String]) -> Result<ModelScope, ActError> {
     if given.len() > MAX_MODELS {
-        return Err(ActError::field("models", format!("a key has at most {MAX_MODELS} model patterns")));
+        return Err(ActError::field("models", format!("at most {MAX_MODELS} model patterns can be given")));
     }
     read("models", ModelScope::only(given))
 }

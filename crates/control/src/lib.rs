@@ -14,6 +14,7 @@ pub mod status;
 pub mod user;
 pub mod team;
 pub mod project;
+pub mod access;
 pub mod key;
 pub mod admin_token;
 pub mod usage;

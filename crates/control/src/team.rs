@@ -6,8 +6,9 @@ use gatehouse_domain::id::TeamId;
 use gatehouse_domain::name::Name;
 use gatehouse_store::{Listed, Page};
 
-use crate::act::{ActError, Caller, read, shortened};
+use crate::act::{ActError, Caller, Changed, read, shortened};
 use crate::app::App;
+use crate::key::read_models;
 
 /// Makes a team.
 ///
@@ -61,4 +62,27 @@ pub async fn remove(app: &App, caller: &Caller, given: &str) -> Result<(), ActEr
     let team = get(app, given).await?;
     let act = caller.draft(app.now(), "team.remove", Object::new("team", team.id, team.name));
     Ok(app.store.remove_team(app.org, team.id, &act).await?)
+}
+
+/// Sets the models that a team's members may use; none means every model.
+///
+/// # Errors
+/// There is no such team; a bad pattern; the database.
+pub async fn set_models(
+    app: &App,
+    caller: &Caller,
+    given: &str,
+    models: &[String],
+) -> Result<Changed<Team>, ActError> {
+    let mut team = get(app, given).await?;
+    let models = read_models(models)?;
+    let list = |models: &gatehouse_domain::model::ModelScope| models.patterns().unwrap_or_default().to_vec();
+    let act = caller
+        .draft(app.now(), "team.set_models", Object::new("team", team.id, team.name.as_str()))
+        .with("before", list(&team.models))
+        .with("models", list(&models));
+    app.store.set_team_models(app.org, team.id, &models, &act).await?;
+    team.models = models;
+    let in_force = (app.house.policy_changed)().await;
+    Ok(Changed { now: team, in_force })
 }

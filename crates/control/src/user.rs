@@ -105,14 +105,21 @@ pub async fn set_state(
 ///
 /// # Errors
 /// There is no such user or team; the database.
-pub async fn set_teams(app: &App, caller: &Caller, given: &str, teams: &[String]) -> Result<User, ActError> {
+pub async fn set_teams(
+    app: &App,
+    caller: &Caller,
+    given: &str,
+    teams: &[String],
+) -> Result<Changed<User>, ActError> {
     let user = get(app, given).await?;
     let (teams, team_names) = find_teams(app, teams).await?;
     let act = caller
         .draft(app.now(), "user.set_teams", Object::new("user", user.id, user.email))
         .with("before", user.teams)
         .with("teams", team_names);
-    Ok(app.store.set_user_teams(app.org, user.id, &teams, &act).await?)
+    let now = app.store.set_user_teams(app.org, user.id, &teams, &act).await?;
+    let in_force = (app.house.policy_changed)().await;
+    Ok(Changed { now, in_force })
 }
 
 /// Looks teams up by name or id; one that is named twice counts once.

@@ -53,6 +53,8 @@ pub struct Team {
     pub name: String,
     /// How many members it has.
     pub members: u64,
+    /// The models its members may use.
+    pub models: ModelScope,
     /// When it was made.
     pub created_at: UnixMillis,
 }

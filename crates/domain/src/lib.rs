@@ -12,6 +12,7 @@ pub mod key;
 pub mod model;
 pub mod name;
 pub mod policy;
+pub mod access;
 pub mod exchange;
 pub mod role;
 pub mod audit;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::access::{Question, Rule, Rules, Verdict};
 use crate::directory::{KeyState, UserState};
 use crate::exchange::Principal;
 use crate::id::{KeyId, OrgId, ProjectId, TeamId, UserId};
@@ -86,12 +87,25 @@ impl KeyGrant {
 pub struct Snapshot {
     version: u64,
     keys: HashMap<PublicId, Arc<KeyGrant>>,
+    rules: Option<Arc<dyn Rules>>,
 }
 
 impl Snapshot {
     /// Builds a snapshot from all keys.
     pub fn new(version: u64, keys: impl IntoIterator<Item = KeyGrant>) -> Self {
-        Self { version, keys: keys.into_iter().map(|key| (key.public, Arc::new(key))).collect() }
+        let keys = keys.into_iter().map(|key| (key.public, Arc::new(key))).collect();
+        Self { version, keys, rules: None }
+    }
+
+    /// With these rules on who may use which model.
+    #[must_use]
+    pub fn with_rules(self, rules: Option<Arc<dyn Rules>>) -> Self {
+        Self { rules, ..self }
+    }
+
+    /// Whether the organization's rules let this through. Without any, everything a key's own scope allows is.
+    pub fn decide(&self, question: &Question<'_>) -> Verdict {
+        self.rules.as_ref().map_or(Verdict::allowed(Rule::None), |rules| rules.decide(question))
     }
 
     /// Counts up with every change of what it was built from.

@@ -31,6 +31,8 @@ pub enum Permission {
     ReadConfig,
     /// Reload the configuration, seal provider keys.
     WriteConfig,
+    /// Say who may use which model: access policies, the models of teams.
+    WriteAccess,
     /// Make and revoke administrators' tokens.
     WriteAdmins,
 }
@@ -53,7 +55,10 @@ impl Role {
     pub const fn may(self, permission: Permission) -> bool {
         match permission {
             Permission::ReadDirectory => true,
-            Permission::WriteDirectory | Permission::WriteKeys | Permission::WriteConfig => {
+            Permission::WriteDirectory
+            | Permission::WriteKeys
+            | Permission::WriteConfig
+            | Permission::WriteAccess => {
                 matches!(self, Self::Owner | Self::Admin)
             }
             Permission::ReadAudit | Permission::ReadConfig => {

@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use gatehouse_domain::access::Question;
 use gatehouse_domain::exchange::{Ended, Kind};
 use gatehouse_domain::policy::KeyGrant;
 use http::request::Parts;
@@ -150,7 +151,15 @@ async fn list_models(
 ) -> Result<Response<ReplyBody>, Box<Refused>> {
     let Identified { mut open, head, grant, .. } = identified;
     let settings = worker.shared.settings.load_full();
-    let mut response = match models::answer(&settings.prices, &grant.models, &head.uri, Worker::now()) {
+    let policy = worker.shared.policy.load_full();
+    let provider = settings.providers.first().map_or("", |first| &first.name);
+    let peer = open.record().peer;
+    let principal = grant.principal();
+    let allows = |model: &str| {
+        let question = Question { principal: &principal, model, provider, peer, stream: false };
+        grant.models.allows(model) && policy.decide(&question).allowed
+    };
+    let mut response = match models::answer(&settings.prices, &allows, &head.uri, Worker::now()) {
         Ok(response) => response,
         Err(why) => return Err(Refused::new(open, why, None)),
     };
@@ -221,8 +230,28 @@ fn route(worker: &Rc<Worker>, mut granted: Granted) -> Result<Routed, Box<Refuse
     let Some(provider) = settings.providers.first() else {
         return Err(Refused::new(granted.open, Refusal::NoProvider, None));
     };
+    let provider = Arc::clone(provider);
     granted.open.record().provider = Some(provider.name.to_string());
-    Ok(Routed { granted, provider: Arc::clone(provider) })
+    match permitted(worker, &mut granted.open) {
+        Ok(()) => Ok(Routed { granted, provider }),
+        Err(why) => Err(Refused::new(granted.open, why, None)),
+    }
+}
+
+/// Whether the organization's rules let through what is about to be sent.
+fn permitted(worker: &Worker, open: &mut Open) -> Result<(), Refusal> {
+    let policy = worker.shared.policy.load();
+    let record = open.record();
+    let (Some(principal), Some(model), Some(provider)) = (&record.principal, &record.model, &record.provider)
+    else {
+        return Ok(());
+    };
+    let question = Question { principal, model, provider, peer: record.peer, stream: record.stream };
+    let verdict = policy.decide(&question);
+    if verdict.allowed {
+        return Ok(());
+    }
+    Err(Refusal::NotPermitted { model: model.clone(), by: verdict.by.to_string() })
 }
 
 /// A request as the provider takes it.

@@ -2,7 +2,6 @@
 //! cut down to what the key may use.
 
 use bytes::Bytes;
-use gatehouse_domain::model::ModelScope;
 use gatehouse_domain::price::{KnownModel, PriceTable};
 use gatehouse_domain::time::UnixMillis;
 use http::{HeaderValue, Response, Uri, header};
@@ -16,11 +15,11 @@ const PAGE: (usize, usize) = (20, 1000);
 /// The answer to a request for models.
 pub(crate) fn answer(
     prices: &PriceTable,
-    scope: &ModelScope,
+    allows: &dyn Fn(&str) -> bool,
     uri: &Uri,
     now: UnixMillis,
 ) -> Result<Response<Bytes>, Refusal> {
-    let known: Vec<&KnownModel> = prices.models(now).filter(|model| scope.allows(&model.id)).collect();
+    let known: Vec<&KnownModel> = prices.models(now).filter(|model| allows(&model.id)).collect();
     let wanted = uri.path().strip_prefix("/v1/models/").filter(|id| !id.is_empty());
     let value = match wanted {
         Some(id) => known

@@ -24,6 +24,13 @@ pub(crate) enum Refusal {
     BadCredential(&'static str),
     /// The key may not use this model.
     ModelNotAllowed(String),
+    /// The organization's rules do not let this through.
+    NotPermitted {
+        /// The model asked for.
+        model: String,
+        /// Which rule, in words.
+        by: String,
+    },
     /// We have no such path.
     UnknownPath,
     /// The path exists, the method does not.
@@ -95,6 +102,7 @@ impl Refusal {
             Self::BadCredential(why) => row(why, 401, "authentication_error"),
             // The client prints a 451 as it is; before the sentence of a 403 it puts "failed to authenticate".
             Self::ModelNotAllowed(_) => row("model_not_allowed", 451, "permission_error"),
+            Self::NotPermitted { .. } => row("not_permitted", 451, "permission_error"),
             Self::UnknownPath => row("unknown_path", 404, "not_found_error"),
             Self::BadMethod(_) => row("bad_method", 405, INVALID),
             Self::UnknownModel(_) => row("unknown_model", 404, "not_found_error"),
@@ -144,6 +152,10 @@ impl Refusal {
             }
             Self::ModelNotAllowed(model) => format!(
                 "Your key may not use the model `{model}`. Choose another model, or ask your administrator to allow it."
+            ),
+            Self::NotPermitted { model, by } => format!(
+                "Your organization does not let you use the model `{model}` here ({by}). Choose another model, or ask \
+                 your administrator."
             ),
             Self::UnknownPath => "Gatehouse does not serve this path.".into(),
             Self::BadMethod(allowed) => format!("This path takes {allowed}."),
@@ -228,6 +240,7 @@ mod tests {
             Refusal::NoCredential,
             Refusal::BadCredential("key_unknown"),
             Refusal::ModelNotAllowed("m".into()),
+            Refusal::NotPermitted { model: "m".into(), by: "the access policy `x`".into() },
             Refusal::UnknownPath,
             Refusal::BadMethod("POST"),
             Refusal::UnknownModel("m".into()),

@@ -6,6 +6,7 @@ mod credential;
 mod output;
 mod table;
 mod people;
+mod access;
 mod key;
 mod spending;
 mod audit;
@@ -91,6 +92,8 @@ fn run(args: Args, environment: &Environment, out: &mut Out) -> Result<u8, Failu
         Command::User(command) => people::user(command, &client::connect(global, environment)?, out),
         Command::Team(command) => people::team(command, &client::connect(global, environment)?, out),
         Command::Project(command) => people::project(command, &client::connect(global, environment)?, out),
+        Command::Access(command) => access::run(command, &client::connect(global, environment)?, out),
+        Command::Explain(args) => access::explain(&args, &client::connect(global, environment)?, out),
         Command::Key(command) => key::run(command, &client::connect(global, environment)?, out),
         Command::Usage(command) => spending::usage(&command, &client::connect(global, environment)?, out),
         Command::Exchanges(command) => {

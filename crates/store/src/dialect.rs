@@ -168,16 +168,29 @@ pub(crate) async fn open_sqlite(file: &Path) -> Result<Engine, sqlx::Error> {
         options.clone().create_if_missing(false).pragma("query_only", "1").statement_cache_capacity(32);
     let pool =
         || SqlitePoolOptions::new().acquire_timeout(WAIT).max_lifetime(None).test_before_acquire(false);
-    let write = pool()
+    let writer = pool()
         .max_connections(1)
         .idle_timeout(None)
         // On a full disk SQLite ends the transaction by itself. The driver's ROLLBACK fails then, and it believes ever
         // after that a transaction is open: such a connection is replaced.
-        .before_acquire(|db, _| Box::pin(async move { Ok(!db.is_in_transaction()) }))
-        .connect_with(options)
-        .await?;
+        .before_acquire(|db, _| Box::pin(async move { Ok(!db.is_in_transaction()) }));
+    let began = tokio::time::Instant::now();
+    let write = loop {
+        match writer.clone().connect_with(options.clone()).await {
+            // SQLite does not wait by itself while another process turns the write-ahead log on, or recovers it.
+            Err(error) if is_busy(&error) && began.elapsed() < WAIT => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            opened => break opened?,
+        }
+    };
     let read = pool().max_connections(3).idle_timeout(Duration::from_secs(30)).connect_lazy_with(reading);
     Ok(Engine::Sqlite { write, read })
+}
+
+fn is_busy(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.and_then(|code| code.parse::<u32>().ok()).is_some_and(|code| matches!(code & 0xFF, 5 | 6))
 }
 
 /// Reads the address of a PostgreSQL database.

@@ -265,7 +265,7 @@ fn info_of(row: Row) -> Result<KeyInfo, StoreError> {
         email: row.email,
         team: row.team,
         project: row.project,
-        models: stored::models(&row.id, row.models.as_deref())?,
+        models: stored::models("key", &row.id, row.models.as_deref())?,
         state: stored::key_state(&row.id, &row.state)?,
         expires_at: row.expires_at.map(UnixMillis),
         replaced_by: stored::parsed_some(NOUN, row.replaced_by.as_deref())?,

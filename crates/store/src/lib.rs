@@ -28,6 +28,7 @@ pub mod admin_token;
 pub mod secret;
 pub mod node;
 pub mod policy;
+pub mod access;
 pub mod audit;
 pub mod journal;
 pub mod ledger;

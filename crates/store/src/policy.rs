@@ -110,7 +110,7 @@ fn grant_of(org: OrgId, row: &Row) -> Result<KeyGrant, StoreError> {
         user_state: stored::user_state(&row.user_id, &row.user_state)?,
         team: stored::parsed_some("team", row.team_id.as_deref())?,
         project: stored::parsed_some("project", row.project_id.as_deref())?,
-        models: stored::models(&row.id, row.models.as_deref())?,
+        models: stored::models("key", &row.id, row.models.as_deref())?,
         state: stored::key_state(&row.id, &row.state)?,
         expires_at: row.expires_at.map(UnixMillis),
     })

@@ -87,8 +87,8 @@ pub(crate) fn models_text(models: &ModelScope) -> Option<String> {
     models.patterns().map(|patterns| patterns.join(","))
 }
 
-pub(crate) fn models(given: &str, text: Option<&str>) -> Result<ModelScope, StoreError> {
+pub(crate) fn models(noun: &'static str, given: &str, text: Option<&str>) -> Result<ModelScope, StoreError> {
     let Some(text) = text else { return Ok(ModelScope::all()) };
     let patterns: Vec<&str> = text.split(',').collect();
-    ModelScope::only(&patterns).map_err(|e| StoreError::corrupt("key", given, e))
+    ModelScope::only(&patterns).map_err(|e| StoreError::corrupt(noun, given, e))
 }

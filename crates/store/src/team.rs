@@ -3,6 +3,7 @@
 use gatehouse_domain::audit::Draft;
 use gatehouse_domain::directory::Team;
 use gatehouse_domain::id::{OrgId, TeamId};
+use gatehouse_domain::model::ModelScope;
 use gatehouse_domain::name::Name;
 use gatehouse_domain::time::UnixMillis;
 
@@ -15,7 +16,7 @@ use crate::stored;
 
 const NOUN: &str = "team";
 
-const SELECT: &str = "SELECT t.id, t.name, t.folded, t.created_at, \
+const SELECT: &str = "SELECT t.id, t.name, t.folded, t.models, t.created_at, \
      (SELECT COUNT(*) FROM memberships m WHERE m.org_id = t.org_id AND m.team_id = t.id) AS members \
      FROM teams t WHERE t.org_id = $1";
 
@@ -24,6 +25,7 @@ struct Row {
     id: String,
     name: String,
     folded: String,
+    models: Option<String>,
     created_at: i64,
     members: i64,
 }
@@ -55,7 +57,7 @@ impl Store {
         })
         .map_err(StoreError::inserting(NOUN, name))?;
         tx.record(org, act).await?;
-        Ok(Team { id, name: name.to_string(), members: 0, created_at: act.at })
+        Ok(Team { id, name: name.to_string(), members: 0, models: ModelScope::all(), created_at: act.at })
     }
 
     /// Looks a team up.
@@ -91,6 +93,32 @@ impl Store {
         let listed = Listed::new(rows, page, |row| row.folded.clone());
         let items = listed.items.into_iter().map(team_of).collect::<Result<_, _>>()?;
         Ok(Listed { items, next: listed.next })
+    }
+
+    /// Sets the models that a team's members may use.
+    ///
+    /// # Errors
+    /// There is no such team; the database.
+    pub async fn set_team_models(
+        &self,
+        org: OrgId,
+        id: TeamId,
+        models: &ModelScope,
+        act: &Draft,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        let changed = change!(tx, |db| {
+            sqlx::query("UPDATE teams SET models = $3 WHERE org_id = $1 AND id = $2")
+                .bind(org.to_string())
+                .bind(id.to_string())
+                .bind(stored::models_text(models))
+                .execute(db)
+                .await
+        })?;
+        if changed == 0 {
+            return Err(StoreError::not_found(NOUN, id));
+        }
+        tx.publish(org, act).await
     }
 
     /// Removes a team.
@@ -146,6 +174,7 @@ fn team_of(row: Row) -> Result<Team, StoreError> {
         id: stored::parsed(NOUN, &row.id)?,
         name: row.name,
         members: stored::unsigned(NOUN, row.members)?,
+        models: stored::models(NOUN, &row.id, row.models.as_deref())?,
         created_at: UnixMillis(row.created_at),
     })
 }

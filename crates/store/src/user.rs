@@ -197,7 +197,7 @@ impl Store {
         })?;
         join(&mut tx, org, id, teams).await?;
         let user = in_tx(&mut tx, org, id).await?;
-        tx.record(org, act).await?;
+        tx.publish(org, act).await?;
         Ok(user)
     }
 

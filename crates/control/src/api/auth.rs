@@ -35,7 +35,7 @@ macro_rules! needs {
     };
 }
 
-needs!(ReadDirectory WriteDirectory WriteKeys ReadAudit ReadConfig WriteConfig WriteAdmins);
+needs!(ReadDirectory WriteDirectory WriteKeys ReadAudit ReadConfig WriteConfig WriteAccess WriteAdmins);
 
 /// A signed-in administrator who may do what `P` names.
 #[derive(Debug)]

@@ -7,7 +7,8 @@ use gatehouse_domain::directory::Team;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::auth::{Admin, ReadDirectory, WriteDirectory};
+use super::auth::{Admin, ReadDirectory, WriteAccess, WriteDirectory};
+use super::change::Changed;
 use super::error::ApiError;
 use super::extract::{Body, Params, Segment};
 use super::page::{Items, page};
@@ -24,8 +25,18 @@ pub struct TeamView {
     pub name: String,
     /// How many members it has.
     pub members: u64,
+    /// Patterns of the models its members may use; empty for every model.
+    pub models: Vec<String>,
     /// When it was made (RFC 3339).
     pub created_at: String,
+}
+
+/// The models a team's members may use.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TeamModels {
+    /// All of them: names, or beginnings of names followed by `*`. Empty for every model.
+    pub models: Vec<String>,
 }
 
 /// A team to make.
@@ -53,6 +64,7 @@ impl From<Team> for TeamView {
             id: team.id.to_string(),
             name: team.name,
             members: team.members,
+            models: team.models.patterns().unwrap_or_default().to_vec(),
             created_at: team.created_at.to_string(),
         }
     }
@@ -101,4 +113,21 @@ pub async fn remove(
 ) -> Result<StatusCode, ApiError> {
     team::remove(&app, &admin.caller, &given).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Sets the models that a team's members may use.
+#[utoipa::path(
+    put, path = "/api/v1/teams/{team}/models", tag = "team", operation_id = "team_set_models",
+    params(("team" = String, Path, description = "Name or id")),
+    request_body = TeamModels, security(("admin_token" = ["write_access"])),
+    responses((status = 200, body = Changed<TeamView>))
+)]
+pub async fn set_models(
+    admin: Admin<WriteAccess>,
+    State(app): State<App>,
+    team: Segment,
+    Body(body): Body<TeamModels>,
+) -> Result<Json<Changed<TeamView>>, ApiError> {
+    let changed = team::set_models(&app, &admin.caller, &team.0, &body.models).await?;
+    Ok(Json(Changed::of(changed, TeamView::from)))
 }

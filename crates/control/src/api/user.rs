@@ -185,13 +185,14 @@ pub async fn disable(
     put, path = "/api/v1/users/{user}/teams", tag = "user", operation_id = "user_set_teams", request_body = Teams,
     params(("user" = String, Path, description = "Id or e-mail address")),
     security(("admin_token" = ["write_directory"])),
-    responses((status = 200, body = UserView))
+    responses((status = 200, body = Changed<UserView>))
 )]
 pub async fn set_teams(
     admin: Admin<WriteDirectory>,
     State(app): State<App>,
     Segment(given): Segment,
     Body(wanted): Body<Teams>,
-) -> Result<Json<UserView>, ApiError> {
-    Ok(Json(user::set_teams(&app, &admin.caller, &given, &wanted.teams).await?.into()))
+) -> Result<Json<Changed<UserView>>, ApiError> {
+    let changed = user::set_teams(&app, &admin.caller, &given, &wanted.teams).await?;
+    Ok(Json(Changed::of(changed, UserView::from)))
 }

@@ -9,13 +9,14 @@ use crate::house::{World, world};
 /// Routes that ask for no token. The document itself is served beside them.
 const OPEN: [&str; 3] = ["/healthz", "/metrics", "/readyz"];
 
-const PERMISSIONS: [(&str, Permission); 7] = [
+const PERMISSIONS: [(&str, Permission); 8] = [
     ("read_directory", Permission::ReadDirectory),
     ("write_directory", Permission::WriteDirectory),
     ("write_keys", Permission::WriteKeys),
     ("read_audit", Permission::ReadAudit),
     ("read_config", Permission::ReadConfig),
     ("write_config", Permission::WriteConfig),
+    ("write_access", Permission::WriteAccess),
     ("write_admins", Permission::WriteAdmins),
 ];
 

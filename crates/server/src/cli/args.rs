@@ -60,6 +60,11 @@ pub(crate) enum Command {
     /// Virtual keys: what clients use instead of a provider's key
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Access policies: who may use which model, from where (in the Cedar language)
+    #[command(subcommand)]
+    Access(AccessCommand),
+    /// Whether somebody may use a model, and which rule decides; exit code 1 if not
+    Explain(ExplainArgs),
     /// What was consumed and what it cost
     Usage(UsageArgs),
     /// Single exchanges, one JSON line each, newest first
@@ -164,6 +169,69 @@ pub(crate) enum TeamCommand {
     },
     /// List teams
     List,
+    /// Set the models that a team's members may use
+    Models {
+        /// The team
+        team: String,
+        /// The models, separated by commas; `*` at the end stands for anything; none for every model
+        #[arg(value_delimiter = ',')]
+        models: Vec<String>,
+    },
+}
+
+/// `access …`
+#[derive(Subcommand)]
+pub(crate) enum AccessCommand {
+    /// List the access policies
+    List,
+    /// Show the text of one
+    Show {
+        /// Its name
+        name: String,
+    },
+    /// Write one, new or in place of the one of that name
+    Set {
+        /// Its name: a-z, 0-9 and `-`; `default` takes the place of the built-in one, which permits everything
+        name: String,
+        /// The file with its text, or `-`
+        file: PathBuf,
+    },
+    /// Remove one
+    Remove {
+        /// Its name
+        name: String,
+    },
+    /// Check a text without writing anything
+    Check {
+        /// The file, or `-`
+        file: PathBuf,
+    },
+    /// Show what policies can speak of
+    Schema,
+}
+
+/// Arguments of `explain`.
+#[derive(clap::Args)]
+pub(crate) struct ExplainArgs {
+    /// E-mail address or id
+    pub(crate) user: String,
+    /// The model's name
+    pub(crate) model: String,
+    /// By this key of theirs
+    #[arg(long, value_name = "ID")]
+    pub(crate) key: Option<String>,
+    /// Charged to this team
+    #[arg(long)]
+    pub(crate) team: Option<String>,
+    /// Charged to this project
+    #[arg(long)]
+    pub(crate) project: Option<String>,
+    /// Of this provider [default: the one that would be used]
+    #[arg(long)]
+    pub(crate) provider: Option<String>,
+    /// From this IP address
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) from: Option<String>,
 }
 
 /// `project …`

@@ -68,12 +68,22 @@ pub(crate) fn team(command: TeamCommand, client: &Client, out: &mut Out) -> Resu
         }
         TeamCommand::List => {
             let teams = client.list("/api/v1/teams", &[], None)?;
-            let mut table =
-                Table::new(&[("TEAM", Align::Left), ("MEMBERS", Align::Right), ("CREATED", Align::Left)]);
+            let mut table = Table::new(&[
+                ("TEAM", Align::Left),
+                ("MEMBERS", Align::Right),
+                ("MODELS", Align::Left),
+                ("CREATED", Align::Left),
+            ]);
             for team in &teams {
-                table.row(["name", "members", "created_at"].map(|key| output::field(team, key)));
+                table.row(["name", "members", "models", "created_at"].map(|key| output::field(team, key)));
             }
             out.list(&teams, &table, "There is no team yet. Add one with `gatehouse team add NAME`.")?;
+        }
+        TeamCommand::Models { team, models } => {
+            let path = format!("/api/v1/teams/{}/models", escaped(&team));
+            let changed = client.put(&path, &json!({"models": models}))?;
+            let list = if models.is_empty() { "every model".to_owned() } else { models.join(", ") };
+            out.done(&changed, &format!("The team {team} may use {list}."))?;
         }
     }
     Ok(0)

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use gatehouse_control::access::load_snapshot;
 use gatehouse_control::config::{ReloadRefused, Reloaded};
 use gatehouse_control::secret::SecretError;
 use gatehouse_control::status::{Check, Readiness};
@@ -78,7 +79,7 @@ impl Live {
     /// What is wrong with the providers' keys, one text each; the database.
     pub(super) async fn begin(parts: Beginnings) -> Result<Self, Vec<String>> {
         let failed = |error: StoreError| vec![error.to_string()];
-        let snapshot = parts.store.load_snapshot(parts.org).await.map_err(failed)?;
+        let snapshot = load_snapshot(&parts.store, parts.org).await.map_err(failed)?;
         let (sealed, shut) = sealed_keys(&parts.config, &parts.store, &parts.keyring, parts.org).await?;
         for (provider, problem) in shut {
             // The server must run for another key to be given; the provider is without one until then.
@@ -194,7 +195,7 @@ impl Live {
         let read = async {
             let version = self.store.policy_version(self.org).await?;
             if version != self.policy.load().version() {
-                self.policy.store(Arc::new(self.store.load_snapshot(self.org).await?));
+                self.policy.store(Arc::new(load_snapshot(&self.store, self.org).await?));
             }
             Ok(())
         };

@@ -16,4 +16,5 @@ mod revocation;
 mod lifecycle;
 mod durability;
 mod audit;
+mod access;
 mod admin;

@@ -1,0 +1,156 @@
+//! Who may use which model: access policies, and why something is refused.
+
+pub mod rules;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use cedar_policy::Effect;
+use gatehouse_domain::access::{Question, Rules};
+use gatehouse_domain::audit::Object;
+use gatehouse_domain::id::OrgId;
+use gatehouse_domain::policy::Snapshot;
+use gatehouse_store::access::AccessPolicy;
+use gatehouse_store::{Store, StoreError};
+
+use crate::act::{ActError, Caller, Changed, read, shortened};
+use crate::app::App;
+use rules::{Compiled, DEFAULT, DEFAULT_TEXT};
+
+mod explain;
+
+pub use explain::{Asked, Explained, Step, explain};
+
+/// Longest name of an access policy, in bytes.
+const MAX_NAME: usize = 64;
+
+/// An access policy as administrators see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// As it is stored; the built-in one has its times at zero.
+    pub policy: AccessPolicy,
+    /// Whether it is the built-in one.
+    pub built_in: bool,
+}
+
+/// Reads what the data path decides by: keys, and the rules on models if there are any.
+///
+/// # Errors
+/// There is no such organization; the database.
+pub async fn load_snapshot(store: &Store, org: OrgId) -> Result<Snapshot, StoreError> {
+    // The version is read first, with the keys: a change in between leads to another snapshot.
+    let snapshot = store.load_snapshot(org).await?;
+    Ok(snapshot.with_rules(load_rules(store, org).await?))
+}
+
+/// The rules; `None` when there are none, so that nobody has to be asked.
+async fn load_rules(store: &Store, org: OrgId) -> Result<Option<Arc<dyn Rules>>, StoreError> {
+    let (policies, teams) = (store.access_policies(org).await?, store.team_models(org).await?);
+    if policies.is_empty() && teams.iter().all(|team| team.models.patterns().is_none()) {
+        return Ok(None);
+    }
+    let (people, projects) = (store.people(org).await?, store.project_names(org).await?);
+    Ok(Some(Arc::new(Compiled::new(&policies, teams, people, projects))))
+}
+
+/// Lists the access policies by name, the built-in one included unless another stands in its place.
+///
+/// # Errors
+/// The database.
+pub async fn list(app: &App) -> Result<Vec<Shown>, ActError> {
+    let stored = app.store.access_policies(app.org).await?;
+    let mut all: Vec<Shown> = stored.into_iter().map(|policy| Shown { policy, built_in: false }).collect();
+    if all.iter().all(|shown| shown.policy.name != DEFAULT) {
+        all.push(built_in());
+        all.sort_by(|a, b| a.policy.name.cmp(&b.policy.name));
+    }
+    Ok(all)
+}
+
+/// Looks an access policy up.
+///
+/// # Errors
+/// There is none of that name; the database.
+pub async fn get(app: &App, name: &str) -> Result<Shown, ActError> {
+    let found = list(app).await?.into_iter().find(|shown| shown.policy.name == name);
+    found.ok_or_else(|| ActError::NotFound { noun: "access policy", given: shortened(name) })
+}
+
+/// Writes an access policy, new or in place of the one of that name.
+///
+/// # Errors
+/// A bad name; a text that is no policy or speaks of what there is not; too many; the database.
+pub async fn put(app: &App, caller: &Caller, name: &str, text: &str) -> Result<Changed<Shown>, ActError> {
+    let name = read("name", read_name(name))?;
+    let effect = check(name, text)?;
+    let act = caller
+        .draft(app.now(), "access_policy.put", Object::new("access_policy", name, name))
+        .with("effect", effect_text(effect))
+        .with("text_sha256", gatehouse_domain::audit::Hash::of(text.as_bytes()).to_string());
+    let policy = app.store.put_access_policy(app.org, name, text, &act).await?;
+    let in_force = (app.house.policy_changed)().await;
+    Ok(Changed { now: Shown { policy, built_in: false }, in_force })
+}
+
+/// Removes an access policy. Where `default` was, the built-in one stands again.
+///
+/// # Errors
+/// There is none of that name; the database.
+pub async fn remove(app: &App, caller: &Caller, name: &str) -> Result<Changed<()>, ActError> {
+    let act = caller.draft(app.now(), "access_policy.remove", Object::new("access_policy", name, name));
+    app.store.remove_access_policy(app.org, name, &act).await?;
+    let in_force = (app.house.policy_changed)().await;
+    Ok(Changed { now: (), in_force })
+}
+
+/// Says what is wrong with a text, and what a policy does.
+///
+/// # Errors
+/// [`ActError::Field`] of `text`, with line and column where there is a place.
+pub fn check(name: &str, text: &str) -> Result<Effect, ActError> {
+    if text.len() > gatehouse_store::access::MAX_TEXT {
+        let most = gatehouse_store::access::MAX_TEXT;
+        return Err(ActError::field("text", format!("is longer than {most} bytes")));
+    }
+    rules::check(name, text).map_err(|why| ActError::field("text", why))
+}
+
+/// `permit` or `forbid`.
+pub const fn effect_text(effect: Effect) -> &'static str {
+    match effect {
+        Effect::Permit => "permit",
+        Effect::Forbid => "forbid",
+    }
+}
+
+fn built_in() -> Shown {
+    let never = gatehouse_domain::time::UnixMillis(0);
+    let (name, text) = (DEFAULT.to_owned(), DEFAULT_TEXT.to_owned());
+    Shown { policy: AccessPolicy { name, text, created_at: never, changed_at: never }, built_in: true }
+}
+
+/// Names stand in addresses and in refusals: lower case, digits and hyphens.
+fn read_name(text: &str) -> Result<&str, String> {
+    let good = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    if text.is_empty() || text.len() > MAX_NAME || !text.bytes().all(good) {
+        let given = shortened(text);
+        return Err(format!(
+            "`{given}` cannot be the name of an access policy: expected 1 to {MAX_NAME} of a-z, 0-9 and `-`"
+        ));
+    }
+    Ok(text)
+}
+
+/// Asks the rules of this moment, as the data path does.
+pub(crate) async fn decide(
+    app: &App,
+    question: &Question<'_>,
+) -> Result<gatehouse_domain::access::Verdict, ActError> {
+    let rules = load_rules(&app.store, app.org).await?;
+    Ok(Snapshot::default().with_rules(rules).decide(question))
+}
+
+/// An address as a caller wrote it.
+pub(crate) fn read_address(text: &str) -> Result<IpAddr, ActError> {
+    text.parse().map_err(|_| ActError::field("from", format!("`{}` is not an IP address", shortened(text))))
+}

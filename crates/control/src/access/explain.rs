@@ -1,0 +1,143 @@
+//! Why somebody may use a model, or may not.
+
+use gatehouse_domain::access::{Question, Rule};
+use gatehouse_domain::directory::{KeyInfo, User, UserState};
+use gatehouse_domain::exchange::Principal;
+use gatehouse_domain::id::KeyId;
+use gatehouse_domain::model::is_model_name;
+
+use super::{decide, read_address};
+use crate::act::{ActError, shortened};
+use crate::app::App;
+use crate::{key, project, team, user};
+
+/// What is asked, as the caller wrote it.
+#[derive(Debug, Clone, Default)]
+pub struct Asked {
+    /// Who, by address or id.
+    pub user: String,
+    /// Which model.
+    pub model: String,
+    /// By which key, by id.
+    pub key: Option<String>,
+    /// Charged to which team, by name or id; the key's if a key is given.
+    pub team: Option<String>,
+    /// Charged to which project, by name or id; the key's if a key is given.
+    pub project: Option<String>,
+    /// Of which provider; the first one if not given.
+    pub provider: Option<String>,
+    /// From which address.
+    pub from: Option<String>,
+}
+
+/// One check of several, in the order in which the data path makes them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// What is checked: `user`, `key`, `key_models`, `rules`.
+    pub check: &'static str,
+    /// Whether it lets through.
+    pub allowed: bool,
+    /// Which rule, in words.
+    pub by: String,
+}
+
+/// The answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explained {
+    /// Whether they may.
+    pub allowed: bool,
+    /// Every check up to the one that decided.
+    pub steps: Vec<Step>,
+}
+
+/// Answers by what is stored now, by the same code as the data path.
+///
+/// # Errors
+/// Something that is named does not exist; a bad address or model name; the database.
+pub async fn explain(app: &App, asked: &Asked) -> Result<Explained, ActError> {
+    if !is_model_name(&asked.model) {
+        return Err(ActError::field("model", format!("`{}` is not a model's name", shortened(&asked.model))));
+    }
+    let holder = user::named(app, "user", &asked.user).await?;
+    let given_key = match &asked.key {
+        Some(given) => Some(held_key(app, &holder, given).await?),
+        None => None,
+    };
+    let peer = asked.from.as_deref().map(read_address).transpose()?;
+    let principal = principal(app, asked, &holder, given_key.as_ref()).await?;
+    let provider = match &asked.provider {
+        Some(name) => name.clone(),
+        None => (app.house.providers)().into_iter().next().map(|first| first.name).unwrap_or_default(),
+    };
+    let question =
+        Question { principal: &principal, model: &asked.model, provider: &provider, peer, stream: true };
+    let verdict = decide(app, &question).await?;
+    let rules = Step { check: "rules", allowed: verdict.allowed, by: said(&verdict.by) };
+    let steps = [Some(of_user(&holder)), given_key.as_ref().map(|key| of_key(app, key))]
+        .into_iter()
+        .chain([given_key.as_ref().map(|key| of_scope(key, &asked.model)), Some(rules)])
+        .flatten();
+    let mut explained = Explained { allowed: true, steps: Vec::new() };
+    for step in steps {
+        explained.allowed = step.allowed;
+        explained.steps.push(step);
+        if !explained.allowed {
+            break;
+        }
+    }
+    Ok(explained)
+}
+
+async fn held_key(app: &App, holder: &User, given: &str) -> Result<KeyInfo, ActError> {
+    let missing = || ActError::field("key", "it is no key of this user");
+    let found = key::get(app, given).await.map_err(|e| if e.is_not_found() { missing() } else { e })?;
+    if found.user == holder.id { Ok(found) } else { Err(missing()) }
+}
+
+async fn principal(
+    app: &App,
+    asked: &Asked,
+    holder: &User,
+    given_key: Option<&KeyInfo>,
+) -> Result<Principal, ActError> {
+    let of_key = |name: fn(&KeyInfo) -> Option<&String>| given_key.and_then(name).cloned();
+    let team = match asked.team.clone().or_else(|| of_key(|key| key.team.as_ref())) {
+        Some(given) => Some(team::named(app, "team", &given).await?.id),
+        None => None,
+    };
+    let project = match asked.project.clone().or_else(|| of_key(|key| key.project.as_ref())) {
+        Some(given) => Some(project::named(app, "project", &given).await?.id),
+        None => None,
+    };
+    let key = given_key.map_or_else(|| KeyId::from_bits(0), |key| key.id);
+    Ok(Principal { org: app.org, user: holder.id, key, team, project })
+}
+
+fn of_user(holder: &User) -> Step {
+    let allowed = holder.state == UserState::Active;
+    let by = if allowed { "the user is active" } else { "the user is disabled" };
+    Step { check: "user", allowed, by: by.to_owned() }
+}
+
+fn of_key(app: &App, key: &KeyInfo) -> Step {
+    let expired = key.expires_at.is_some_and(|at| at <= app.now());
+    let (allowed, by) = match key.state {
+        gatehouse_domain::directory::KeyState::Revoked => (false, "the key is revoked"),
+        gatehouse_domain::directory::KeyState::Disabled => (false, "the key is disabled"),
+        gatehouse_domain::directory::KeyState::Active if expired => (false, "the key has expired"),
+        gatehouse_domain::directory::KeyState::Active => (true, "the key works"),
+    };
+    Step { check: "key", allowed, by: by.to_owned() }
+}
+
+fn of_scope(key: &KeyInfo, model: &str) -> Step {
+    let by = key.models.patterns().map_or_else(
+        || "the key may use every model".to_owned(),
+        |patterns| format!("the key may use only {}", patterns.join(", ")),
+    );
+    Step { check: "key_models", allowed: key.models.allows(model), by }
+}
+
+fn said(rule: &Rule) -> String {
+    if *rule == Rule::None { "no rule is against it".to_owned() } else { rule.to_string() }
+}
