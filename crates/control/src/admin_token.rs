@@ -1,10 +1,11 @@
 //! Administrators' tokens: make, list, revoke, and sign in with one.
 
 use gatehouse_domain::audit::{Object, Outcome};
+use gatehouse_domain::directory::UserState;
 use gatehouse_domain::id::AdminTokenId;
 use gatehouse_domain::key::{KeyHash, KeyKind, RANDOM_LEN, VirtualKey};
 use gatehouse_domain::name::Name;
-use gatehouse_domain::role::{Permission, Role};
+use gatehouse_domain::role::{Permission, Permissions, Role, RoleName, Scope};
 use gatehouse_store::admin_token::{AdminGrant, AdminToken, NewAdminToken};
 use gatehouse_store::{Listed, Page, StoreError};
 use tracing::warn;
@@ -12,7 +13,7 @@ use zeroize::Zeroizing;
 
 use crate::act::{ActError, Caller, read};
 use crate::app::App;
-use crate::period;
+use crate::{period, role, team, user};
 
 /// A new token. Its text is seen here and never again.
 pub struct Issued {
@@ -20,6 +21,15 @@ pub struct Issued {
     pub token: AdminToken,
     /// Its text.
     pub text: Zeroizing<String>,
+}
+
+/// To whom a token is limited; to nobody if neither is given.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Held<'a> {
+    /// To a team, by name or id.
+    pub team: Option<&'a str>,
+    /// To a person, by address or id.
+    pub user: Option<&'a str>,
 }
 
 /// Somebody whose token is good.
@@ -30,7 +40,11 @@ pub struct SignedIn {
     /// Its name.
     pub name: String,
     /// Its role.
-    pub role: Role,
+    pub role: RoleName,
+    /// What the role includes.
+    pub permissions: Permissions,
+    /// For whom.
+    pub scope: Scope,
 }
 
 /// Why somebody is not signed in.
@@ -55,10 +69,16 @@ pub async fn create(
     app: &App,
     caller: &Caller,
     name: &str,
-    role: Role,
+    role: &str,
+    held: &Held<'_>,
     expires: Option<&str>,
 ) -> Result<Issued, ActError> {
     let now = app.now();
+    let role = role::named(app, "role", role).await?.name;
+    let (scope, limited_to) = scope_of(app, held).await?;
+    if scope != Scope::Organization && role.built_in() == Some(Role::Owner) {
+        return Err(ActError::field("role", "an owner's token is never limited to a team or a person"));
+    }
     let name = read("name", Name::parse(name))?;
     let expires_at = read("expires", expires.map(|text| period::ahead_of(now, text)).transpose())?;
     let key = VirtualKey::generate(KeyKind::Admin, &Zeroizing::new(app.random::<RANDOM_LEN>()));
@@ -66,10 +86,29 @@ pub async fn create(
     let mut act = caller
         .draft(now, "admin_token.create", Object::new("admin_token", id, name.as_str()))
         .with("role", role.as_str());
-    act.detail = act.detail.with_some("expires_at", expires_at);
-    let new = NewAdminToken { id, public: key.public(), hash: key.hash(&app.pepper), name, role, expires_at };
+    act.detail = act.detail.with_some("expires_at", expires_at).with_some("limited_to", limited_to);
+    let (public, hash) = (key.public(), key.hash(&app.pepper));
+    let new = NewAdminToken { id, public, hash, name, role, scope, expires_at };
     let token = app.store.create_admin_token(app.org, &new, &act).await?;
     Ok(Issued { token, text: key.reveal() })
+}
+
+async fn scope_of(app: &App, held: &Held<'_>) -> Result<(Scope, Option<String>), ActError> {
+    let everywhere = Scope::Organization;
+    match (held.team, held.user) {
+        (None, None) => Ok((everywhere, None)),
+        (Some(_), Some(_)) => {
+            Err(ActError::field("user", "a token is limited to a team or to a person, not to both"))
+        }
+        (Some(given), None) => {
+            let team = team::named(app, everywhere, "team", given).await?;
+            Ok((Scope::Team(team.id), Some(team.name)))
+        }
+        (None, Some(given)) => {
+            let user = user::named(app, everywhere, "user", given).await?;
+            Ok((Scope::User(user.id), Some(user.email)))
+        }
+    }
 }
 
 /// Lists tokens, newest first.
@@ -118,7 +157,24 @@ pub async fn sign_in(app: &App, unknown: &Caller, presented: &[u8]) -> Result<Si
     {
         warn!(token.id = %token.id, cause = %e, "cannot note when an administrator's token was used");
     }
-    Ok(SignedIn { id: token.id, name: token.name, role: token.role })
+    let permissions = permissions_of(app, &token).await?;
+    let AdminToken { id, name, role, scope, .. } = token;
+    Ok(SignedIn { id, name, role, permissions, scope })
+}
+
+/// What a token may do now. One that is limited to a person may nothing while they are disabled.
+async fn permissions_of(app: &App, token: &AdminToken) -> Result<Permissions, SignInError> {
+    if let Scope::User(id) = token.scope
+        && app.store.user(app.org, id).await?.state == UserState::Disabled
+    {
+        return Ok(Permissions::NONE);
+    }
+    Ok(match token.role.built_in() {
+        Some(role) => role.permissions(),
+        None => {
+            app.store.role(app.org, &token.role).await?.map_or(Permissions::NONE, |role| role.permissions)
+        }
+    })
 }
 
 /// Counts and records a failed sign-in.

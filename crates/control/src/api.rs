@@ -18,6 +18,7 @@ pub mod user;
 pub mod team;
 pub mod project;
 pub mod access;
+pub mod role;
 pub mod key;
 pub mod admin_token;
 pub mod usage;
@@ -120,6 +121,8 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(key::revoke))
         .routes(routes!(admin_token::list, admin_token::create))
         .routes(routes!(admin_token::revoke))
+        .routes(routes!(role::list))
+        .routes(routes!(role::put, role::remove))
         .routes(routes!(usage::get))
         .routes(routes!(exchange::list))
         .routes(routes!(audit::list))

@@ -5,7 +5,7 @@ use gatehouse_domain::directory::Org;
 use gatehouse_domain::id::{AdminTokenId, OrgId};
 use gatehouse_domain::key::{KeyKind, Pepper, RANDOM_LEN, VirtualKey};
 use gatehouse_domain::name::{BadName, Name};
-use gatehouse_domain::role::Role;
+use gatehouse_domain::role::{Role, Scope};
 use gatehouse_domain::time::UnixMillis;
 use gatehouse_identity::keyring::Keyring;
 use gatehouse_identity::roots::Roots;
@@ -109,7 +109,8 @@ pub async fn owner_token(
         public: key.public(),
         hash: key.hash(pepper),
         name,
-        role: Role::Owner,
+        role: Role::Owner.into(),
+        scope: Scope::Organization,
         expires_at: None,
     };
     store.create_admin_token(org, &new, &act).await?;
@@ -172,7 +173,7 @@ async fn has_owner(store: &Store, org: OrgId, now: UnixMillis) -> Result<bool, S
     let mut page = Page::first(gatehouse_store::MAX_LIMIT);
     loop {
         let listed = store.admin_tokens(org, &page).await?;
-        if listed.items.iter().any(|token| token.role == Role::Owner && token.usable(now)) {
+        if listed.items.iter().any(|token| token.is_owner() && token.usable(now)) {
             return Ok(true);
         }
         match listed.next {

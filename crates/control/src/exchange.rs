@@ -1,12 +1,13 @@
 //! Finished exchanges.
 
 use gatehouse_domain::exchange::Ended;
+use gatehouse_domain::role::Scope;
 use gatehouse_store::ledger::{ExchangeFilter, ExchangeRow, Order};
 use gatehouse_store::{Listed, Page};
 
 use crate::act::{ActError, Range};
 use crate::app::App;
-use crate::{key, team, user};
+use crate::{key, scope, team, user};
 
 /// Which exchanges are wanted, as they are asked for; all conditions apply.
 #[derive(Debug, Clone, Default)]
@@ -29,11 +30,16 @@ pub struct Wanted {
     pub order: Order,
 }
 
-/// Lists exchanges, those that have just ended included.
+/// Lists exchanges within a scope, those that have just ended included.
 ///
 /// # Errors
 /// A range, page, user, team or key that is none; the ledger is behind; the database.
-pub async fn list(app: &App, wanted: Wanted, page: &Page) -> Result<Listed<ExchangeRow>, ActError> {
+pub async fn list(
+    app: &App,
+    scope: Scope,
+    wanted: Wanted,
+    page: &Page,
+) -> Result<Listed<ExchangeRow>, ActError> {
     let (since, until) = wanted.range.read(app.now())?;
     let mut filter = ExchangeFilter {
         since,
@@ -44,14 +50,17 @@ pub async fn list(app: &App, wanted: Wanted, page: &Page) -> Result<Listed<Excha
         ..ExchangeFilter::default()
     };
     if let Some(given) = &wanted.user {
-        filter.user = Some(user::named(app, "user", given).await?.id);
+        filter.user = Some(user::named(app, scope, "user", given).await?.id);
     }
     if let Some(given) = &wanted.team {
-        filter.team = Some(team::named(app, "team", given).await?.id);
+        filter.team = Some(team::named(app, scope, "team", given).await?.id);
     }
     if let Some(given) = &wanted.key {
-        filter.key = Some(key::named(app, "key", given).await?.id);
+        filter.key = Some(key::named(app, scope, "key", given).await?.id);
     }
+    // What is asked for lies within; these keep the rest of a scope's holders' exchanges out as well.
+    filter.team = scope::team(scope).or(filter.team);
+    filter.user = scope::user(scope).or(filter.user);
     (app.house.flush_ledger)().await?;
     Ok(app.store.exchanges(app.org, &filter, wanted.order, page).await?)
 }

@@ -6,6 +6,7 @@ use gatehouse_domain::id::KeyId;
 use gatehouse_domain::key::{KeyKind, PublicId, RANDOM_LEN, VirtualKey};
 use gatehouse_domain::model::ModelScope;
 use gatehouse_domain::name::Name;
+use gatehouse_domain::role::Scope;
 use gatehouse_domain::time::{DAY_MS, UnixMillis};
 use gatehouse_store::key::{KeyFilter, NewKey, Replacement};
 use gatehouse_store::{Listed, Page};
@@ -13,7 +14,7 @@ use zeroize::Zeroizing;
 
 use crate::act::{ActError, Caller, Changed, read};
 use crate::app::{App, InForce};
-use crate::{period, project, team, user};
+use crate::{period, project, scope, team, user};
 
 /// How long a rotated key goes on working when nobody says otherwise.
 pub const DEFAULT_OVERLAP_MS: i64 = DAY_MS;
@@ -68,17 +69,23 @@ pub struct Wanted {
 ///
 /// # Errors
 /// A field that cannot be used; the database.
-pub async fn create(app: &App, caller: &Caller, request: &Request) -> Result<Issued, ActError> {
+pub async fn create(app: &App, caller: &Caller, scope: Scope, request: &Request) -> Result<Issued, ActError> {
     let now = app.now();
-    let holder = user::named(app, "user", &request.user).await?;
+    let holder = user::named(app, scope, "user", &request.user).await?;
     let name = read("name", request.name.as_deref().map(Name::parse).transpose())?;
     let models = read_models(&request.models)?;
     let expires_at =
         read("expires", request.expires.as_deref().map(|text| period::ahead_of(now, text)).transpose())?;
     let team = match &request.team {
-        Some(given) => Some(team::named(app, "team", given).await?),
-        None => None,
+        Some(given) => Some(team::named(app, scope, "team", given).await?),
+        None => match scope::team(scope) {
+            Some(id) => Some(app.store.team(app.org, id).await?),
+            None => None,
+        },
     };
+    if scope != Scope::Organization && request.project.is_some() {
+        return Err(ActError::field("project", "only who acts for the whole organization charges projects"));
+    }
     let project = match &request.project {
         Some(given) => Some(project::named(app, "project", given).await?),
         None => None,
@@ -113,14 +120,21 @@ pub async fn create(app: &App, caller: &Caller, request: &Request) -> Result<Iss
 ///
 /// # Errors
 /// A bad page, an unknown user, team or project; the database.
-pub async fn list(app: &App, wanted: &Wanted, page: &Page) -> Result<Listed<KeyInfo>, ActError> {
+pub async fn list(
+    app: &App,
+    scope: Scope,
+    wanted: &Wanted,
+    page: &Page,
+) -> Result<Listed<KeyInfo>, ActError> {
     let mut filter = KeyFilter { state: wanted.state, ..KeyFilter::default() };
     if let Some(given) = &wanted.user {
-        filter.user = Some(user::named(app, "user", given).await?.id);
+        filter.user = Some(user::named(app, scope, "user", given).await?.id);
     }
     if let Some(given) = &wanted.team {
-        filter.team = Some(team::named(app, "team", given).await?.id);
+        filter.team = Some(team::named(app, scope, "team", given).await?.id);
     }
+    filter.team = scope::team(scope).or(filter.team);
+    filter.user = scope::user(scope).or(filter.user);
     if let Some(given) = &wanted.project {
         filter.project = Some(project::named(app, "project", given).await?.id);
     }
@@ -145,9 +159,24 @@ pub async fn get(app: &App, given: &str) -> Result<KeyInfo, ActError> {
     }
 }
 
+/// Looks a key up within a scope.
+///
+/// # Errors
+/// There is none within it; the database.
+pub async fn within(app: &App, scope: Scope, given: &str) -> Result<KeyInfo, ActError> {
+    let key = get(app, given).await?;
+    let missing = || ActError::NotFound { noun: "key", given: key.hint.clone() };
+    if scope::has_key(app, scope, &key).await? { Ok(key) } else { Err(missing()) }
+}
+
 /// Looks up a key that a field of another noun names: one that does not exist is a mistake in that field.
-pub(crate) async fn named(app: &App, field: &'static str, given: &str) -> Result<KeyInfo, ActError> {
-    get(app, given).await.map_err(|e| {
+pub(crate) async fn named(
+    app: &App,
+    scope: Scope,
+    field: &'static str,
+    given: &str,
+) -> Result<KeyInfo, ActError> {
+    within(app, scope, given).await.map_err(|e| {
         if e.is_not_found() {
             ActError::field(field, "there is no such key; give its id or the public part of its text")
         } else {

@@ -15,6 +15,8 @@ pub mod user;
 pub mod team;
 pub mod project;
 pub mod access;
+pub mod role;
+pub mod scope;
 pub mod key;
 pub mod admin_token;
 pub mod usage;

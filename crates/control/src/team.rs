@@ -4,11 +4,13 @@ use gatehouse_domain::audit::Object;
 use gatehouse_domain::directory::Team;
 use gatehouse_domain::id::TeamId;
 use gatehouse_domain::name::Name;
+use gatehouse_domain::role::Scope;
 use gatehouse_store::{Listed, Page};
 
 use crate::act::{ActError, Caller, Changed, read, shortened};
 use crate::app::App;
 use crate::key::read_models;
+use crate::scope;
 
 /// Makes a team.
 ///
@@ -22,11 +24,23 @@ pub async fn add(app: &App, caller: &Caller, name: &str) -> Result<Team, ActErro
     Ok(app.store.create_team(app.org, id, &name, &act).await?)
 }
 
-/// Lists teams by name.
+/// Lists the teams of a scope by name.
 ///
 /// # Errors
 /// A bad page; the database.
-pub async fn list(app: &App, page: &Page) -> Result<Listed<Team>, ActError> {
+pub async fn list(app: &App, scope: Scope, page: &Page) -> Result<Listed<Team>, ActError> {
+    let only = |items| Ok(Listed { items, next: None });
+    match scope {
+        Scope::Organization => {}
+        Scope::Team(id) => return only(vec![app.store.team(app.org, id).await?]),
+        Scope::User(id) => {
+            let mut teams = Vec::new();
+            for name in app.store.user(app.org, id).await?.teams {
+                teams.push(get(app, &name).await?);
+            }
+            return only(teams);
+        }
+    }
     Ok(app.store.teams(app.org, page).await?)
 }
 
@@ -43,9 +57,24 @@ pub async fn get(app: &App, given: &str) -> Result<Team, ActError> {
     Ok(app.store.team_by_name(app.org, &name).await?)
 }
 
+/// Looks a team up within a scope, by id or name.
+///
+/// # Errors
+/// There is none within it; the database.
+pub async fn within(app: &App, scope: Scope, given: &str) -> Result<Team, ActError> {
+    let team = get(app, given).await?;
+    let missing = || ActError::NotFound { noun: "team", given: shortened(given) };
+    if scope::has_team(app, scope, &team).await? { Ok(team) } else { Err(missing()) }
+}
+
 /// Looks up a team that a field of another noun names: one that does not exist is a mistake in that field.
-pub(crate) async fn named(app: &App, field: &'static str, given: &str) -> Result<Team, ActError> {
-    get(app, given).await.map_err(|e| {
+pub(crate) async fn named(
+    app: &App,
+    scope: Scope,
+    field: &'static str,
+    given: &str,
+) -> Result<Team, ActError> {
+    within(app, scope, given).await.map_err(|e| {
         if e.is_not_found() {
             ActError::field(field, format!("there is no team `{}`", shortened(given)))
         } else {

@@ -4,12 +4,13 @@ use gatehouse_domain::audit::Object;
 use gatehouse_domain::directory::{User, UserState};
 use gatehouse_domain::id::{TeamId, UserId};
 use gatehouse_domain::name::{Email, Name};
+use gatehouse_domain::role::Scope;
 use gatehouse_store::user::{NewUser, UserFilter};
 use gatehouse_store::{Listed, Page};
 
 use crate::act::{ActError, Caller, Changed, read, shortened};
 use crate::app::App;
-use crate::team;
+use crate::{scope, team};
 
 /// Which users are wanted, as the caller wrote it; all conditions apply.
 #[derive(Debug, Clone, Default)]
@@ -47,13 +48,49 @@ pub async fn add(
 ///
 /// # Errors
 /// A bad page, an unknown team; the database.
-pub async fn list(app: &App, wanted: Wanted, page: &Page) -> Result<Listed<User>, ActError> {
+pub async fn list(app: &App, scope: Scope, wanted: Wanted, page: &Page) -> Result<Listed<User>, ActError> {
     let team = match &wanted.team {
-        Some(given) => Some(team::named(app, "team", given).await?.id),
-        None => None,
+        Some(given) => Some(team::named(app, scope, "team", given).await?.id),
+        None => scope::team(scope),
     };
+    if let Scope::User(id) = scope {
+        return alone(app, id, &wanted, team).await;
+    }
     let filter = UserFilter { text: wanted.text, team, state: wanted.state };
     Ok(app.store.users(app.org, &filter, page).await?)
+}
+
+/// The one person of a scope, if they are among those wanted.
+async fn alone(
+    app: &App,
+    id: UserId,
+    wanted: &Wanted,
+    team: Option<TeamId>,
+) -> Result<Listed<User>, ActError> {
+    let user = app.store.user(app.org, id).await?;
+    let has = |text: &String| {
+        let text = text.to_lowercase();
+        user.email.contains(&text)
+            || user.name.as_ref().is_some_and(|name| name.to_lowercase().contains(&text))
+    };
+    let in_team = match team {
+        Some(team) => user.teams.contains(&app.store.team(app.org, team).await?.name),
+        None => true,
+    };
+    let fits = in_team
+        && wanted.text.as_ref().is_none_or(has)
+        && wanted.state.is_none_or(|state| state == user.state);
+    Ok(Listed { items: fits.then_some(user).into_iter().collect(), next: None })
+}
+
+/// Looks a user up within a scope, by id or address.
+///
+/// # Errors
+/// There is none within it; the database.
+pub async fn within(app: &App, scope: Scope, given: &str) -> Result<User, ActError> {
+    let user = get(app, given).await?;
+    let missing = || ActError::NotFound { noun: "user", given: shortened(given) };
+    if scope::has_user(app, scope, &user).await? { Ok(user) } else { Err(missing()) }
 }
 
 /// Looks a user up by id or address.
@@ -70,8 +107,13 @@ pub async fn get(app: &App, given: &str) -> Result<User, ActError> {
 }
 
 /// Looks up a user that a field of another noun names: one that does not exist is a mistake in that field.
-pub(crate) async fn named(app: &App, field: &'static str, given: &str) -> Result<User, ActError> {
-    get(app, given).await.map_err(|e| {
+pub(crate) async fn named(
+    app: &App,
+    scope: Scope,
+    field: &'static str,
+    given: &str,
+) -> Result<User, ActError> {
+    within(app, scope, given).await.map_err(|e| {
         if e.is_not_found() {
             ActError::field(field, format!("there is no user `{}`", shortened(given)))
         } else {
@@ -130,7 +172,7 @@ async fn find_teams(app: &App, given: &[String]) -> Result<(Vec<TeamId>, Vec<Str
     }
     let (mut ids, mut names) = (Vec::new(), Vec::new());
     for given in given {
-        let team = team::named(app, "teams", given).await?;
+        let team = team::named(app, Scope::Organization, "teams", given).await?;
         if !ids.contains(&team.id) {
             ids.push(team.id);
             names.push(team.name);

@@ -7,6 +7,7 @@ mod output;
 mod table;
 mod people;
 mod access;
+mod role;
 mod key;
 mod spending;
 mod audit;
@@ -93,6 +94,7 @@ fn run(args: Args, environment: &Environment, out: &mut Out) -> Result<u8, Failu
         Command::Team(command) => people::team(command, &client::connect(global, environment)?, out),
         Command::Project(command) => people::project(command, &client::connect(global, environment)?, out),
         Command::Access(command) => access::run(command, &client::connect(global, environment)?, out),
+        Command::Role(command) => role::run(command, &client::connect(global, environment)?, out),
         Command::Explain(args) => access::explain(&args, &client::connect(global, environment)?, out),
         Command::Key(command) => key::run(command, &client::connect(global, environment)?, out),
         Command::Usage(command) => spending::usage(&command, &client::connect(global, environment)?, out),

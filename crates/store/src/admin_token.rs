@@ -4,7 +4,7 @@ use gatehouse_domain::audit::Draft;
 use gatehouse_domain::id::{AdminTokenId, OrgId};
 use gatehouse_domain::key::{KeyHash, KeyKind, PublicId};
 use gatehouse_domain::name::Name;
-use gatehouse_domain::role::Role;
+use gatehouse_domain::role::{Role, RoleName, Scope};
 use gatehouse_domain::time::{DAY_MS, UnixMillis};
 
 use crate::dialect::{change, read, within};
@@ -19,7 +19,7 @@ const NOUN: &str = "admin token";
 /// An owner's token that ends sooner than this does not stand in for one that is taken back.
 pub const OWNER_LASTS_MS: i64 = 7 * DAY_MS;
 
-const SELECT: &str = "SELECT org_id, id, public_id, hash, name, role, expires_at, revoked_at, created_at, last_used_at \
+const SELECT: &str = "SELECT org_id, id, public_id, hash, name, role, team_id, user_id, expires_at, revoked_at, created_at, last_used_at \
      FROM admin_tokens WHERE org_id = $1";
 
 /// A token to be made.
@@ -34,7 +34,9 @@ pub struct NewAdminToken {
     /// Whose it is, or what for.
     pub name: Name,
     /// What it may do.
-    pub role: Role,
+    pub role: RoleName,
+    /// For whom.
+    pub scope: Scope,
     /// When it stops working.
     pub expires_at: Option<UnixMillis>,
 }
@@ -49,7 +51,9 @@ pub struct AdminToken {
     /// Whose it is, or what for.
     pub name: String,
     /// What it may do.
-    pub role: Role,
+    pub role: RoleName,
+    /// For whom.
+    pub scope: Scope,
     /// When it stops working.
     pub expires_at: Option<UnixMillis>,
     /// When it was taken back.
@@ -61,6 +65,11 @@ pub struct AdminToken {
 }
 
 impl AdminToken {
+    /// Whether it is an owner's, of the whole organization.
+    pub fn is_owner(&self) -> bool {
+        self.role.built_in() == Some(Role::Owner) && self.scope == Scope::Organization
+    }
+
     /// Whether it works at this time.
     pub fn usable(&self, now: UnixMillis) -> bool {
         self.revoked_at.is_none() && self.expires_at.is_none_or(|at| at > now)
@@ -86,6 +95,8 @@ struct Row {
     hash: Vec<u8>,
     name: String,
     role: String,
+    team_id: Option<String>,
+    user_id: Option<String>,
     expires_at: Option<i64>,
     revoked_at: Option<i64>,
     created_at: i64,
@@ -109,11 +120,16 @@ impl Store {
                 why: format!("is {at}, which is not in the future"),
             });
         }
+        let (team, user) = match new.scope {
+            Scope::Organization => (None, None),
+            Scope::Team(team) => (Some(team.to_string()), None),
+            Scope::User(user) => (None, Some(user.to_string())),
+        };
         let mut tx = self.begin().await?;
         change!(tx, |db| {
             sqlx::query(
-                "INSERT INTO admin_tokens (org_id, id, public_id, hash, name, role, expires_at, created_at) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+                "INSERT INTO admin_tokens (org_id, id, public_id, hash, name, role, team_id, user_id, expires_at, \
+                 created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
             )
             .bind(org.to_string())
             .bind(new.id.to_string())
@@ -121,6 +137,8 @@ impl Store {
             .bind(new.hash.as_bytes().to_vec())
             .bind(new.name.as_str())
             .bind(new.role.as_str())
+            .bind(team)
+            .bind(user)
             .bind(new.expires_at.map(|at| at.0))
             .bind(act.at.0)
             .execute(db)
@@ -140,7 +158,7 @@ impl Store {
     pub async fn admin_grant(&self, public: PublicId) -> Result<Option<AdminGrant>, StoreError> {
         let row: Option<Row> = read!(self, |db| {
             sqlx::query_as(
-                "SELECT org_id, id, public_id, hash, name, role, expires_at, revoked_at, created_at, last_used_at \
+                "SELECT org_id, id, public_id, hash, name, role, team_id, user_id, expires_at, revoked_at, created_at, last_used_at \
                  FROM admin_tokens WHERE public_id = $1",
             )
             .bind(public.as_str())
@@ -197,7 +215,7 @@ impl Store {
         // Makes revocations take turns: otherwise two owners could each revoke the other at the same moment.
         policy::bump(&mut tx, org).await?;
         let token = in_tx(&mut tx, org, id).await?.token;
-        if token.role == Role::Owner && token.usable(act.at) {
+        if token.is_owner() && token.usable(act.at) {
             let later = act.at.plus_millis(OWNER_LASTS_MS);
             if other_owners(&mut tx, org, id, act.at).await? == 0 {
                 let why = "is the last owner's and cannot be revoked; make another owner first";
@@ -255,7 +273,8 @@ impl Store {
 async fn other_owners(tx: &mut Tx, org: OrgId, id: AdminTokenId, at: UnixMillis) -> Result<i64, StoreError> {
     let (count,): (i64,) = within!(tx, |db| {
         sqlx::query_as(
-            "SELECT COUNT(*) FROM admin_tokens WHERE org_id = $1 AND role = 'owner' AND revoked_at IS NULL \
+            "SELECT COUNT(*) FROM admin_tokens WHERE org_id = $1 AND role = 'owner' AND team_id IS NULL AND user_id IS NULL \
+             AND revoked_at IS NULL \
              AND (expires_at IS NULL OR expires_at > $2) AND id <> $3",
         )
         .bind(org.to_string())
@@ -275,6 +294,15 @@ async fn in_tx(tx: &mut Tx, org: OrgId, id: AdminTokenId) -> Result<AdminGrant, 
     row.map_or_else(|| Err(StoreError::not_found(NOUN, id)), grant_of)
 }
 
+/// A scope that cannot be read is no reason to take the token for one of the whole organization.
+fn scope_of(team: Option<&str>, user: Option<&str>) -> Result<Scope, StoreError> {
+    Ok(match (team, user) {
+        (None, None) => Scope::Organization,
+        (Some(team), _) => Scope::Team(stored::parsed(NOUN, team)?),
+        (None, Some(user)) => Scope::User(stored::parsed(NOUN, user)?),
+    })
+}
+
 fn hint(public: &str) -> String {
     format!("{}{public}", KeyKind::Admin.prefix())
 }
@@ -288,6 +316,7 @@ fn grant_of(row: Row) -> Result<AdminGrant, StoreError> {
             hint: hint(&row.public_id),
             name: row.name,
             role: stored::parsed(NOUN, &row.role)?,
+            scope: scope_of(row.team_id.as_deref(), row.user_id.as_deref())?,
             expires_at: row.expires_at.map(UnixMillis),
             revoked_at: row.revoked_at.map(UnixMillis),
             created_at: UnixMillis(row.created_at),

@@ -29,6 +29,7 @@ pub mod secret;
 pub mod node;
 pub mod policy;
 pub mod access;
+pub mod role;
 pub mod audit;
 pub mod journal;
 pub mod ledger;

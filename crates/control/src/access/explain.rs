@@ -5,6 +5,7 @@ use gatehouse_domain::directory::{KeyInfo, User, UserState};
 use gatehouse_domain::exchange::Principal;
 use gatehouse_domain::id::KeyId;
 use gatehouse_domain::model::is_model_name;
+use gatehouse_domain::role::Scope;
 
 use super::{decide, read_address};
 use crate::act::{ActError, shortened};
@@ -50,15 +51,15 @@ pub struct Explained {
     pub steps: Vec<Step>,
 }
 
-/// Answers by what is stored now, by the same code as the data path.
+/// Answers for somebody within a scope by what is stored now, by the same code as the data path.
 ///
 /// # Errors
 /// Something that is named does not exist; a bad address or model name; the database.
-pub async fn explain(app: &App, asked: &Asked) -> Result<Explained, ActError> {
+pub async fn explain(app: &App, scope: Scope, asked: &Asked) -> Result<Explained, ActError> {
     if !is_model_name(&asked.model) {
         return Err(ActError::field("model", format!("`{}` is not a model's name", shortened(&asked.model))));
     }
-    let holder = user::named(app, "user", &asked.user).await?;
+    let holder = user::named(app, scope, "user", &asked.user).await?;
     let given_key = match &asked.key {
         Some(given) => Some(held_key(app, &holder, given).await?),
         None => None,
@@ -102,7 +103,7 @@ async fn principal(
 ) -> Result<Principal, ActError> {
     let of_key = |name: fn(&KeyInfo) -> Option<&String>| given_key.and_then(name).cloned();
     let team = match asked.team.clone().or_else(|| of_key(|key| key.team.as_ref())) {
-        Some(given) => Some(team::named(app, "team", &given).await?.id),
+        Some(given) => Some(team::named(app, Scope::Organization, "team", &given).await?.id),
         None => None,
     };
     let project = match asked.project.clone().or_else(|| of_key(|key| key.project.as_ref())) {

@@ -5,7 +5,7 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::auth::{Admin, ReadConfig, ReadDirectory, WriteAccess};
+use super::auth::{Admin, ReadConfig, ReadDirectory, Scoped, WriteAccess};
 use super::change::Changed;
 use super::error::ApiError;
 use super::extract::{Body, Params, Segment};
@@ -217,11 +217,11 @@ pub async fn check(
     responses((status = 200, body = ExplainedView))
 )]
 pub async fn explain(
-    _: Admin<ReadDirectory>,
+    admin: Scoped<ReadDirectory>,
     State(app): State<App>,
     Params(query): Params<Query>,
 ) -> Result<Json<ExplainedView>, ApiError> {
     let Query { user, model, key, team, project, provider, from } = query;
     let asked = Asked { user, model, key, team, project, provider, from };
-    Ok(Json(access::explain(&app, &asked).await?.into()))
+    Ok(Json(access::explain(&app, admin.scope, &asked).await?.into()))
 }

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use gatehouse_domain::role::Role;
+use gatehouse_domain::role::Scope;
 use gatehouse_domain::time::UnixMillis;
 use gatehouse_store::admin_token::AdminToken;
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ use super::auth::{Admin, WriteAdmins};
 use super::error::ApiError;
 use super::extract::{Body, Params, Segment};
 use super::page::{Items, page};
-use crate::admin_token;
+use crate::admin_token::{self, Held};
 use crate::app::App;
 
 /// An administrator's token: everything but the secret.
@@ -27,8 +27,11 @@ pub struct TokenView {
     pub hint: String,
     /// Whose it is, or what for.
     pub name: String,
-    /// What it may do.
-    pub role: RoleView,
+    /// What it may do: the name of a role.
+    #[schema(example = "project_manager")]
+    pub role: String,
+    /// Identifier of the team or person it is limited to; null for the whole organization.
+    pub limited_to: Option<String>,
     /// `active`, `expired` or `revoked`.
     pub state: &'static str,
     /// When it stops working (RFC 3339).
@@ -39,20 +42,6 @@ pub struct TokenView {
     pub created_at: String,
     /// When it was last used, to the minute (RFC 3339).
     pub last_used_at: Option<String>,
-}
-
-/// An administrator's role.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum RoleView {
-    /// Everything, administrators included.
-    Owner,
-    /// Everything but making and removing administrators.
-    Admin,
-    /// Reads everything, the audit log included; changes nothing.
-    Auditor,
-    /// Reads people, keys and usage.
-    Viewer,
 }
 
 /// A new token, the one time its text is seen.
@@ -72,8 +61,12 @@ pub struct NewTokenView {
 pub struct NewToken {
     /// Whose it is, or what for.
     pub name: String,
-    /// What it may do.
-    pub role: RoleView,
+    /// What it may do: the name of a role.
+    pub role: String,
+    /// Limits it to a team, by name or id.
+    pub team: Option<String>,
+    /// Limits it to a person, by e-mail address or id.
+    pub user: Option<String>,
     /// When it stops working: a UTC time, or a span such as `30d`.
     pub expires: Option<String>,
 }
@@ -89,28 +82,6 @@ pub struct Query {
     limit: Option<u32>,
 }
 
-impl From<Role> for RoleView {
-    fn from(role: Role) -> Self {
-        match role {
-            Role::Owner => Self::Owner,
-            Role::Admin => Self::Admin,
-            Role::Auditor => Self::Auditor,
-            Role::Viewer => Self::Viewer,
-        }
-    }
-}
-
-impl From<RoleView> for Role {
-    fn from(role: RoleView) -> Self {
-        match role {
-            RoleView::Owner => Self::Owner,
-            RoleView::Admin => Self::Admin,
-            RoleView::Auditor => Self::Auditor,
-            RoleView::Viewer => Self::Viewer,
-        }
-    }
-}
-
 impl TokenView {
     fn of(token: AdminToken, now: UnixMillis) -> Self {
         let text = |at: UnixMillis| at.to_string();
@@ -123,7 +94,12 @@ impl TokenView {
             id: token.id.to_string(),
             hint: token.hint,
             name: token.name,
-            role: token.role.into(),
+            role: token.role.to_string(),
+            limited_to: match token.scope {
+                Scope::Organization => None,
+                Scope::Team(id) => Some(id.to_string()),
+                Scope::User(id) => Some(id.to_string()),
+            },
             state,
             expires_at: token.expires_at.map(text),
             revoked_at: token.revoked_at.map(text),
@@ -161,8 +137,9 @@ pub async fn create(
     State(app): State<App>,
     Body(new): Body<NewToken>,
 ) -> Result<(StatusCode, Json<NewTokenView>), ApiError> {
-    let (role, expires) = (new.role.into(), new.expires.as_deref());
-    let made = admin_token::create(&app, &admin.caller, &new.name, role, expires).await?;
+    let held = Held { team: new.team.as_deref(), user: new.user.as_deref() };
+    let expires = new.expires.as_deref();
+    let made = admin_token::create(&app, &admin.caller, &new.name, &new.role, &held, expires).await?;
     let view = NewTokenView { token: made.text.to_string(), info: TokenView::of(made.token, app.now()) };
     Ok((StatusCode::CREATED, Json(view)))
 }

@@ -7,7 +7,7 @@ use axum::extract::FromRequestParts;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 use gatehouse_domain::audit::{Actor, ActorKind};
-use gatehouse_domain::role::Permission;
+use gatehouse_domain::role::{Permission, Scope};
 
 use super::error::{ApiError, Code};
 use super::guard::Arrival;
@@ -35,9 +35,10 @@ macro_rules! needs {
     };
 }
 
-needs!(ReadDirectory WriteDirectory WriteKeys ReadAudit ReadConfig WriteConfig WriteAccess WriteAdmins);
+needs!(ReadDirectory ReadUsage WriteDirectory WriteKeys ReadAudit ReadConfig WriteConfig WriteAccess);
+needs!(ReadSettings WriteSettings ApproveSettings WriteAdmins);
 
-/// A signed-in administrator who may do what `P` names.
+/// A signed-in administrator who may do what `P` names, for the whole organization.
 #[derive(Debug)]
 pub struct Admin<P> {
     /// Who acts, for the audit log.
@@ -45,7 +46,32 @@ pub struct Admin<P> {
     permission: PhantomData<P>,
 }
 
+/// A signed-in administrator who may do what `P` names within a scope. A handler that takes this answers for nothing
+/// outside of it.
+#[derive(Debug)]
+pub struct Scoped<P> {
+    /// Who acts, for the audit log.
+    pub caller: Caller,
+    /// For whom.
+    pub scope: Scope,
+    permission: PhantomData<P>,
+}
+
 impl<P: Needs> FromRequestParts<App> for Admin<P> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let Scoped { caller, scope, permission } = Scoped::<P>::from_request_parts(parts, app).await?;
+        if scope != Scope::Organization {
+            admin_token::forbid(app, &caller, P::PERMISSION).await;
+            let told = "this concerns the whole organization, and the token is limited to a team or a person";
+            return Err(ApiError::new(Code::Forbidden, told));
+        }
+        Ok(Self { caller, permission })
+    }
+}
+
+impl<P: Needs> FromRequestParts<App> for Scoped<P> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
@@ -60,12 +86,12 @@ impl<P: Needs> FromRequestParts<App> for Admin<P> {
         let admin = admin_token::sign_in(app, &unknown, presented).await.map_err(refused)?;
         let actor = Actor { kind: ActorKind::Admin, id: admin.id.to_string(), name: admin.name };
         let caller = Caller { actor, ..unknown };
-        if !admin.role.may(P::PERMISSION) {
+        if !admin.permissions.has(P::PERMISSION) {
             admin_token::forbid(app, &caller, P::PERMISSION).await;
-            let told = format!("the role `{}` does not include this", admin.role.as_str());
+            let told = format!("the role `{}` does not include this", admin.role);
             return Err(ApiError::new(Code::Forbidden, told));
         }
-        Ok(Self { caller, permission: PhantomData })
+        Ok(Self { caller, scope: admin.scope, permission: PhantomData })
     }
 }
 

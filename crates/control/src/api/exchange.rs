@@ -8,7 +8,7 @@ use gatehouse_store::ledger::{ExchangeRow, Order};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::auth::{Admin, ReadDirectory};
+use super::auth::{ReadUsage, Scoped};
 use super::error::ApiError;
 use super::extract::Params;
 use super::page::{Items, page};
@@ -314,11 +314,11 @@ impl From<ExchangeRow> for ExchangeView {
 /// Lists finished exchanges.
 #[utoipa::path(
     get, path = "/api/v1/exchanges", tag = "usage", operation_id = "exchange_list", params(Query),
-    security(("admin_token" = ["read_directory"])),
+    security(("admin_token" = ["read_usage"])),
     responses((status = 200, body = Items<ExchangeView>))
 )]
 pub async fn list(
-    _: Admin<ReadDirectory>,
+    admin: Scoped<ReadUsage>,
     State(app): State<App>,
     Params(query): Params<Query>,
 ) -> Result<Json<Items<ExchangeView>>, ApiError> {
@@ -335,6 +335,6 @@ pub async fn list(
             Some(OrderView::Oldest) => Order::Oldest,
         },
     };
-    let exchanges = exchange::list(&app, wanted, &page(query.after, query.limit)).await?;
+    let exchanges = exchange::list(&app, admin.scope, wanted, &page(query.after, query.limit)).await?;
     Ok(Json(Items::of(exchanges, ExchangeView::from)))
 }

@@ -8,7 +8,7 @@ use gatehouse_domain::time::UnixMillis;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::auth::{Admin, ReadDirectory, WriteKeys};
+use super::auth::{ReadDirectory, Scoped, WriteKeys};
 use super::change::Changed;
 use super::error::ApiError;
 use super::extract::{Body, Params, Segment};
@@ -190,7 +190,7 @@ fn issued(issued: Issued, now: UnixMillis) -> (StatusCode, Json<Changed<NewKeyVi
     responses((status = 200, body = Items<KeyView>))
 )]
 pub async fn list(
-    _: Admin<ReadDirectory>,
+    admin: Scoped<ReadDirectory>,
     State(app): State<App>,
     Params(query): Params<Query>,
 ) -> Result<Json<Items<KeyView>>, ApiError> {
@@ -200,7 +200,7 @@ pub async fn list(
         KeyStateView::Revoked => KeyState::Revoked,
     });
     let wanted = Wanted { user: query.user, team: query.team, project: query.project, state };
-    let keys = key::list(&app, &wanted, &page(query.after, query.limit)).await?;
+    let keys = key::list(&app, admin.scope, &wanted, &page(query.after, query.limit)).await?;
     let now = app.now();
     Ok(Json(Items::of(keys, |key| KeyView::of(key, now))))
 }
@@ -212,13 +212,13 @@ pub async fn list(
     responses((status = 201, body = Changed<NewKeyView>))
 )]
 pub async fn create(
-    admin: Admin<WriteKeys>,
+    admin: Scoped<WriteKeys>,
     State(app): State<App>,
     Body(new): Body<NewKey>,
 ) -> Result<(StatusCode, Json<Changed<NewKeyView>>), ApiError> {
     let NewKey { user, name, team, project, models, expires } = new;
     let request = Request { user, name, team, project, models, expires };
-    let made = key::create(&app, &admin.caller, &request).await?;
+    let made = key::create(&app, &admin.caller, admin.scope, &request).await?;
     Ok(issued(made, app.now()))
 }
 
@@ -230,11 +230,11 @@ pub async fn create(
     responses((status = 200, body = KeyView))
 )]
 pub async fn get(
-    _: Admin<ReadDirectory>,
+    admin: Scoped<ReadDirectory>,
     State(app): State<App>,
     Segment(given): Segment,
 ) -> Result<Json<KeyView>, ApiError> {
-    Ok(Json(KeyView::of(key::get(&app, &given).await?, app.now())))
+    Ok(Json(KeyView::of(key::within(&app, admin.scope, &given).await?, app.now())))
 }
 
 /// Replaces a key by a new one, both working for a while. The new one's text is in this answer only.
@@ -245,11 +245,12 @@ pub async fn get(
     responses((status = 201, body = Changed<NewKeyView>))
 )]
 pub async fn rotate(
-    admin: Admin<WriteKeys>,
+    admin: Scoped<WriteKeys>,
     State(app): State<App>,
     Segment(given): Segment,
     Body(how): Body<Rotation>,
 ) -> Result<(StatusCode, Json<Changed<NewKeyView>>), ApiError> {
+    key::within(&app, admin.scope, &given).await?;
     let (overlap, expires) = (how.overlap.as_deref(), how.expires.as_deref());
     let made = key::rotate(&app, &admin.caller, &given, overlap, expires).await?;
     Ok(issued(made, app.now()))
@@ -263,11 +264,12 @@ pub async fn rotate(
     responses((status = 200, body = Changed<KeyView>))
 )]
 pub async fn expire(
-    admin: Admin<WriteKeys>,
+    admin: Scoped<WriteKeys>,
     State(app): State<App>,
     Segment(given): Segment,
     Body(expiry): Body<Expiry>,
 ) -> Result<Json<Changed<KeyView>>, ApiError> {
+    key::within(&app, admin.scope, &given).await?;
     let changed = key::expire(&app, &admin.caller, &given, &expiry.at).await?;
     Ok(Json(Changed::of(changed, |key| KeyView::of(key, app.now()))))
 }
@@ -280,7 +282,7 @@ pub async fn expire(
     responses((status = 200, body = Changed<KeyView>))
 )]
 pub async fn disable(
-    admin: Admin<WriteKeys>,
+    admin: Scoped<WriteKeys>,
     State(app): State<App>,
     Segment(given): Segment,
 ) -> Result<Json<Changed<KeyView>>, ApiError> {
@@ -295,7 +297,7 @@ pub async fn disable(
     responses((status = 200, body = Changed<KeyView>))
 )]
 pub async fn enable(
-    admin: Admin<WriteKeys>,
+    admin: Scoped<WriteKeys>,
     State(app): State<App>,
     Segment(given): Segment,
 ) -> Result<Json<Changed<KeyView>>, ApiError> {
@@ -310,7 +312,7 @@ pub async fn enable(
     responses((status = 200, body = Changed<KeyView>))
 )]
 pub async fn revoke(
-    admin: Admin<WriteKeys>,
+    admin: Scoped<WriteKeys>,
     State(app): State<App>,
     Segment(given): Segment,
 ) -> Result<Json<Changed<KeyView>>, ApiError> {
@@ -319,10 +321,11 @@ pub async fn revoke(
 
 async fn set_state(
     app: &App,
-    admin: &Admin<WriteKeys>,
+    admin: &Scoped<WriteKeys>,
     given: &str,
     state: KeyState,
 ) -> Result<Json<Changed<KeyView>>, ApiError> {
+    key::within(app, admin.scope, given).await?;
     let changed = key::set_state(app, &admin.caller, given, state).await?;
     Ok(Json(Changed::of(changed, |key| KeyView::of(key, app.now()))))
 }

@@ -7,7 +7,7 @@ use gatehouse_domain::directory::Team;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::auth::{Admin, ReadDirectory, WriteAccess, WriteDirectory};
+use super::auth::{Admin, ReadDirectory, Scoped, WriteAccess, WriteDirectory};
 use super::change::Changed;
 use super::error::ApiError;
 use super::extract::{Body, Params, Segment};
@@ -77,11 +77,11 @@ impl From<Team> for TeamView {
     responses((status = 200, body = Items<TeamView>))
 )]
 pub async fn list(
-    _: Admin<ReadDirectory>,
+    admin: Scoped<ReadDirectory>,
     State(app): State<App>,
     Params(query): Params<Query>,
 ) -> Result<Json<Items<TeamView>>, ApiError> {
-    let teams = team::list(&app, &page(query.after, query.limit)).await?;
+    let teams = team::list(&app, admin.scope, &page(query.after, query.limit)).await?;
     Ok(Json(Items::of(teams, TeamView::from)))
 }
 

@@ -7,7 +7,7 @@ use gatehouse_store::ledger::{By, UsageRow};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::auth::{Admin, ReadDirectory};
+use super::auth::{ReadUsage, Scoped};
 use super::error::ApiError;
 use super::extract::Params;
 use super::page::Items;
@@ -137,16 +137,16 @@ fn view(by: By, row: UsageRow) -> UsageView {
 /// Sums usage, the largest cost first; days and hours in their order.
 #[utoipa::path(
     get, path = "/api/v1/usage", tag = "usage", operation_id = "usage_get", params(Query),
-    security(("admin_token" = ["read_directory"])),
+    security(("admin_token" = ["read_usage"])),
     responses((status = 200, body = Items<UsageView>))
 )]
 pub async fn get(
-    _: Admin<ReadDirectory>,
+    admin: Scoped<ReadUsage>,
     State(app): State<App>,
     Params(query): Params<Query>,
 ) -> Result<Json<Items<UsageView>>, ApiError> {
     let by = query.by.map_or(By::User, By::from);
     let range = Range { since: query.since, until: query.until };
-    let sums = usage::sums(&app, by, range).await?;
+    let sums = usage::sums(&app, admin.scope, by, range).await?;
     Ok(Json(Items::all(sums.into_iter().map(|row| view(by, row)).collect())))
 }

@@ -7,7 +7,7 @@ use gatehouse_domain::directory::{User, UserState};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::auth::{Admin, ReadDirectory, WriteDirectory};
+use super::auth::{Admin, ReadDirectory, Scoped, WriteDirectory};
 use super::change::Changed;
 use super::error::ApiError;
 use super::extract::{Body, Params, Segment};
@@ -105,7 +105,7 @@ impl From<User> for UserView {
     responses((status = 200, body = Items<UserView>))
 )]
 pub async fn list(
-    _: Admin<ReadDirectory>,
+    admin: Scoped<ReadDirectory>,
     State(app): State<App>,
     Params(query): Params<Query>,
 ) -> Result<Json<Items<UserView>>, ApiError> {
@@ -114,7 +114,7 @@ pub async fn list(
         UserStateView::Disabled => UserState::Disabled,
     });
     let wanted = Wanted { text: query.q, team: query.team, state };
-    let users = user::list(&app, wanted, &page(query.after, query.limit)).await?;
+    let users = user::list(&app, admin.scope, wanted, &page(query.after, query.limit)).await?;
     Ok(Json(Items::of(users, UserView::from)))
 }
 
@@ -141,11 +141,11 @@ pub async fn add(
     responses((status = 200, body = UserView))
 )]
 pub async fn get(
-    _: Admin<ReadDirectory>,
+    admin: Scoped<ReadDirectory>,
     State(app): State<App>,
     Segment(given): Segment,
 ) -> Result<Json<UserView>, ApiError> {
-    Ok(Json(user::get(&app, &given).await?.into()))
+    Ok(Json(user::within(&app, admin.scope, &given).await?.into()))
 }
 
 /// Lets a disabled user's keys work again.

@@ -3,6 +3,7 @@
 
 mod house;
 mod roles;
+mod scopes;
 mod directory;
 mod keys;
 mod tokens;

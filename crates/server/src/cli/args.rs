@@ -63,6 +63,9 @@ pub(crate) enum Command {
     /// Access policies: who may use which model, from where (in the Cedar language)
     #[command(subcommand)]
     Access(AccessCommand),
+    /// What administrators may do
+    #[command(subcommand)]
+    Role(RoleCommand),
     /// Whether somebody may use a model, and which rule decides; exit code 1 if not
     Explain(ExplainArgs),
     /// What was consumed and what it cost
@@ -208,6 +211,26 @@ pub(crate) enum AccessCommand {
     },
     /// Show what policies can speak of
     Schema,
+}
+
+/// `role …`
+#[derive(Subcommand)]
+pub(crate) enum RoleCommand {
+    /// List the roles and what each includes
+    List,
+    /// Write a role of your own, new or in place of the one of that name
+    Set {
+        /// Its name: a-z, 0-9 and `_`
+        name: String,
+        /// Names of permissions, separated by commas; `role list` shows them
+        #[arg(value_delimiter = ',', required = true)]
+        permissions: Vec<String>,
+    },
+    /// Remove a role that no token has
+    Remove {
+        /// Its name
+        name: String,
+    },
 }
 
 /// Arguments of `explain`.
@@ -418,9 +441,15 @@ pub(crate) enum TokenCommand {
         /// Whose or what for
         #[arg(long)]
         name: String,
-        /// What it may do
-        #[arg(long, default_value = "viewer", value_parser = ["owner", "admin", "auditor", "viewer"])]
+        /// What it may do: the name of a role, see `role list`
+        #[arg(long, default_value = "viewer")]
         role: String,
+        /// Limit it to what is charged to this team
+        #[arg(long, conflicts_with = "user")]
+        team: Option<String>,
+        /// Limit it to this person
+        #[arg(long, value_name = "EMAIL")]
+        user: Option<String>,
         /// When it ends: 30d, 2026-12-31
         #[arg(long, value_name = "TIME")]
         expires: Option<String>,

@@ -2,6 +2,7 @@
 
 use gatehouse_domain::id::OrgId;
 use gatehouse_domain::money::Nanos;
+use gatehouse_domain::role::Scope;
 use gatehouse_domain::time::UnixMillis;
 
 use crate::dialect::read;
@@ -192,7 +193,7 @@ impl By {
 }
 
 impl Store {
-    /// Sums usage from the hour of `since` up to the hour of `until`, the largest cost first (days and hours in their
+    /// Sums usage within a scope from the hour of `since` up to the hour of `until`, the largest cost first (days and hours in their
     /// order). A sum stops at the end of the range of 64 bits.
     ///
     /// # Errors
@@ -200,11 +201,17 @@ impl Store {
     pub async fn usage(
         &self,
         org: OrgId,
+        scope: Scope,
         by: By,
         since: Option<UnixMillis>,
         until: Option<UnixMillis>,
     ) -> Result<Vec<UsageRow>, StoreError> {
         let mut filter = Filter::new(by.select(), org);
+        match scope {
+            Scope::Organization => {}
+            Scope::Team(team) => filter.text("AND r.team_id = $?", Some(team)),
+            Scope::User(user) => filter.text("AND r.user_id = $?", Some(user)),
+        }
         filter.int("AND r.hour >= $?", since.map(|at| at.hour().0));
         filter.int("AND r.hour < $?", until.map(|at| at.0));
         filter.sql(by.group());

@@ -6,7 +6,7 @@ use crate::engines::{
 use gatehouse_domain::directory::UserState;
 use gatehouse_domain::id::{AdminTokenId, NodeId, OrgId, ProjectId, TeamId, UserId};
 use gatehouse_domain::key::KeyKind;
-use gatehouse_domain::role::Role;
+use gatehouse_domain::role::{Role, Scope};
 use gatehouse_domain::time::UnixMillis;
 use gatehouse_store::admin_token::{AdminToken, NewAdminToken};
 use gatehouse_store::user::{MAX_TEAMS, UserFilter};
@@ -174,8 +174,8 @@ async fn tenants_do_not_see_each_other(w: World) {
 async fn token(w: &World, role: Role, expires_at: Option<UnixMillis>) -> AdminToken {
     let text = secret(KeyKind::Admin);
     let id = AdminTokenId::new(NOW, u128::from(unique()));
-    let (public, hash) = (text.public(), text.hash(&pepper()));
-    let new = NewAdminToken { id, public, hash, name: name("Grace"), role, expires_at };
+    let (public, hash, scope) = (text.public(), text.hash(&pepper()), Scope::Organization);
+    let new = NewAdminToken { id, public, hash, name: name("Grace"), role: role.into(), scope, expires_at };
     let token = w.store.create_admin_token(w.org, &new, &act("admin_token.create")).await.unwrap();
     assert_eq!(token.hint, text.hint());
     let grant = w.store.admin_grant(public).await.unwrap().unwrap();

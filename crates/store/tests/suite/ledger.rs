@@ -9,6 +9,7 @@ use gatehouse_domain::audit::{Entry, Value, verify};
 use gatehouse_domain::exchange::{Cost, Ended, Exchange, Kind, PriceBasis, Principal};
 use gatehouse_domain::id::{ExchangeId, NodeId, OrgId};
 use gatehouse_domain::money::Nanos;
+use gatehouse_domain::role::Scope;
 use gatehouse_domain::time::UnixMillis;
 use gatehouse_domain::usage::{ServerTools, Tokens, Usage};
 use gatehouse_store::audit::{AuditFilter, AuditKind};
@@ -117,7 +118,7 @@ impl World {
     }
 
     pub(crate) async fn total(&self) -> UsageRow {
-        let rows = self.store.usage(self.org, By::Total, None, None).await.unwrap();
+        let rows = self.store.usage(self.org, Scope::Organization, By::Total, None, None).await.unwrap();
         rows.into_iter().next().unwrap_or_default()
     }
 
@@ -386,7 +387,7 @@ async fn many_restarts_bring_everything_in_once(w: World) {
 async fn what_has_no_principal_belongs_to_the_organization(w: World) {
     let unknown = Exchange { ended: Ended::Refused, status: 401, cost: Cost::default(), ..exchange(0) };
     w.bring(node(), std::slice::from_ref(&unknown), 1).await;
-    let rows = w.store.usage(w.org, By::User, None, None).await.unwrap();
+    let rows = w.store.usage(w.org, Scope::Organization, By::User, None, None).await.unwrap();
     assert_eq!((rows[0].id.as_str(), &rows[0].name, rows[0].refusals), ("", &None, 1));
     assert_eq!(w.listed(&ExchangeFilter::default()).await, [unknown.id]);
 }

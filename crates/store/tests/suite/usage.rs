@@ -5,6 +5,7 @@ use crate::ledger::{Books, exchange};
 use gatehouse_domain::exchange::{Cost, Ended, Exchange, Kind, PriceBasis, Principal};
 use gatehouse_domain::id::{ExchangeId, ProjectId};
 use gatehouse_domain::money::Nanos;
+use gatehouse_domain::role::Scope;
 use gatehouse_domain::time::{HOUR_MS, UnixMillis};
 use gatehouse_domain::usage::Usage;
 use gatehouse_store::ledger::{By, ExchangeFilter, MAX_SUMS, Order, TRIED};
@@ -132,7 +133,7 @@ async fn usage_is_summed_by_every_side(w: World) {
         ),
     ];
     for (by, expected) in cases {
-        let rows = w.store.usage(w.org, by, None, None).await.unwrap();
+        let rows = w.store.usage(w.org, Scope::Organization, by, None, None).await.unwrap();
         let by_name = matches!(by, By::User | By::Team | By::Model | By::Provider);
         let found: Vec<Row<'_>> = rows
             .iter()
@@ -142,9 +143,13 @@ async fn usage_is_summed_by_every_side(w: World) {
             .collect();
         assert_eq!(found, expected, "{by:?}");
     }
-    let later = w.store.usage(w.org, By::Total, Some(NOW.plus_millis(HOUR_MS)), None).await.unwrap();
+    let later = w
+        .store
+        .usage(w.org, Scope::Organization, By::Total, Some(NOW.plus_millis(HOUR_MS)), None)
+        .await
+        .unwrap();
     assert_eq!(later[0].requests, 2);
-    let before = w.store.usage(w.org, By::User, None, Some(NOW.hour())).await.unwrap();
+    let before = w.store.usage(w.org, Scope::Organization, By::User, None, Some(NOW.hour())).await.unwrap();
     assert_eq!(before, []);
 }
 
@@ -189,7 +194,7 @@ async fn absurd_numbers_and_texts_come_in(w: World) {
     books.journal.close(&exchange(1));
     books.flush().await;
     assert_eq!(w.listed(&ExchangeFilter::default()).await.len(), 4);
-    let rows = w.store.usage(w.org, By::Model, None, None).await.unwrap();
+    let rows = w.store.usage(w.org, Scope::Organization, By::Model, None, None).await.unwrap();
     assert_eq!((rows[0].cost, rows[0].requests), (Nanos(i64::MAX), 3), "a sum stops at the end of its range");
     books.close().await;
 }
@@ -203,7 +208,7 @@ async fn sums_beyond_the_range_stop_at_its_end(w: World) {
     };
     w.bring(node(), &[rich(0), rich(HOUR_MS), exchange(2)], 3).await;
     for (by, rows) in [(By::Hour, 2), (By::Day, 1), (By::Model, 1), (By::Key, 1), (By::Total, 1)] {
-        let sums = w.store.usage(w.org, by, None, None).await.unwrap();
+        let sums = w.store.usage(w.org, Scope::Organization, by, None, None).await.unwrap();
         assert_eq!(sums.len(), rows, "{by:?}");
         assert_eq!((sums[0].cost, sums[0].input_tokens), (Nanos(i64::MAX), i64::MAX as u64), "{by:?}");
     }
@@ -218,9 +223,13 @@ async fn more_sums_than_an_answer_may_have_are_refused(w: World) {
         w.org
     ))
     .await;
-    let told = w.store.usage(w.org, By::Hour, None, None).await.unwrap_err();
+    let told = w.store.usage(w.org, Scope::Organization, By::Hour, None, None).await.unwrap_err();
     assert!(matches!(told, StoreError::Invalid { field: "since", .. }), "{told:?}");
-    let all_but_one = w.store.usage(w.org, By::Hour, Some(UnixMillis(2 * HOUR_MS)), None).await.unwrap();
+    let all_but_one = w
+        .store
+        .usage(w.org, Scope::Organization, By::Hour, Some(UnixMillis(2 * HOUR_MS)), None)
+        .await
+        .unwrap();
     assert_eq!(all_but_one.len(), MAX_SUMS as usize);
     assert_eq!(w.total().await.requests, u64::from(MAX_SUMS) + 1);
 }
