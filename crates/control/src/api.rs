@@ -20,6 +20,7 @@ pub mod project;
 pub mod access;
 pub mod role;
 pub mod key;
+pub mod session;
 pub mod admin_token;
 pub mod usage;
 pub mod exchange;
@@ -103,6 +104,9 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(user::enable))
         .routes(routes!(user::disable))
         .routes(routes!(user::set_teams))
+        .routes(routes!(user::set_password, user::remove_password))
+        .routes(routes!(session::list))
+        .routes(routes!(session::revoke))
         .routes(routes!(team::list, team::add))
         .routes(routes!(team::remove))
         .routes(routes!(team::set_models))

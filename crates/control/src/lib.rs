@@ -24,6 +24,8 @@ pub mod exchange;
 pub mod audit;
 pub mod config;
 pub mod provider;
+pub mod session;
+pub mod portal;
 pub mod api;
 
 pub use api::{openapi, probe_router, router};

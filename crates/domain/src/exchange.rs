@@ -8,26 +8,54 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{ExchangeId, KeyId, OrgId, ProjectId, TeamId, UserId};
+use crate::id::{ExchangeId, KeyId, OrgId, ProjectId, SessionId, TeamId, UserId};
 use crate::money::Nanos;
 use crate::time::UnixMillis;
 use crate::usage::Usage;
 
 pub use record::BadRecord;
 
-/// Whose exchange it is: who pays, by which key.
+/// What was presented to be let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Credential {
+    /// A virtual key.
+    Key(KeyId),
+    /// An access token of a session that began with a sign-in.
+    Session(SessionId),
+}
+
+/// Whose exchange it is: who pays, by which credential.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Principal {
     /// The tenant.
     pub org: OrgId,
-    /// The key's holder.
+    /// The credential's holder.
     pub user: UserId,
-    /// The key presented.
-    pub key: KeyId,
-    /// The team the key charges, if any.
+    /// The credential presented.
+    pub credential: Credential,
+    /// The team that is charged, if any.
     pub team: Option<TeamId>,
-    /// The project the key charges, if any.
+    /// The project that is charged, if any.
     pub project: Option<ProjectId>,
+}
+
+impl Principal {
+    /// The key presented, if it was one.
+    pub const fn key(&self) -> Option<KeyId> {
+        match self.credential {
+            Credential::Key(id) => Some(id),
+            Credential::Session(_) => None,
+        }
+    }
+
+    /// The session whose token was presented, if it was one.
+    pub const fn session(&self) -> Option<SessionId> {
+        match self.credential {
+            Credential::Key(_) => None,
+            Credential::Session(id) => Some(id),
+        }
+    }
 }
 
 /// What was asked for.
@@ -70,7 +98,7 @@ pub enum Ended {
     UpstreamFailed,
     /// The client left before the reply was complete.
     ClientGone,
-    /// The key or its holder was revoked while the reply was under way.
+    /// The key, the session or its holder was revoked while the reply was under way.
     Revoked,
     /// This node stopped before the reply was complete (found at the next start, or cut by the drain limit).
     Interrupted,

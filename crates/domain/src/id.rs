@@ -108,6 +108,10 @@ id!(
     KeyId, "key_", "a key"
 );
 id!(
+    /// A session: one sign-in of a person on one machine. Not secret: the proof is in [`crate::token::AccessToken`].
+    SessionId, "ses_", "a session"
+);
+id!(
     /// One exchange: a request and whatever became of it.
     ExchangeId, "exc_", "an exchange"
 );

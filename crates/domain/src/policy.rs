@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::access::{Question, Rule, Rules, Verdict};
 use crate::directory::{KeyState, UserState};
-use crate::exchange::Principal;
-use crate::id::{KeyId, OrgId, ProjectId, TeamId, UserId};
+use crate::exchange::{Credential, Principal};
+use crate::id::{KeyId, OrgId, ProjectId, SessionId, TeamId, UserId};
 use crate::key::{KeyHash, Pepper, PublicId, VirtualKey};
 use crate::model::ModelScope;
 use crate::time::UnixMillis;
@@ -78,23 +78,96 @@ impl KeyGrant {
 
     /// Whom an exchange with this key belongs to.
     pub fn principal(&self) -> Principal {
-        Principal { org: self.org, user: self.user, key: self.id, team: self.team, project: self.project }
+        let Self { org, user, team, project, .. } = *self;
+        Principal { org, user, credential: Credential::Key(self.id), team, project }
     }
 }
 
-/// Everything the data path decides by, at one version. Looking up a key costs the same with ten keys and with 100,000.
+/// A session as the data path knows it. One that was ended is not in the snapshot at all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionGrant {
+    /// Its identifier.
+    pub id: SessionId,
+    /// The tenant.
+    pub org: OrgId,
+    /// Who signed in.
+    pub user: UserId,
+    /// Their state.
+    pub user_state: UserState,
+    /// The team it charges.
+    pub team: Option<TeamId>,
+    /// The models it may use.
+    pub models: ModelScope,
+    /// When it ends.
+    pub expires_at: UnixMillis,
+}
+
+impl SessionGrant {
+    /// Whether the session stands at this time.
+    pub fn usable(&self, now: UnixMillis) -> Result<(), Denied> {
+        match self.user_state {
+            UserState::Disabled => return Err(Denied::HolderDisabled),
+            UserState::Active => {}
+        }
+        if self.expires_at <= now { Err(Denied::Expired) } else { Ok(()) }
+    }
+
+    /// Whom an exchange of this session belongs to.
+    pub fn principal(&self) -> Principal {
+        let Self { org, user, team, .. } = *self;
+        Principal { org, user, credential: Credential::Session(self.id), team, project: None }
+    }
+}
+
+/// What somebody was let in by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Grant {
+    /// A virtual key.
+    Key(Arc<KeyGrant>),
+    /// A session.
+    Session(Arc<SessionGrant>),
+}
+
+impl Grant {
+    /// Whom an exchange by it belongs to.
+    pub fn principal(&self) -> Principal {
+        match self {
+            Self::Key(key) => key.principal(),
+            Self::Session(session) => session.principal(),
+        }
+    }
+
+    /// The models it may use.
+    pub fn models(&self) -> &ModelScope {
+        match self {
+            Self::Key(key) => &key.models,
+            Self::Session(session) => &session.models,
+        }
+    }
+}
+
+/// Everything the data path decides by, at one version. Looking up a key or a session costs the same with ten of them and
+/// with 100,000.
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot {
     version: u64,
     keys: HashMap<PublicId, Arc<KeyGrant>>,
     rules: Option<Arc<dyn Rules>>,
+    sessions: HashMap<SessionId, Arc<SessionGrant>>,
 }
 
 impl Snapshot {
     /// Builds a snapshot from all keys.
     pub fn new(version: u64, keys: impl IntoIterator<Item = KeyGrant>) -> Self {
         let keys = keys.into_iter().map(|key| (key.public, Arc::new(key))).collect();
-        Self { version, keys, rules: None }
+        Self { version, keys, sessions: HashMap::new(), rules: None }
+    }
+
+    /// The same with all sessions that have not been ended.
+    #[must_use]
+    pub fn with_sessions(mut self, sessions: impl IntoIterator<Item = SessionGrant>) -> Self {
+        self.sessions = sessions.into_iter().map(|session| (session.id, Arc::new(session))).collect();
+        self
     }
 
     /// With these rules on who may use which model.
@@ -123,6 +196,11 @@ impl Snapshot {
         self.keys.is_empty()
     }
 
+    /// How many sessions it holds.
+    pub fn sessions(&self) -> usize {
+        self.sessions.len()
+    }
+
     /// Recognizes a presented key. An unknown public part is compared as well, so that the time taken does not tell.
     pub fn identify(
         &self,
@@ -141,11 +219,25 @@ impl Snapshot {
         Ok(Arc::clone(grant))
     }
 
-    /// Whether a key that was accepted earlier is still good (promise P6).
-    pub fn still_good(&self, public: PublicId, id: KeyId, now: UnixMillis) -> Result<(), Denied> {
-        match self.keys.get(&public) {
-            Some(grant) if grant.id == id => grant.usable(now),
-            _ => Err(Denied::Revoked),
+    /// Finds the session that a genuine access token names. [`Denied::Unknown`] when it was ended, or began after the
+    /// snapshot was built.
+    pub fn session(&self, id: SessionId, now: UnixMillis) -> Result<Arc<SessionGrant>, Denied> {
+        let grant = self.sessions.get(&id).ok_or(Denied::Unknown)?;
+        grant.usable(now)?;
+        Ok(Arc::clone(grant))
+    }
+
+    /// Whether what somebody was let in by earlier is still good (promise P6).
+    pub fn still_good(&self, earlier: &Grant, now: UnixMillis) -> Result<(), Denied> {
+        match earlier {
+            Grant::Key(key) => match self.keys.get(&key.public) {
+                Some(grant) if grant.id == key.id => grant.usable(now),
+                _ => Err(Denied::Revoked),
+            },
+            Grant::Session(session) => match self.sessions.get(&session.id) {
+                Some(grant) => grant.usable(now),
+                None => Err(Denied::Revoked),
+            },
         }
     }
 }
@@ -180,8 +272,34 @@ mod tests {
     #[test]
     fn a_good_key_is_recognized() {
         let (snapshot, key, pepper) = world(|_| {});
-        let grant = snapshot.identify(&key, &pepper, NOW).unwrap();
-        assert_eq!(snapshot.still_good(grant.public, grant.id, NOW), Ok(()));
+        let grant = Grant::Key(snapshot.identify(&key, &pepper, NOW).unwrap());
+        assert_eq!(snapshot.still_good(&grant, NOW), Ok(()));
+        assert_eq!(Snapshot::default().still_good(&grant, NOW), Err(Denied::Revoked));
+    }
+
+    #[test]
+    fn a_session_stands_until_it_ends_or_its_holder_may_not_go_on() {
+        let session = SessionGrant {
+            id: SessionId::new(NOW, 1),
+            org: OrgId::new(NOW, 1),
+            user: UserId::new(NOW, 1),
+            user_state: UserState::Active,
+            team: None,
+            models: ModelScope::all(),
+            expires_at: NOW.plus_millis(10),
+        };
+        let with = |session: &SessionGrant| Snapshot::default().with_sessions([session.clone()]);
+        let grant = Grant::Session(with(&session).session(session.id, NOW).unwrap());
+        let principal = grant.principal();
+        assert_eq!((principal.key(), principal.session()), (None, Some(session.id)));
+        assert_eq!(with(&session).still_good(&grant, NOW), Ok(()));
+        assert_eq!(with(&session).still_good(&grant, NOW.plus_millis(10)), Err(Denied::Expired));
+
+        let disabled = SessionGrant { user_state: UserState::Disabled, ..session.clone() };
+        assert_eq!(with(&disabled).session(session.id, NOW).unwrap_err(), Denied::HolderDisabled);
+        assert_eq!(with(&disabled).still_good(&grant, NOW), Err(Denied::HolderDisabled));
+        assert_eq!(Snapshot::default().session(session.id, NOW).unwrap_err(), Denied::Unknown);
+        assert_eq!(Snapshot::default().still_good(&grant, NOW), Err(Denied::Revoked));
     }
 
     #[test]

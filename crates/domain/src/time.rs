@@ -30,6 +30,13 @@ impl UnixMillis {
         Self(self.0.div_euclid(DAY_MS) * DAY_MS)
     }
 
+    /// The start of the UTC month that holds this time.
+    pub fn month(self) -> Self {
+        let days = self.0.div_euclid(DAY_MS);
+        let (_, _, day) = civil_from_days(days);
+        Self((days - (day - 1)) * DAY_MS)
+    }
+
     /// This time moved by so many milliseconds, stopping at the ends of the range.
     pub fn plus_millis(self, ms: i64) -> Self {
         Self(self.0.saturating_add(ms))
@@ -125,6 +132,18 @@ fn digits(text: &str) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_month_begins_on_its_first_day() {
+        for (at, month) in [
+            ("2026-11-22T23:37:08Z", "2026-11-01"),
+            ("2026-11-01", "2026-11-01"),
+            ("2024-02-29T23:59:59.999Z", "2024-02-01"),
+        ] {
+            let read = |text: &str| text.parse::<UnixMillis>().unwrap();
+            assert_eq!(read(at).month(), read(month), "{at}");
+        }
+    }
 
     #[test]
     fn prints_and_reads_rfc3339() {

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use gatehouse_domain::access::Question;
 use gatehouse_domain::exchange::{Ended, Kind};
-use gatehouse_domain::policy::KeyGrant;
+use gatehouse_domain::policy::Grant;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, Response, header};
 use hyper::body::Incoming;
@@ -19,11 +19,12 @@ use crate::inspect::{self, Received};
 use crate::models;
 use crate::open::Open;
 use crate::probe::{has_one_host, probe};
+use crate::reception::{self, Visit};
 use crate::refusal::Refusal;
 use crate::refused::Refused;
 use crate::relay::Relay;
 use crate::reply::{Content, ReplyBody, whole};
-use crate::settings::Provider;
+use crate::settings::{Limits, Provider};
 use crate::upstream::{Upload, Upstream};
 use crate::worker::{Active, Worker};
 
@@ -37,6 +38,10 @@ pub(crate) async fn serve(
     if let Some(answer) = probe(&worker, &connection, &request) {
         return whole(answer, &worker, &connection);
     }
+    let request = match reception::visit(&worker, &connection, request).await {
+        Visit::Answered(reply) => return reply,
+        Visit::Elsewhere(request) => request,
+    };
     match exchange(&worker, &connection, request).await {
         Ok(reply) => reply,
         Err(refused) => refused.answer(&worker, &connection).await,
@@ -49,7 +54,7 @@ async fn exchange(
     request: Request<Incoming>,
 ) -> Result<Response<ReplyBody>, Box<Refused>> {
     let accepted = accept(worker, connection, request)?;
-    let identified = identify(worker, accepted)?;
+    let identified = identify(worker, accepted).await?;
     if identified.kind == Kind::Models {
         return list_models(worker, connection, identified).await;
     }
@@ -98,12 +103,8 @@ fn accept(
 fn fault_of(worker: &Worker, head: &Parts, kind: Kind, allowed: &'static str) -> Option<Refusal> {
     let settings = worker.shared.settings.load();
     let limits = &settings.limits;
-    if !has_one_host(&head.headers, head.version) {
-        return Some(Refusal::BadHost);
-    }
-    let size: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-    if size + head.uri.path().len() + head.uri.query().map_or(0, str::len) > limits.max_head {
-        return Some(Refusal::HeadTooLarge);
+    if let Some(fault) = form_fault(head, limits) {
+        return Some(fault);
     }
     if kind == Kind::Other {
         return Some(Refusal::UnknownPath);
@@ -117,8 +118,18 @@ fn fault_of(worker: &Worker, head: &Parts, kind: Kind, allowed: &'static str) ->
     worker.shared.ledger.ready().err().map(|_| Refusal::LedgerFull)
 }
 
+/// What is wrong with a head whatever it asks for, if anything.
+pub(crate) fn form_fault(head: &Parts, limits: &Limits) -> Option<Refusal> {
+    if !has_one_host(&head.headers, head.version) {
+        return Some(Refusal::BadHost);
+    }
+    let size: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    let too_large = size + head.uri.path().len() + head.uri.query().map_or(0, str::len) > limits.max_head;
+    too_large.then_some(Refusal::HeadTooLarge)
+}
+
 /// The body, unless its sender waits for a go-ahead that it will not get.
-fn readable(headers: &HeaderMap, body: Incoming) -> Option<Incoming> {
+pub(crate) fn readable(headers: &HeaderMap, body: Incoming) -> Option<Incoming> {
     (!headers.contains_key(header::EXPECT)).then_some(body)
 }
 
@@ -128,13 +139,13 @@ struct Identified {
     kind: Kind,
     head: Parts,
     body: Incoming,
-    grant: Arc<KeyGrant>,
+    grant: Grant,
     active: Rc<Active>,
 }
 
-fn identify(worker: &Rc<Worker>, accepted: Accepted) -> Result<Identified, Box<Refused>> {
+async fn identify(worker: &Rc<Worker>, accepted: Accepted) -> Result<Identified, Box<Refused>> {
     let Accepted { mut open, kind, head, body } = accepted;
-    match recognize(worker, &head.headers) {
+    match recognize(worker, &head.headers).await {
         Ok(grant) => {
             open.note_grant(&grant);
             let active = Rc::clone(open.active().expect("just noted"));
@@ -157,7 +168,7 @@ async fn list_models(
     let principal = grant.principal();
     let allows = |model: &str| {
         let question = Question { principal: &principal, model, provider, peer, stream: false };
-        grant.models.allows(model) && policy.decide(&question).allowed
+        grant.models().allows(model) && policy.decide(&question).allowed
     };
     let mut response = match models::answer(&settings.prices, &allows, &head.uri, Worker::now()) {
         Ok(response) => response,
@@ -177,7 +188,7 @@ async fn list_models(
 struct Complete {
     open: Open,
     head: Parts,
-    grant: Arc<KeyGrant>,
+    grant: Grant,
     active: Rc<Active>,
     body: Received,
 }
@@ -211,7 +222,7 @@ fn authorize(complete: Complete) -> Result<Granted, Box<Refused>> {
     let Some(model) = body.facts.model.take() else {
         return Err(Refused::new(open, Refusal::ModelMissing, None));
     };
-    let allowed = grant.models.allows(&model);
+    let allowed = grant.models().allows(&model);
     open.record().model = Some(model.chars().take(gatehouse_domain::model::MAX_MODEL_NAME).collect());
     if !allowed {
         return Err(Refused::new(open, Refusal::ModelNotAllowed(model), None));

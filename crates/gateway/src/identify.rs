@@ -3,34 +3,79 @@
 use std::sync::Arc;
 
 use gatehouse_domain::key::{BadKey, KeyKind, VirtualKey};
-use gatehouse_domain::policy::{Denied, KeyGrant};
+use gatehouse_domain::policy::{Denied, Grant, KeyGrant, SessionGrant};
+use gatehouse_domain::token::{self, AccessToken, BadAccess};
 use http::{HeaderMap, header};
 
 use crate::refusal::Refusal;
 use crate::worker::Worker;
 
-/// Finds out whose key a request carries. Where both headers hold keys of ours, the bearer counts.
-pub(crate) fn recognize(worker: &Worker, headers: &HeaderMap) -> Result<Arc<KeyGrant>, Refusal> {
+/// Finds out whose key or session a request carries. Where both headers hold credentials of ours, the bearer counts.
+///
+/// A genuine token for a session that the policy does not hold is of one that was ended, or of one that began a moment ago,
+/// perhaps on another node: then the policy is brought up to date first.
+pub(crate) async fn recognize(worker: &Worker, headers: &HeaderMap) -> Result<Grant, Refusal> {
+    match look(worker, headers) {
+        Look::Found(grant) => Ok(grant),
+        Look::Refused(why) => Err(why),
+        Look::NotHere(token) => {
+            worker.shared.reception.catch_up().await;
+            let found = worker.shared.policy.load().session(token.session, Worker::now());
+            found.map(Grant::Session).map_err(|why| Refusal::SignedOut(session_code(why)))
+        }
+    }
+}
+
+/// What a first look finds.
+enum Look {
+    Found(Grant),
+    Refused(Refusal),
+    /// The policy does not hold the session.
+    NotHere(AccessToken),
+}
+
+fn look(worker: &Worker, headers: &HeaderMap) -> Look {
     let mut seen = false;
     let mut mistyped = false;
     for text in credentials(headers) {
         seen = true;
-        match VirtualKey::parse(KeyKind::Virtual, text) {
-            Ok(key) => {
-                let policy = worker.shared.policy.load();
-                return policy
-                    .identify(&key, &worker.shared.pepper, Worker::now())
-                    .map_err(|why| Refusal::BadCredential(code_of(why)));
-            }
+        if text.starts_with(token::PREFIX.as_bytes()) {
+            return session(worker, text);
+        }
+        match key(worker, text) {
+            Ok(found) => return found.map_or_else(Look::Refused, |grant| Look::Found(Grant::Key(grant))),
             Err(BadKey::Mistyped) => mistyped = true,
             Err(BadKey::Foreign) => {}
         }
     }
-    Err(match (seen, mistyped) {
+    Look::Refused(match (seen, mistyped) {
         (false, _) => Refusal::NoCredential,
         (true, true) => Refusal::BadCredential("key_mistyped"),
         (true, false) => Refusal::BadCredential("key_foreign"),
     })
+}
+
+fn key(worker: &Worker, text: &[u8]) -> Result<Result<Arc<KeyGrant>, Refusal>, BadKey> {
+    let key = VirtualKey::parse(KeyKind::Virtual, text)?;
+    let found = worker.shared.policy.load().identify(&key, &worker.shared.pepper, Worker::now());
+    Ok(found.map_err(|why| Refusal::BadCredential(key_code(why))))
+}
+
+fn session(worker: &Worker, text: &[u8]) -> Look {
+    let now = Worker::now();
+    let token = match AccessToken::verify(text, &worker.shared.access, now) {
+        Ok(token) => token,
+        Err(BadAccess::Expired) => return Look::Refused(Refusal::SignedOut("token_expired")),
+        Err(BadAccess::Forged | BadAccess::Foreign) => {
+            return Look::Refused(Refusal::SignedOut("token_forged"));
+        }
+    };
+    let found: Result<Arc<SessionGrant>, Denied> = worker.shared.policy.load().session(token.session, now);
+    match found {
+        Ok(grant) => Look::Found(Grant::Session(grant)),
+        Err(Denied::Unknown) => Look::NotHere(token),
+        Err(why) => Look::Refused(Refusal::SignedOut(session_code(why))),
+    }
 }
 
 /// The credentials a request carries, in the order in which they count.
@@ -42,12 +87,20 @@ fn credentials(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
     bearer.chain(headers.get_all("x-api-key").iter().map(|value| value.as_bytes().trim_ascii()))
 }
 
-fn code_of(why: Denied) -> &'static str {
+fn key_code(why: Denied) -> &'static str {
     match why {
         Denied::Unknown => "key_unknown",
         Denied::Expired => "key_expired",
         Denied::Disabled => "key_disabled",
         Denied::Revoked => "key_revoked",
+        Denied::HolderDisabled => "holder_disabled",
+    }
+}
+
+fn session_code(why: Denied) -> &'static str {
+    match why {
+        Denied::Unknown | Denied::Disabled | Denied::Revoked => "session_over",
+        Denied::Expired => "session_expired",
         Denied::HolderDisabled => "holder_disabled",
     }
 }

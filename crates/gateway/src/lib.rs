@@ -7,12 +7,14 @@
 
 pub mod ledger;
 pub mod settings;
+pub mod portal;
 mod serve;
 mod connection;
 mod framing;
 mod worker;
 mod handle;
 mod probe;
+mod reception;
 mod refused;
 mod open;
 mod identify;

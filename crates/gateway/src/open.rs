@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use gatehouse_domain::exchange::{Cost, Ended, Exchange, Intent, Kind, estimate_tokens};
-use gatehouse_domain::policy::KeyGrant;
+use gatehouse_domain::policy::Grant;
 use gatehouse_domain::usage::Usage;
 use http::HeaderMap;
 
@@ -26,7 +26,7 @@ pub(crate) struct Open {
     watch: Option<Watch>,
     /// Set while the upstream may be working for us: then an end nobody saw is estimated.
     sent: bool,
-    /// Whether it counts among the requests under way: only those with a good key do.
+    /// Whether it counts among the requests under way: only those with a good credential do.
     counted: bool,
     request_id: String,
 }
@@ -107,19 +107,19 @@ impl Open {
         record.client = client.map(|agent| agent.split(' ').next().unwrap_or_default().to_owned());
     }
 
-    /// Notes whose exchange it is, and lets the sweep watch the key.
-    pub(crate) fn note_grant(&mut self, grant: &KeyGrant) {
+    /// Notes whose exchange it is, and lets the sweep watch the key or session.
+    pub(crate) fn note_grant(&mut self, grant: &Grant) {
         self.record().principal = Some(grant.principal());
         self.shared.in_flight.fetch_add(1, Ordering::Relaxed);
         self.counted = true;
         if let Some(watch) = &mut self.watch {
-            let active = Active::new(grant.public, grant.id, watch.worker.tick());
+            let active = Active::new(grant.clone(), watch.worker.tick());
             let slot = watch.worker.active.borrow_mut().insert(Rc::clone(&active));
             watch.active = Some((slot, active));
         }
     }
 
-    /// What the sweep sees of it; only exchanges with a key are seen.
+    /// What the sweep sees of it; only those that were let in are seen.
     pub(crate) fn active(&self) -> Option<&Rc<Active>> {
         self.watch.as_ref()?.active.as_ref().map(|(_, active)| active)
     }

@@ -22,6 +22,8 @@ pub(crate) enum Refusal {
     NoCredential,
     /// The credential is not accepted; deliberately not said why.
     BadCredential(&'static str),
+    /// The access token, or the session it names, is over; deliberately not said why.
+    SignedOut(&'static str),
     /// The key may not use this model.
     ModelNotAllowed(String),
     /// The organization's rules do not let this through.
@@ -63,7 +65,9 @@ pub(crate) enum Refusal {
     UpstreamBroken,
     /// The provider's address answers in a way that no Messages API does, a redirect for one.
     UpstreamOdd,
-    /// The key or its holder was revoked while the request was under way.
+    /// What answers beside model requests has failed, or did not in time.
+    PortalFailed,
+    /// The key, the session or its holder was revoked while the request was under way.
     Revoked,
     /// This node is stopping.
     Stopping,
@@ -99,7 +103,7 @@ impl Refusal {
             Self::HeadTooLarge => row("head_too_large", 431, INVALID),
             Self::BadHost => row("bad_host", 400, INVALID),
             Self::NoCredential => row("no_credential", 401, "authentication_error"),
-            Self::BadCredential(why) => row(why, 401, "authentication_error"),
+            Self::BadCredential(why) | Self::SignedOut(why) => row(why, 401, "authentication_error"),
             // The client prints a 451 as it is; before the sentence of a 403 it puts "failed to authenticate".
             Self::ModelNotAllowed(_) => row("model_not_allowed", 451, "permission_error"),
             Self::NotPermitted { .. } => row("not_permitted", 451, "permission_error"),
@@ -119,6 +123,7 @@ impl Refusal {
             Self::UpstreamTimeout => later("upstream_timeout", 504, "timeout_error", 2),
             Self::UpstreamBroken => later("upstream_broken", 502, "api_error", 1),
             Self::UpstreamOdd => row("upstream_odd", 502, "api_error"),
+            Self::PortalFailed => later("portal_failed", 503, "api_error", 2),
             Self::Revoked => row("revoked", 401, "authentication_error"),
             Self::Stopping => later("stopping", 529, "overloaded_error", 1),
         }
@@ -149,6 +154,9 @@ impl Refusal {
                 "Gatehouse does not accept this key: it is mistyped, expired, disabled or revoked. \
                 Ask your administrator for a new one."
                     .into()
+            }
+            Self::SignedOut(_) => {
+                "Your sign-in at this gateway is over or was ended. Sign in again with /login.".into()
             }
             Self::ModelNotAllowed(model) => format!(
                 "Your key may not use the model `{model}`. Choose another model, or ask your administrator to allow it."
@@ -181,7 +189,8 @@ impl Refusal {
             Self::UpstreamOdd => "What answers at the model provider's address is no model provider. \
                 Ask your administrator to check the provider's base_url."
                 .into(),
-            Self::Revoked => "Your key was revoked while this request was under way.".into(),
+            Self::PortalFailed => "Gatehouse could not answer this in time. Try again shortly.".into(),
+            Self::Revoked => "Your access was revoked while this request was under way.".into(),
             Self::Stopping => "This gateway is restarting. Try again.".into(),
         }
     }
@@ -239,6 +248,7 @@ mod tests {
             Refusal::BadHost,
             Refusal::NoCredential,
             Refusal::BadCredential("key_unknown"),
+            Refusal::SignedOut("session_over"),
             Refusal::ModelNotAllowed("m".into()),
             Refusal::NotPermitted { model: "m".into(), by: "the access policy `x`".into() },
             Refusal::UnknownPath,
@@ -257,6 +267,7 @@ mod tests {
             Refusal::UpstreamTimeout,
             Refusal::UpstreamBroken,
             Refusal::UpstreamOdd,
+            Refusal::PortalFailed,
             Refusal::Revoked,
             Refusal::Stopping,
         ]

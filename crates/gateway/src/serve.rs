@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use gatehouse_domain::key::Pepper;
 use gatehouse_domain::policy::Snapshot;
+use gatehouse_domain::token::AccessKey;
 use hyper::server::conn::http1::Builder;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -26,6 +27,8 @@ use crate::handle;
 use crate::inspect::Budget;
 use crate::ledger::Ledger;
 use crate::observe::Meters;
+use crate::portal::Portal;
+use crate::reception::Reception;
 use crate::settings::Settings;
 use crate::worker::{Shared, Worker};
 
@@ -37,6 +40,12 @@ pub struct Parts {
     pub policy: Arc<ArcSwap<Snapshot>>,
     /// What keys are hashed with.
     pub pepper: Pepper,
+    /// What access tokens are proved with.
+    pub access: AccessKey,
+    /// Answers what is no model request.
+    pub portal: Arc<dyn Portal>,
+    /// Where the portal runs.
+    pub runtime: tokio::runtime::Handle,
     /// Where exchanges are recorded.
     pub ledger: Arc<dyn Ledger>,
     /// Whether `/readyz` says so.
@@ -61,6 +70,8 @@ pub fn start(listener: &TcpListener, workers: usize, parts: Parts) -> io::Result
         settings: parts.settings,
         policy: parts.policy,
         pepper: parts.pepper,
+        access: parts.access,
+        reception: Reception::new(parts.portal, parts.runtime),
         ledger: parts.ledger,
         ready: parts.ready,
         budget: Arc::new(Budget::default()),

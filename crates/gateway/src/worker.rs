@@ -11,10 +11,11 @@ use std::time::{Duration, Instant, SystemTime};
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use gatehouse_domain::exchange::{Ended, Kind};
-use gatehouse_domain::id::{ExchangeId, KeyId};
-use gatehouse_domain::key::{Pepper, PublicId};
-use gatehouse_domain::policy::Snapshot;
+use gatehouse_domain::id::ExchangeId;
+use gatehouse_domain::key::Pepper;
+use gatehouse_domain::policy::{Grant, Snapshot};
 use gatehouse_domain::time::UnixMillis;
+use gatehouse_domain::token::AccessKey;
 use rand::RngExt as _;
 use slab::Slab;
 use tokio::sync::Notify;
@@ -24,6 +25,7 @@ use crate::inspect::Budget;
 use crate::ledger::{Ledger, Ticket};
 use crate::observe::Meters;
 use crate::open::Open;
+use crate::reception::Reception;
 use crate::refusal::Refusal;
 use crate::settings::Settings;
 use crate::upstream::Pool;
@@ -33,6 +35,8 @@ pub(crate) struct Shared {
     pub(crate) settings: Arc<ArcSwap<Settings>>,
     pub(crate) policy: Arc<ArcSwap<Snapshot>>,
     pub(crate) pepper: Pepper,
+    pub(crate) access: AccessKey,
+    pub(crate) reception: Reception,
     pub(crate) ledger: Arc<dyn Ledger>,
     pub(crate) ready: Arc<AtomicBool>,
     pub(crate) budget: Arc<Budget>,
@@ -62,7 +66,7 @@ pub(crate) struct Worker {
 /// Why an exchange under way is to end now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cut {
-    /// Its key is no longer good.
+    /// Its key or session is no longer good.
     Revoked,
     /// The node stops and its drain time is over.
     Stopping,
@@ -84,10 +88,9 @@ impl Cut {
     }
 }
 
-/// An exchange under way that has a key, as the sweep sees it.
+/// An exchange under way that was let in, as the sweep sees it.
 pub(crate) struct Active {
-    public: PublicId,
-    key: KeyId,
+    grant: Grant,
     cut: Cell<Option<Cut>>,
     /// Second in which something last arrived from the upstream or went to the client.
     last: Cell<u32>,
@@ -95,8 +98,8 @@ pub(crate) struct Active {
 }
 
 impl Active {
-    pub(crate) fn new(public: PublicId, key: KeyId, tick: u32) -> Rc<Self> {
-        Rc::new(Self { public, key, cut: Cell::new(None), last: Cell::new(tick), waker: RefCell::new(None) })
+    pub(crate) fn new(grant: Grant, tick: u32) -> Rc<Self> {
+        Rc::new(Self { grant, cut: Cell::new(None), last: Cell::new(tick), waker: RefCell::new(None) })
     }
 
     /// Whether the exchange is to end; otherwise the task is woken when it is, and once a second while it is silent.
@@ -176,7 +179,7 @@ impl Worker {
         }
     }
 
-    /// Once a second: cuts connections that overstay and exchanges whose key is no longer good, wakes silent ones.
+    /// Once a second: cuts connections that overstay and exchanges whose key or session is no longer good, wakes silent ones.
     pub(crate) async fn sweep(self: Rc<Self>) {
         let mut every = tokio::time::interval(Duration::from_secs(1));
         every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -216,7 +219,7 @@ impl Worker {
             if active.cut.get().is_none() {
                 if stopping {
                     active.cut.set(Some(Cut::Stopping));
-                } else if policy.still_good(active.public, active.key, now).is_err() {
+                } else if policy.still_good(&active.grant, now).is_err() {
                     active.cut.set(Some(Cut::Revoked));
                 }
             }

@@ -22,6 +22,7 @@ pub mod jwks;
 pub mod oidc;
 pub mod device;
 pub mod refresh;
+pub mod form;
 pub mod ci;
 pub mod ldap;
 pub mod password;

@@ -31,6 +31,12 @@ pub enum Purpose {
     AuditSigning,
     /// The public name of the master key itself.
     KeyId,
+    /// Proving access tokens. Derived from the roots, not from a master key.
+    AccessTokens,
+    /// Proving refresh tokens. Derived from the roots.
+    RefreshTokens,
+    /// Proving that a form of the sign-in page is ours. Derived from the roots.
+    SignInForms,
 }
 
 impl Purpose {
@@ -41,6 +47,9 @@ impl Purpose {
             Self::Sealing => b"gatehouse/v1/sealing",
             Self::AuditSigning => b"gatehouse/v1/audit-signing",
             Self::KeyId => b"gatehouse/v1/key-id",
+            Self::AccessTokens => b"gatehouse/v1/access-tokens",
+            Self::RefreshTokens => b"gatehouse/v1/refresh-tokens",
+            Self::SignInForms => b"gatehouse/v1/sign-in-forms",
         }
     }
 }
@@ -218,12 +227,20 @@ mod tests {
 
     #[test]
     fn purposes_and_keys_give_unlike_bytes() {
-        let all = [Purpose::KeyHashes, Purpose::Sealing, Purpose::AuditSigning, Purpose::KeyId];
+        let all = [
+            Purpose::KeyHashes,
+            Purpose::Sealing,
+            Purpose::AuditSigning,
+            Purpose::KeyId,
+            Purpose::AccessTokens,
+            Purpose::RefreshTokens,
+            Purpose::SignInForms,
+        ];
         let (one, other) = (MasterKey::from_bytes(bytes()), MasterKey::from_bytes([9; 32]));
         let mut seen: Vec<[u8; 32]> = all.iter().flat_map(|p| [*one.derive(*p), *other.derive(*p)]).collect();
         seen.sort_unstable();
         seen.dedup();
-        assert_eq!(seen.len(), 8);
+        assert_eq!(seen.len(), 14);
         assert_ne!(one.id(), other.id());
     }
 

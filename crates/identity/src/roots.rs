@@ -1,13 +1,16 @@
 //! The secrets that must outlive a change of the master key.
 //!
 //! Key hashes are made with the pepper and audit checkpoints are signed with one key: if either changed with the master
-//! key, every virtual key would stop working. So both are derived once, from the first master key, then kept sealed.
+//! key, every virtual key would stop working. So both are derived once, from the first master key, then kept sealed. What
+//! proves the tokens of sessions is derived from the pepper, so that a new master key signs nobody out.
 
 use gatehouse_domain::key::Pepper;
+use gatehouse_domain::token::AccessKey;
 use zeroize::Zeroizing;
 
 use crate::keyring::Keyring;
 use crate::master::{MasterKey, Purpose};
+use crate::refresh::RefreshKey;
 use crate::seal::{NONCE_LEN, Place, SealError, Sealed};
 use crate::secret::Secret;
 
@@ -40,6 +43,26 @@ impl Roots {
     /// The seed of the Ed25519 key that signs audit checkpoints.
     pub fn audit_seed(&self) -> &Zeroizing<[u8; 32]> {
         &self.audit_seed
+    }
+
+    /// What proves access tokens.
+    pub fn access_key(&self) -> AccessKey {
+        AccessKey::new(*self.derive(Purpose::AccessTokens))
+    }
+
+    /// What proves refresh tokens.
+    pub fn refresh_key(&self) -> RefreshKey {
+        RefreshKey::new(*self.derive(Purpose::RefreshTokens))
+    }
+
+    /// What proves that a form of the sign-in page is ours.
+    pub fn form_key(&self) -> Zeroizing<[u8; 32]> {
+        self.derive(Purpose::SignInForms)
+    }
+
+    /// The pepper is as good a key as any to derive others from: HKDF keeps apart what has another label.
+    fn derive(&self, purpose: Purpose) -> Zeroizing<[u8; 32]> {
+        MasterKey::from_bytes(*self.pepper).derive(purpose)
     }
 
     /// Seals them under the newest master key, to be kept in the database.

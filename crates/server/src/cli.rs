@@ -9,6 +9,7 @@ mod people;
 mod access;
 mod role;
 mod key;
+mod session;
 mod spending;
 mod audit;
 mod config;
@@ -97,6 +98,7 @@ fn run(args: Args, environment: &Environment, out: &mut Out) -> Result<u8, Failu
         Command::Role(command) => role::run(command, &client::connect(global, environment)?, out),
         Command::Explain(args) => access::explain(&args, &client::connect(global, environment)?, out),
         Command::Key(command) => key::run(command, &client::connect(global, environment)?, out),
+        Command::Session(command) => session::run(command, &client::connect(global, environment)?, out),
         Command::Usage(command) => spending::usage(&command, &client::connect(global, environment)?, out),
         Command::Exchanges(command) => {
             spending::exchanges(&command, &client::connect(global, environment)?, out)

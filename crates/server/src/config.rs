@@ -9,12 +9,14 @@ mod variable;
 mod read;
 mod section;
 mod provider;
+mod identity;
 mod pricing;
 mod show;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+pub(crate) use identity::{ClientAuth, Identity, Ldap, LdapKind, Oidc};
 pub(crate) use mistake::{Mistake, Mistakes};
 pub(crate) use pricing::Pricing;
 pub(crate) use provider::{Provider, SecretSource};
@@ -53,6 +55,10 @@ pub(crate) struct Config {
     pub(crate) audit: Audit,
     /// Where the master keys come from.
     pub(crate) secrets: Secrets,
+    /// How people sign in.
+    pub(crate) identity: Identity,
+    /// The file with the settings that every client is served.
+    pub(crate) managed_settings: Option<PathBuf>,
     /// What things cost.
     pub(crate) pricing: Pricing,
     /// Providers, in order of preference.
@@ -133,6 +139,8 @@ fn read_all(top: &Section<'_, '_>, tree: &Node) -> Option<Config> {
     let log = top.section("log", section::log);
     let audit = top.section("audit", section::audit);
     let secrets = top.section("secrets", section::secrets);
+    let identity = top.section("identity", identity::identity);
+    let managed_settings = top.section("settings", identity::settings);
     let pricing = top.section("pricing", pricing::pricing);
     let providers = provider::providers(top);
     Some(Config {
@@ -146,6 +154,8 @@ fn read_all(top: &Section<'_, '_>, tree: &Node) -> Option<Config> {
         log: log??,
         audit: audit?,
         secrets: secrets??,
+        identity: identity?,
+        managed_settings: managed_settings?,
         pricing: pricing?,
         providers,
         shown: show::settings(tree),

@@ -8,6 +8,7 @@ mod secret;
 mod log;
 mod metric;
 mod price;
+mod fetch;
 mod wire;
 mod demo;
 

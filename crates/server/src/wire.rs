@@ -10,6 +10,8 @@ mod fresh;
 mod live;
 mod figure;
 mod house;
+mod identity;
+mod portal;
 mod admin;
 mod job;
 mod signal;
@@ -22,6 +24,7 @@ use std::time::Duration;
 
 use gatehouse_store::data_dir::DataDir;
 
+pub(crate) use identity::mistakes as sign_in_mistakes;
 pub(crate) use welcome::client;
 
 use crate::cli::{Failure, Global, Out, ServeArgs, data_dir, is_watched, sources};

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use gatehouse_domain::audit::{Actor, Draft, Object};
-use gatehouse_domain::exchange::{Cost, Ended, Exchange, Intent, Kind, Principal};
+use gatehouse_domain::exchange::{Cost, Credential, Ended, Exchange, Intent, Kind, Principal};
 use gatehouse_domain::id::{ExchangeId, KeyId, NodeId, OrgId, TeamId, UserId};
 use gatehouse_domain::money::Nanos;
 use gatehouse_domain::name::Name;
@@ -35,7 +35,7 @@ fn intent() -> Intent {
         principal: Principal {
             org: OrgId::from_bits(1),
             user: UserId::new(NOW, user),
-            key: KeyId::new(NOW, user),
+            credential: Credential::Key(KeyId::new(NOW, user)),
             team: Some(TeamId::new(NOW, user % 5)),
             project: None,
         },

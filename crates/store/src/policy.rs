@@ -2,7 +2,8 @@
 
 use gatehouse_domain::id::{KeyId, OrgId};
 use gatehouse_domain::key::{KeyHash, PublicId};
-use gatehouse_domain::policy::{KeyGrant, Snapshot};
+use gatehouse_domain::model::ModelScope;
+use gatehouse_domain::policy::{KeyGrant, SessionGrant, Snapshot};
 use gatehouse_domain::time::UnixMillis;
 
 use crate::dialect::{change, read};
@@ -10,7 +11,7 @@ use crate::engine::{Store, Tx};
 use crate::error::StoreError;
 use crate::stored;
 
-/// Keys read at a time.
+/// Keys and sessions read at a time.
 const BATCH: usize = 5000;
 
 const SELECT: &str = "SELECT k.id, k.public_id, k.hash, k.user_id, u.state AS user_state, k.team_id, k.project_id, \
@@ -32,6 +33,19 @@ struct Row {
     expires_at: Option<i64>,
 }
 
+const SELECT_SESSIONS: &str = "SELECT s.id, s.user_id, u.state AS user_state, s.team_id, s.expires_at \
+     FROM sessions s JOIN users u ON u.org_id = s.org_id AND u.id = s.user_id \
+     WHERE s.org_id = $1 AND s.ended_at IS NULL AND s.id > $2 ORDER BY s.id LIMIT $3";
+
+#[derive(sqlx::FromRow)]
+struct SessionRow {
+    id: String,
+    user_id: String,
+    user_state: String,
+    team_id: Option<String>,
+    expires_at: i64,
+}
+
 impl Store {
     /// The version of the policy: it counts up with every change that matters to the data path. Cheap enough to be asked
     /// for every second.
@@ -51,35 +65,56 @@ impl Store {
 
     /// Builds the policy snapshot.
     ///
-    /// The version is read before the keys. A change in between is then perhaps in the snapshot already, but not in its
+    /// The version is read before all else. A change in between is then perhaps in the snapshot already, but not in its
     /// version, so that the next look at [`Store::policy_version`] leads to another snapshot: a change is never missed.
     ///
-    /// A key that cannot be read is left out, and thereby refused: what happens to the other keys must not wait for it.
+    /// A key or session that cannot be read is left out, and thereby refused: what happens to the others must not wait for
+    /// it.
     ///
     /// # Errors
     /// There is no such organization; the database.
     pub async fn load_snapshot(&self, org: OrgId) -> Result<Snapshot, StoreError> {
         let version = self.policy_version(org).await?;
-        let limit = i64::try_from(BATCH).unwrap_or(i64::MAX);
-        let mut grants = Vec::new();
-        let mut after = String::new();
+        let keys = self.key_grants(org).await?;
+        let sessions = self.session_grants(org).await?;
+        Ok(Snapshot::new(version, keys).with_sessions(sessions))
+    }
+
+    async fn key_grants(&self, org: OrgId) -> Result<Vec<KeyGrant>, StoreError> {
+        let (mut grants, mut after) = (Vec::new(), String::new());
         loop {
-            let rows: Vec<Row> = read!(self, |db| {
-                sqlx::query_as(SELECT)
-                    .bind(org.to_string())
-                    .bind(after.as_str())
-                    .bind(limit)
-                    .fetch_all(db)
-                    .await
-            })?;
-            let full = rows.len() == BATCH;
-            grants.reserve(rows.len());
+            let rows: Vec<Row> = self.batch(SELECT, org, &after).await?;
             grants.extend(rows.iter().filter_map(|row| stored::readable(grant_of(org, row))));
-            match rows.into_iter().next_back() {
-                Some(last) if full => after = last.id,
-                _ => return Ok(Snapshot::new(version, grants)),
+            match rows.into_iter().nth(BATCH - 1) {
+                Some(last) => after = last.id,
+                None => return Ok(grants),
             }
         }
+    }
+
+    async fn session_grants(&self, org: OrgId) -> Result<Vec<SessionGrant>, StoreError> {
+        let (mut grants, mut after) = (Vec::new(), String::new());
+        loop {
+            let rows: Vec<SessionRow> = self.batch(SELECT_SESSIONS, org, &after).await?;
+            grants.extend(rows.iter().filter_map(|row| stored::readable(session_grant_of(org, row))));
+            match rows.into_iter().nth(BATCH - 1) {
+                Some(last) => after = last.id,
+                None => return Ok(grants),
+            }
+        }
+    }
+
+    async fn batch<R>(&self, sql: &'static str, org: OrgId, after: &str) -> Result<Vec<R>, StoreError>
+    where
+        R: for<'r> sqlx::FromRow<'r, sqlx::sqlite::SqliteRow>
+            + for<'r> sqlx::FromRow<'r, sqlx::postgres::PgRow>
+            + Send
+            + Unpin,
+    {
+        let limit = i64::try_from(BATCH).unwrap_or(i64::MAX);
+        Ok(read!(self, |db| {
+            sqlx::query_as(sql).bind(org.to_string()).bind(after).bind(limit).fetch_all(db).await
+        })?)
     }
 }
 
@@ -113,5 +148,17 @@ fn grant_of(org: OrgId, row: &Row) -> Result<KeyGrant, StoreError> {
         models: stored::models("key", &row.id, row.models.as_deref())?,
         state: stored::key_state(&row.id, &row.state)?,
         expires_at: row.expires_at.map(UnixMillis),
+    })
+}
+
+fn session_grant_of(org: OrgId, row: &SessionRow) -> Result<SessionGrant, StoreError> {
+    Ok(SessionGrant {
+        id: stored::parsed("session", &row.id)?,
+        org,
+        user: stored::parsed("user", &row.user_id)?,
+        user_state: stored::user_state(&row.user_id, &row.user_state)?,
+        team: stored::parsed_some("team", row.team_id.as_deref())?,
+        models: ModelScope::all(),
+        expires_at: UnixMillis(row.expires_at),
     })
 }

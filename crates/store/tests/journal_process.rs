@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use gatehouse_domain::exchange::{Cost, Ended, Exchange, Intent, Kind, Principal};
+use gatehouse_domain::exchange::{Cost, Credential, Ended, Exchange, Intent, Kind, Principal};
 use gatehouse_domain::id::{ExchangeId, KeyId, OrgId, UserId};
 use gatehouse_domain::time::UnixMillis;
 use gatehouse_store::journal::{Journal, Options, Recovered, Refusing, Ticket};
@@ -30,7 +30,7 @@ fn intent(n: u128) -> Intent {
         principal: Principal {
             org: OrgId::new(at, 1),
             user: UserId::new(at, 1),
-            key: KeyId::new(at, 1),
+            credential: Credential::Key(KeyId::new(at, 1)),
             team: None,
             project: None,
         },

@@ -15,6 +15,7 @@ pub struct Builder {
     binary: PathBuf,
     provider: String,
     store: String,
+    public_url: String,
     more: String,
 }
 
@@ -36,6 +37,7 @@ impl Builder {
             binary: binary.into(),
             provider: provider.to_owned(),
             store: "sqlite".to_owned(),
+            public_url: String::new(),
             more: String::new(),
         }
     }
@@ -44,6 +46,13 @@ impl Builder {
     #[must_use]
     pub fn store(mut self, url: &str) -> Self {
         url.clone_into(&mut self.store);
+        self
+    }
+
+    /// Is reached at this address, so that people can sign in.
+    #[must_use]
+    pub fn public_url(mut self, url: &str) -> Self {
+        url.clone_into(&mut self.public_url);
         self
     }
 
@@ -62,9 +71,9 @@ impl Builder {
     pub fn start(self) -> Gatehouse {
         let dir = TempDir::new().unwrap();
         let config = format!(
-            "[listen]\ngateway = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\n[store]\nurl = \"{}\"\n[[provider]]\n\
-             name = \"main\"\nkind = \"anthropic\"\nbase_url = \"{}\"\napi_key = \"env:UPSTREAM_KEY\"\n{}",
-            self.store, self.provider, self.more
+            "[listen]\ngateway = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\npublic_url = \"{}\"\n[store]\nurl = \"{}\"\n\
+             [[provider]]\nname = \"main\"\nkind = \"anthropic\"\nbase_url = \"{}\"\napi_key = \"env:UPSTREAM_KEY\"\n{}",
+            self.public_url, self.store, self.provider, self.more
         );
         std::fs::write(dir.path().join("gatehouse.toml"), config).unwrap();
         let child = spawn(&self.binary, dir.path());
@@ -84,6 +93,7 @@ fn spawn(binary: &Path, dir: &Path) -> Child {
         .arg(dir.join("data"))
         .env_clear()
         .env("UPSTREAM_KEY", UPSTREAM_KEY)
+        .env("OIDC_SECRET", crate::issuer::CLIENT_SECRET)
         .env("HOME", dir)
         .stdin(Stdio::null())
         .stdout(log.try_clone().unwrap())
@@ -136,6 +146,23 @@ impl Gatehouse {
             .stdin(Stdio::null())
             .output()
             .unwrap()
+    }
+
+    /// Runs a command that reads this from its standard input.
+    pub fn cli_reading(&self, args: &[&str], input: &str) -> Output {
+        let mut child = Command::new(&self.builder.binary)
+            .arg("--data-dir")
+            .arg(self.dir().join("data"))
+            .args(args)
+            .env_clear()
+            .env("HOME", self.dir())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        std::io::Write::write_all(&mut child.stdin.take().unwrap(), input.as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
     }
 
     /// Runs a command that must succeed, with `--json`, and reads its answer.

@@ -8,6 +8,16 @@
 pub mod wait;
 pub mod http;
 pub mod provider;
+pub mod issuer;
+pub mod browser;
 pub mod sse;
 pub mod gatehouse;
 pub mod postgres;
+
+/// A folder that is removed in the end.
+///
+/// # Panics
+/// When none can be made.
+pub fn folder() -> tempfile::TempDir {
+    tempfile::TempDir::new().unwrap()
+}

@@ -2,7 +2,7 @@
 
 use gatehouse_domain::access::{Question, Rule};
 use gatehouse_domain::directory::{KeyInfo, User, UserState};
-use gatehouse_domain::exchange::Principal;
+use gatehouse_domain::exchange::{Credential, Principal};
 use gatehouse_domain::id::KeyId;
 use gatehouse_domain::model::is_model_name;
 use gatehouse_domain::role::Scope;
@@ -110,8 +110,8 @@ async fn principal(
         Some(given) => Some(project::named(app, "project", &given).await?.id),
         None => None,
     };
-    let key = given_key.map_or_else(|| KeyId::from_bits(0), |key| key.id);
-    Ok(Principal { org: app.org, user: holder.id, key, team, project })
+    let credential = Credential::Key(given_key.map_or_else(|| KeyId::from_bits(0), |key| key.id));
+    Ok(Principal { org: app.org, user: holder.id, credential, team, project })
 }
 
 fn of_user(holder: &User) -> Step {

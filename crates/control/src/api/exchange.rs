@@ -29,8 +29,10 @@ pub struct ExchangeView {
     pub user: Option<String>,
     /// Identifier of its user.
     pub user_id: Option<String>,
-    /// Identifier of the key it was made with.
+    /// Identifier of the key it was made with; `null` when it was made in a session.
     pub key: Option<String>,
+    /// Identifier of the sign-in session (`ses_…`) it was made in, when it was.
+    pub session_id: Option<String>,
     /// The team it was charged to.
     pub team: Option<String>,
     /// The project it was charged to.
@@ -74,7 +76,7 @@ pub struct ExchangeView {
     pub bytes_out: u64,
     /// The client's address.
     pub peer: Option<String>,
-    /// The client's session.
+    /// The client's own session: one run of it, as it says itself.
     pub session: Option<String>,
     /// The client's program and version.
     pub client: Option<String>,
@@ -283,7 +285,8 @@ impl From<ExchangeRow> for ExchangeView {
             kind: e.kind.as_str(),
             user: row.email,
             user_id: e.principal.map(|p| p.user.to_string()),
-            key: e.principal.map(|p| p.key.to_string()),
+            key: e.principal.and_then(|p| p.key()).map(|id| id.to_string()),
+            session_id: e.principal.and_then(|p| p.session()).map(|id| id.to_string()),
             team: row.team,
             project: row.project,
             model: e.model,

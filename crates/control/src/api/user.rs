@@ -4,15 +4,17 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use gatehouse_domain::directory::{User, UserState};
+use gatehouse_identity::secret::Secret;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::auth::{Admin, ReadDirectory, Scoped, WriteDirectory};
+use super::auth::{Admin, ReadDirectory, Scoped, WriteDirectory, WriteKeys};
 use super::change::Changed;
 use super::error::ApiError;
 use super::extract::{Body, Params, Segment};
 use super::page::{Items, page};
 use crate::app::App;
+use crate::session;
 use crate::user::{self, Wanted};
 
 /// A person.
@@ -62,6 +64,23 @@ pub struct NewUser {
 pub struct Teams {
     /// All of them, by name or id.
     pub teams: Vec<String>,
+}
+
+/// A local password. Never shown, never logged.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewPassword {
+    /// The password: at least 12 characters.
+    pub password: String,
+}
+
+/// What became of a local password.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PasswordView {
+    /// Whose it is.
+    pub email: String,
+    /// Whether they have one now.
+    pub has_password: bool,
 }
 
 /// Which users are wanted.
@@ -195,4 +214,38 @@ pub async fn set_teams(
 ) -> Result<Json<Changed<UserView>>, ApiError> {
     let changed = user::set_teams(&app, &admin.caller, &given, &wanted.teams).await?;
     Ok(Json(Changed::of(changed, UserView::from)))
+}
+
+/// Sets the password that a user signs in with on the gateway's own page. Their sessions that began with the one before end.
+#[utoipa::path(
+    put, path = "/api/v1/users/{user}/password", tag = "user", operation_id = "user_set_password",
+    request_body = NewPassword, params(("user" = String, Path, description = "Id or e-mail address")),
+    security(("admin_token" = ["write_keys"])),
+    responses((status = 200, body = Changed<PasswordView>))
+)]
+pub async fn set_password(
+    admin: Admin<WriteKeys>,
+    State(app): State<App>,
+    Segment(given): Segment,
+    Body(new): Body<NewPassword>,
+) -> Result<Json<Changed<PasswordView>>, ApiError> {
+    let password = Secret::new(new.password.into_bytes());
+    let changed = session::set_password(&app, &admin.caller, &given, Some(&password)).await?;
+    Ok(Json(Changed::of(changed, |user| PasswordView { email: user.email, has_password: true })))
+}
+
+/// Removes a user's local password. Their sessions that began with it end.
+#[utoipa::path(
+    delete, path = "/api/v1/users/{user}/password", tag = "user", operation_id = "user_remove_password",
+    params(("user" = String, Path, description = "Id or e-mail address")),
+    security(("admin_token" = ["write_keys"])),
+    responses((status = 200, body = Changed<PasswordView>))
+)]
+pub async fn remove_password(
+    admin: Admin<WriteKeys>,
+    State(app): State<App>,
+    Segment(given): Segment,
+) -> Result<Json<Changed<PasswordView>>, ApiError> {
+    let changed = session::set_password(&app, &admin.caller, &given, None).await?;
+    Ok(Json(Changed::of(changed, |user| PasswordView { email: user.email, has_password: false })))
 }

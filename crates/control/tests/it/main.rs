@@ -13,4 +13,5 @@ mod secrets;
 mod start;
 mod audit;
 mod config;
+mod sign_in;
 mod document;

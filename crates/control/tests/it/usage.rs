@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use gatehouse_domain::exchange::{Cost, Ended, Exchange, Kind, PriceBasis, Principal};
+use gatehouse_domain::exchange::{Cost, Credential, Ended, Exchange, Kind, PriceBasis, Principal};
 use gatehouse_domain::id::ExchangeId;
 use gatehouse_domain::money::Nanos;
 use gatehouse_domain::time::{DAY_MS, HOUR_MS, UnixMillis};
@@ -68,7 +68,16 @@ async fn with_key(world: &World, email: &str, team: Option<&str>) -> (Value, Pri
         None => None,
     };
     assert!(public.starts_with("gh_"));
-    (made, Principal { org: world.app.org, user: key.user, key: key.id, team, project: None })
+    (
+        made,
+        Principal {
+            org: world.app.org,
+            user: key.user,
+            credential: Credential::Key(key.id),
+            team,
+            project: None,
+        },
+    )
 }
 
 async fn record(world: &World, exchanges: &[Exchange]) {

@@ -7,8 +7,8 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Cost, Ended, Exchange, Kind, PriceBasis, Principal};
-use crate::id::{ExchangeId, KeyId, OrgId, ProjectId, TeamId, UserId};
+use super::{Cost, Credential, Ended, Exchange, Kind, PriceBasis, Principal};
+use crate::id::{ExchangeId, KeyId, OrgId, ProjectId, SessionId, TeamId, UserId};
 use crate::money::Nanos;
 use crate::time::UnixMillis;
 use crate::usage::{Advisor, Geo, ServerTools, ServiceTier, Speed, Tokens, Usage};
@@ -29,6 +29,8 @@ struct Record<'a> {
     user: Option<UserId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     key: Option<KeyId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    session_id: Option<SessionId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     team: Option<TeamId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -178,7 +180,8 @@ impl Exchange {
             request_id: Cow::Borrowed(&self.request_id),
             kind: self.kind,
             user: whose.map(|p| p.user),
-            key: whose.map(|p| p.key),
+            key: whose.and_then(Principal::key),
+            session_id: whose.and_then(Principal::session),
             team: whose.and_then(|p| p.team),
             project: whose.and_then(|p| p.project),
             provider: text(self.provider.as_ref()),
@@ -212,10 +215,11 @@ impl Exchange {
     pub fn read_record(org: OrgId, text: &str) -> Result<Self, BadRecord> {
         let record: Record<'_> = serde_json::from_str(text)?;
         let owned = |text: Option<Cow<'_, str>>| text.map(Cow::into_owned);
-        let principal = record.user.zip(record.key).map(|(user, key)| Principal {
+        let credential = record.key.map(Credential::Key).or(record.session_id.map(Credential::Session));
+        let principal = record.user.zip(credential).map(|(user, credential)| Principal {
             org,
             user,
-            key,
+            credential,
             team: record.team,
             project: record.project,
         });
@@ -257,7 +261,7 @@ mod tests {
         let principal = Principal {
             org: ORG,
             user: UserId::from_bits(2),
-            key: KeyId::from_bits(3),
+            credential: Credential::Key(KeyId::from_bits(3)),
             team: Some(TeamId::from_bits(4)),
             project: Some(ProjectId::from_bits(5)),
         };
@@ -327,7 +331,10 @@ mod tests {
     fn records_read_back() {
         let without_team = |p: Principal| Principal { team: None, project: None, ..p };
         let some = Exchange { principal: full().principal.map(without_team), ..full() };
-        for exchange in [full(), empty(), some] {
+        let by_session =
+            |p: Principal| Principal { credential: Credential::Session(SessionId::from_bits(9)), ..p };
+        let of_session = Exchange { principal: full().principal.map(by_session), ..full() };
+        for exchange in [full(), empty(), some, of_session] {
             let text = written(&exchange);
             assert!(!text.contains(|c: char| c < ' '), "{text}");
             assert_eq!(Exchange::read_record(ORG, &text).unwrap(), exchange, "{text}");

@@ -181,6 +181,17 @@ impl Issuer {
         Ok(self.keys.refresh(fetch, &metadata.jwks_uri, now).await?)
     }
 
+    /// The origins that a browser may be sent to here: the issuer's, and that of its authorization endpoint once its
+    /// metadata is known.
+    pub fn origins(&self) -> Vec<String> {
+        let own = Url::parse(self.url.as_str()).ok();
+        let endpoint = self.metadata.known().and_then(|known| known.authorization_endpoint.clone());
+        let mut origins: Vec<String> =
+            [own, endpoint].into_iter().flatten().map(|url| url.origin().ascii_serialization()).collect();
+        origins.dedup();
+        origins
+    }
+
     /// Its keys as they are known, for a report.
     pub fn known_keys(&self) -> Option<Arc<KeySet>> {
         self.keys.known()

@@ -68,6 +68,9 @@ pub(crate) enum Command {
     Role(RoleCommand),
     /// Whether somebody may use a model, and which rule decides; exit code 1 if not
     Explain(ExplainArgs),
+    /// Sessions of people who signed in
+    #[command(subcommand)]
+    Session(SessionCommand),
     /// What was consumed and what it cost
     Usage(UsageArgs),
     /// Single exchanges, one JSON line each, newest first
@@ -159,6 +162,14 @@ pub(crate) enum UserCommand {
         user: String,
         /// All teams from now on; none to leave all
         teams: Vec<String>,
+    },
+    /// Set the password that a person signs in with on the gateway's own page, read from standard input
+    Password {
+        /// E-mail address or id
+        user: String,
+        /// Remove it instead
+        #[arg(long)]
+        remove: bool,
     },
 }
 
@@ -267,6 +278,25 @@ pub(crate) enum ProjectCommand {
     },
     /// List projects
     List,
+}
+
+/// `session …`
+#[derive(Subcommand)]
+pub(crate) enum SessionCommand {
+    /// List sessions
+    List {
+        /// Only this person's
+        #[arg(long, value_name = "EMAIL")]
+        user: Option<String>,
+        /// Those that are over too
+        #[arg(long)]
+        all: bool,
+    },
+    /// End a session for good, open streams included
+    Revoke {
+        /// The session's id
+        id: String,
+    },
 }
 
 /// `key …`

@@ -113,6 +113,13 @@ fn notes(config: &Config, environment: &Environment) -> Vec<String> {
             notes.push(format!("the key of provider `{}` is not there: {error}", provider.name));
         }
     }
+    match crate::price::table(&config.pricing) {
+        Ok(prices) => {
+            let found = crate::wire::sign_in_mistakes(config, &prices, environment);
+            notes.extend(found.into_iter().map(|what| format!("here the server would not start: {what}")));
+        }
+        Err(error) => notes.push(format!("here the server would not start: {error}")),
+    }
     notes.extend(exposed(config));
     notes
 }

@@ -41,6 +41,9 @@ pub(crate) fn user(command: UserCommand, client: &Client, out: &mut Out) -> Resu
             let list = if teams.is_empty() { "no team".to_owned() } else { teams.join(", ") };
             out.done(&answer, &format!("{user} is in {list} now."))?;
         }
+        UserCommand::Password { user, remove } => {
+            return super::session::password(&user, remove, client, out);
+        }
     }
     Ok(0)
 }

@@ -189,7 +189,7 @@ fn valid_base_url(text: &str) -> Result<String, String> {
 }
 
 /// Reads where a secret comes from. A text of another form may be the secret itself and is never repeated.
-fn source(text: &str, name: &str) -> Result<SecretSource, String> {
+pub(super) fn source(text: &str, name: &str) -> Result<SecretSource, String> {
     match text.split_once(':') {
         Some(("env", variable)) if !variable.is_empty() => Ok(SecretSource::Env(variable.to_owned())),
         Some(("file", path)) if !path.is_empty() => Ok(SecretSource::File(path.into())),

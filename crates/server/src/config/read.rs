@@ -199,6 +199,29 @@ impl<'a, 'r> Section<'a, 'r> {
         number
     }
 
+    /// True or false.
+    pub(crate) fn boolean(&self, key: &'static str) -> bool {
+        let Some(node) = self.node(key) else {
+            self.mistake(key, "it is required");
+            return false;
+        };
+        match &node.value {
+            Value::Boolean(yes) => *yes,
+            Value::Text(text) if node.origin.is_text_only() && matches!(text.trim(), "true" | "false") => {
+                text.trim() == "true"
+            }
+            Value::Text(_) | Value::Number(_) | Value::List(_) | Value::Section(_) | Value::Other(_) => {
+                self.mistake(key, format!("expected true or false, found {}", node.value.type_name()));
+                false
+            }
+        }
+    }
+
+    /// True or false, or this if it is not set.
+    pub(crate) fn boolean_or(&self, key: &'static str, unset: bool) -> bool {
+        if self.node(key).is_some() { self.boolean(key) } else { unset }
+    }
+
     /// One of a few words.
     pub(crate) fn choice<T: Copy>(&self, key: &'static str, words: &[(&str, T)]) -> T {
         let fallback = words[0].1;

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use gatehouse_control::portal::PublicUrl;
 use gatehouse_gateway::settings::{Abandoned, ClientGone, Limits};
 
 use super::read::{Section, brief};
@@ -15,6 +16,8 @@ pub(crate) struct Listen {
     pub(crate) gateway: SocketAddr,
     /// For the management API.
     pub(crate) admin: SocketAddr,
+    /// Where clients and browsers reach the gateway.
+    pub(crate) public_url: Option<PublicUrl>,
 }
 
 /// Reads `[listen]`.
@@ -25,6 +28,7 @@ pub(crate) fn listen(s: &Section<'_, '_>) -> Option<Listen> {
     }
     // Both are read before either is given up: a mistake in one must not hide the other's.
     let (gateway, admin) = (s.parsed("gateway", address), s.parsed("admin", address));
+    let public_url = s.text("public_url").and_then(|_| s.parsed("public_url", PublicUrl::parse));
     let (gateway, admin) = (gateway?, admin?);
     if gateway == admin && gateway.port() != 0 {
         s.mistake(
@@ -32,7 +36,7 @@ pub(crate) fn listen(s: &Section<'_, '_>) -> Option<Listen> {
             format!("`{admin}` is already the gateway's address; the two never share a listener"),
         );
     }
-    Some(Listen { gateway, admin })
+    Some(Listen { gateway, admin, public_url })
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {

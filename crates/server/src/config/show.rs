@@ -43,7 +43,9 @@ pub(crate) fn changes(old: &[Shown], new: &[Shown]) -> Vec<Change> {
 }
 
 fn is_reloadable(key: &str) -> bool {
-    const STARTS: [&str; 8] = [
+    const STARTS: [&str; 10] = [
+        "identity.",
+        "settings.",
         "provider[",
         "provider_defaults.",
         "pricing.",

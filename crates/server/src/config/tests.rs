@@ -255,3 +255,28 @@ fn changes_say_what_needs_a_restart() {
     assert_eq!(brief, [("gateway.workers", false), ("log.filter", true), ("pricing.discount_percent", true)]);
     assert!(changes(&old.shown, &old.shown).is_empty());
 }
+
+#[test]
+fn sign_in_mistakes_are_told_at_once_and_no_secret_is_repeated() {
+    let text = "[listen]\npublic_url = \"http://gw.example.com\"\n[identity]\naccess_token_seconds = 60\n\
+         local_accounts = \"yes\"\n[[identity.oidc]]\nname = \"corp\"\nissuer = \"https://idp\"\nclient_id = \"x\"\n\
+         client_secret = \"canary-secret\"\nteams = { eng = 7 }\nscope = \"x\"\n[[identity.ldap]]\nname = \"A B\"\n\
+         kind = \"openldap\"\nbind_dn = \"cn=x\"\nbind_password = \"sealed:\"\n";
+    let found = mistakes(text, &[]);
+    for (line, path) in [
+        (2, "listen.public_url: "),
+        (4, "identity.access_token_seconds: expected a whole number from 600"),
+        (5, "identity.local_accounts: expected true or false, found a text"),
+        (10, "identity.oidc[corp].client_secret: a secret does not belong"),
+        (11, "identity.oidc[corp].teams: "),
+        (12, "identity.oidc[corp].scope: unknown setting (did you mean `scopes`?)"),
+        (14, "identity.ldap[A B].name: "),
+        (17, "identity.ldap[A B].bind_password: "),
+    ] {
+        let start = format!("my.toml:{line}: {path}");
+        assert!(found.iter().any(|told| told.starts_with(&start)), "{start}: {found:#?}");
+    }
+    assert!(!found.iter().any(|told| told.contains("canary")), "{found:#?}");
+    let on = load_text("[listen]\n", &[("GATEHOUSE__IDENTITY__LOCAL_ACCOUNTS", "false")], &[]).unwrap();
+    assert_eq!(on.identity.local, gatehouse_control::portal::Local::Off);
+}

@@ -21,6 +21,7 @@ pub(super) fn set(live: &Live, books: &Books) {
     gauge!("gatehouse_policy_age_seconds").set(live.fresh.age().as_secs_f64());
     gauge!("gatehouse_policy_version").set(real(policy.version()));
     gauge!("gatehouse_policy_keys").set(real(policy.len() as u64));
+    gauge!("gatehouse_policy_sessions").set(real(policy.sessions() as u64));
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a figure beyond 2^53 need not be exact")]

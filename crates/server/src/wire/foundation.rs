@@ -7,6 +7,7 @@ use gatehouse_domain::audit::Signer;
 use gatehouse_domain::id::{NodeId, OrgId};
 use gatehouse_domain::key::Pepper;
 use gatehouse_identity::keyring::Keyring;
+use gatehouse_identity::roots::Roots;
 use gatehouse_store::audit::Notary;
 use gatehouse_store::data_dir::DataDir;
 use gatehouse_store::{Store, StoreConfig};
@@ -34,6 +35,7 @@ pub(super) struct Foundation {
     pub(super) keyring: Keyring,
     pub(super) org: OrgId,
     pub(super) pepper: Pepper,
+    pub(super) roots: Roots,
     pub(super) notary: Notary,
     pub(super) node: NodeId,
     /// Whether the organization's first owner was made just now.
@@ -68,6 +70,7 @@ pub(super) async fn lay(
         keyring,
         org: started.org.id,
         pepper: started.roots.pepper(),
+        roots: started.roots,
         notary,
         node,
         first_start: started.owner.is_some(),

@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::live::Live;
+use super::portal::SignIn;
 use super::signal;
 use crate::{clock, metric};
 
@@ -26,16 +27,24 @@ const ALTERED: Duration = Duration::from_mins(1);
 const PRESENCE: Duration = Duration::from_secs(30);
 /// How long a turn with the database may take: one that has gone silent must not end the turns for good.
 const TURN: Duration = Duration::from_mins(1);
+/// How often sign-ins that have run out are cleared.
+const SIGN_INS: Duration = Duration::from_mins(1);
 /// How often readiness is judged anew.
 const READINESS: Duration = Duration::from_secs(1);
 
 /// Starts all of them. They end when the set is dropped.
-pub(super) fn start(live: &Arc<Live>, app: &App, metrics: PrometheusHandle) -> std::io::Result<JoinSet<()>> {
+pub(super) fn start(
+    live: &Arc<Live>,
+    app: &App,
+    portal: &Arc<SignIn>,
+    metrics: PrometheusHandle,
+) -> std::io::Result<JoinSet<()>> {
     let mut jobs = JoinSet::new();
     jobs.spawn(policy(Arc::clone(live)));
     jobs.spawn(checkpoints(Arc::clone(live), app.clone()));
     jobs.spawn(presence(Arc::clone(live), app.clone()));
     jobs.spawn(readiness(Arc::clone(live)));
+    jobs.spawn(sign_ins(Arc::clone(portal)));
     jobs.spawn(every(metric::UPKEEP, move || metrics.run_upkeep()));
     jobs.spawn(reloads(signal::hangups()?, app.clone()));
     Ok(jobs)
@@ -121,6 +130,17 @@ async fn presence(live: Arc<Live>, app: App) {
         clock.tick().await;
         live.refresh_keys().await;
         done = in_time(TURN, app.store.touch_node(app.node, clock::now())).await;
+    }
+}
+
+/// Clears what has run out of sign-ins, and keeps what identity providers publish at hand.
+async fn sign_ins(portal: Arc<SignIn>) {
+    let (mut clock, mut trouble) = (interval(SIGN_INS), Trouble::default());
+    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        clock.tick().await;
+        trouble.note("clearing sign-ins that have run out", in_time(TURN, portal.clear()).await);
+        portal.warm().await;
     }
 }
 

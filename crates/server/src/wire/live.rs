@@ -1,12 +1,13 @@
 //! What is in force while the server runs: configuration, providers, policy. Each is swapped whole.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use gatehouse_control::access::load_snapshot;
 use gatehouse_control::config::{ReloadRefused, Reloaded};
+use gatehouse_control::portal::{PublicUrl, Rules};
 use gatehouse_control::secret::SecretError;
 use gatehouse_control::status::{Check, Readiness};
 use gatehouse_domain::id::OrgId;
@@ -17,10 +18,13 @@ use gatehouse_identity::keyring::Keyring;
 use gatehouse_store::{Store, StoreError, in_time};
 
 use super::fresh::{Freshness, stale};
+use super::identity;
 use super::ledger::Books;
+use super::portal::SignIn;
 use super::provider::{Provided, SealedKeys, prepare};
 use crate::config::{Config, SecretSource, Shown, Sources, changes, load};
 use crate::environment::Environment;
+use crate::fetch::{Net, Reach};
 use crate::log::LogControl;
 use crate::price;
 
@@ -57,6 +61,10 @@ pub(super) struct Live {
     reloading: tokio::sync::Mutex<()>,
     /// How fresh the policy is.
     pub(super) fresh: Freshness,
+    /// Where clients reach the gateway; a change needs a restart.
+    public_url: Option<PublicUrl>,
+    /// What answers beside model requests, and its way to identity providers.
+    portal: OnceLock<(Arc<SignIn>, Net)>,
 }
 
 /// What [`Live::begin`] is given.
@@ -91,6 +99,8 @@ impl Live {
             sources: parts.sources,
             environment: parts.environment,
             started_with: parts.config.shown.clone(),
+            public_url: parts.config.listen.public_url.clone(),
+            portal: OnceLock::new(),
             config: ArcSwap::from_pointee(parts.config),
             settings: Arc::new(ArcSwap::from_pointee(settings)),
             policy: Arc::new(ArcSwap::from_pointee(snapshot)),
@@ -107,6 +117,27 @@ impl Live {
         })
     }
 
+    /// Takes over the portal, whose rules a reload replaces.
+    pub(super) fn keep_portal(&self, portal: Arc<SignIn>, net: Net) {
+        // There is one; a second is never made.
+        drop(self.portal.set((portal, net)));
+    }
+
+    /// Prepares the portal's rules.
+    pub(super) async fn sign_in_rules(
+        self: &Arc<Self>,
+        config: Arc<Config>,
+    ) -> Result<(Rules, Reach), Vec<String>> {
+        let live = Arc::clone(self);
+        let prices = Arc::clone(&self.settings.load().prices);
+        let prepared = tokio::task::spawn_blocking(move || {
+            identity::prepare(&config, live.public_url.as_ref(), &prices, &live.environment)
+        });
+        prepared.await.unwrap_or_else(|_| {
+            Err(vec!["sign-in could not be prepared by a fault of the server".to_owned()])
+        })
+    }
+
     /// The configured providers.
     pub(super) fn providers(&self) -> Vec<Provided> {
         self.providers.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -115,15 +146,20 @@ impl Live {
     /// Reads the configuration anew and puts it in force, whole or not at all.
     pub(super) async fn reload(self: &Arc<Self>) -> Result<Reloaded, ReloadRefused> {
         let _one_at_a_time = self.reloading.lock().await;
-        let config = self.read_again().await?;
+        let config = Arc::new(self.read_again().await?);
         let prices = price::table(&config.pricing).map_err(|error| refused(vec![error.to_string()]))?;
         let providers = self.prepared(&config).await.map_err(refused)?;
+        let (rules, reach) = self.sign_in_rules(Arc::clone(&config)).await.map_err(refused)?;
         let old = self.config.load_full();
         if old.log.filter != config.log.filter {
             self.log.set_filter(&config.log.filter).map_err(|error| refused(vec![error.to_string()]))?;
         }
         self.settings.store(Arc::new(settings(&config, prices, &providers)));
         *self.providers.lock().unwrap_or_else(PoisonError::into_inner) = providers;
+        if let Some((portal, net)) = self.portal.get() {
+            net.replace(reach);
+            portal.replace(rules);
+        }
         // What needs a restart is compared with what the process was started with, so that it stays named.
         let changed = changes(&old.shown, &config.shown).into_iter().filter(|change| change.reloadable);
         let waiting =
@@ -132,7 +168,7 @@ impl Live {
             changed: changed.map(|change| change.key).collect(),
             restart_needed: waiting.map(|change| change.key).collect(),
         };
-        self.config.store(Arc::new(config));
+        self.config.store(config);
         self.judge();
         tracing::info!(changed = ?done.changed, restart_needed = ?done.restart_needed, "the configuration was reloaded");
         Ok(done)

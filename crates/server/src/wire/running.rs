@@ -9,6 +9,7 @@ use gatehouse_control::App;
 use gatehouse_control::attempts::Attempts;
 use gatehouse_domain::price::PriceTable;
 use gatehouse_gateway::{Gateway, Parts};
+use gatehouse_identity::roots::Roots;
 use gatehouse_store::data_dir::DataDir;
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::json;
@@ -17,9 +18,11 @@ use tokio::task::JoinSet;
 use super::foundation::{Foundation, lay};
 use super::ledger::Books;
 use super::live::{Beginnings, Live};
+use super::portal::{Front, SignIn, keys};
 use super::{IfTaken, Ready, Start, admin, failed, house, job, signal};
 use crate::cli::{Failure, LISTEN_FILE};
 use crate::config::Config;
+use crate::fetch::Net;
 use crate::log::LogControl;
 use crate::{clock, secret};
 
@@ -67,22 +70,38 @@ pub(super) async fn build(
         log,
     });
     let live = Arc::new(live.await.map_err(|problems| Failure::Usage(problems.join("\n")))?);
+    let (pepper, roots) = (ground.pepper.clone(), ground.roots.clone());
+    let app = app(ground, &live, &books, metrics.clone());
+    let portal = sign_in(&live, &app, &roots).await?;
     let parts = Parts {
         settings: Arc::clone(&live.settings),
         policy: Arc::clone(&live.policy),
-        pepper: ground.pepper.clone(),
+        pepper,
+        access: roots.access_key(),
+        portal: Arc::new(Front::new(&live, &portal)),
+        runtime: tokio::runtime::Handle::current(),
         ledger: books.for_data_path(),
         ready: Arc::clone(&live.ready),
     };
     let gateway = gatehouse_gateway::start(&gateway, workers, parts).map_err(failed)?;
-    let app = app(ground, &live, &books, metrics.clone());
-    let mut jobs = job::start(&live, &app, metrics).map_err(failed)?;
+    let mut jobs = job::start(&live, &app, &portal, metrics).map_err(failed)?;
     admin.set_nonblocking(true).map_err(failed)?;
     let admin = tokio::net::TcpListener::from_std(admin).map_err(failed)?;
     jobs.spawn(admin::serve(admin, app));
     write_addresses(addresses, data.path())?;
     live.judge();
     Ok(Running { live, gateway, books, jobs, stop, addresses, first_start })
+}
+
+/// The portal under the rules of the configuration, which a reload replaces.
+async fn sign_in(live: &Arc<Live>, app: &App, roots: &Roots) -> Result<Arc<SignIn>, Failure> {
+    let (rules, reach) =
+        live.sign_in_rules(live.config.load_full()).await.map_err(|p| Failure::Usage(p.join("\n")))?;
+    let net = Net::default();
+    net.replace(reach);
+    let portal = Arc::new(SignIn::new(app.clone(), keys(roots), net.clone(), rules));
+    live.keep_portal(Arc::clone(&portal), net);
+    Ok(portal)
 }
 
 fn app(ground: Foundation, live: &Arc<Live>, books: &Arc<Books>, metrics: PrometheusHandle) -> App {

@@ -9,10 +9,11 @@
 //! wrote it. So a frame left over in a recycled file, or behind the end of a run that was killed, is never taken for
 //! a frame of today. Zeros (a preallocated file) are no frame, since no kind is zero.
 
+use std::borrow::Cow;
 use std::time::SystemTime;
 
-use gatehouse_domain::exchange::{Exchange, Intent};
-use gatehouse_domain::id::ExchangeId;
+use gatehouse_domain::exchange::{Exchange, Intent, Kind};
+use gatehouse_domain::id::{ExchangeId, OrgId, UserId};
 use serde::Serialize;
 
 /// Bytes in front of a payload.
@@ -21,9 +22,10 @@ pub(super) const HEADER: usize = 18;
 pub(super) const MAX_PAYLOAD: usize = 8 * 1024;
 /// Bytes of a control frame (start or resume).
 pub(super) const CONTROL: usize = HEADER + 8;
-/// Version of the payload's form: postcard of the domain's `Intent` and `Exchange` as of release 0.1. Fields and enum
-/// variants are told apart by position, so a change of those types needs a new number and a reader for the old.
-const VERSION: u8 = 1;
+/// Version of the payload's form: postcard of the domain's `Intent` and `Exchange`. Fields and enum variants are told apart
+/// by position, so a change of those types needs a new number and a reader for the old. Form 1 had the key's identifier
+/// where there is a credential now; see [`up_to_date`].
+const VERSION: u8 = 2;
 
 /// What a frame holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -280,27 +282,54 @@ pub(super) struct ForeignForm {
 
 /// Reads an exchange's payload.
 pub(super) fn read_exchange(version: u8, payload: &[u8]) -> Result<Exchange, ForeignForm> {
-    read(version, payload)
+    read(version, payload, |old| {
+        let (before, rest) = postcard::take_from_bytes::<ExchangeBefore>(old)?;
+        Ok(before.3.map(|_| rest))
+    })
 }
 
 /// Reads an intent's payload.
 pub(super) fn read_intent(version: u8, payload: &[u8]) -> Result<Intent, ForeignForm> {
-    read(version, payload)
+    read(version, payload, |old| Ok(Some(postcard::take_from_bytes::<IntentBefore>(old)?.1)))
 }
 
-/// Reads only the identifier, which both kinds of entry begin with.
+/// Reads only the identifier, which both kinds of entry begin with, in every form.
 pub(super) fn read_id(version: u8, payload: &[u8]) -> Result<ExchangeId, ForeignForm> {
-    if version != VERSION {
+    if !matches!(version, 1..=VERSION) {
         return Err(ForeignForm { version });
     }
     postcard::take_from_bytes(payload).map(|(id, _)| id).map_err(|_| ForeignForm { version })
 }
 
-fn read<T: serde::de::DeserializeOwned>(version: u8, payload: &[u8]) -> Result<T, ForeignForm> {
-    if version != VERSION {
-        return Err(ForeignForm { version });
-    }
-    postcard::from_bytes(payload).map_err(|_| ForeignForm { version })
+/// What stands before an exchange's credential: identifier, request id, kind, tenant and user.
+type ExchangeBefore = (ExchangeId, String, Kind, Option<(OrgId, UserId)>);
+/// What stands before an intent's credential.
+type IntentBefore = (ExchangeId, Kind, (OrgId, UserId));
+
+/// Finds what begins with the credential, if there is one.
+type FromCredential = fn(&[u8]) -> postcard::Result<Option<&[u8]>>;
+
+fn read<T: serde::de::DeserializeOwned>(
+    version: u8,
+    payload: &[u8],
+    from_credential: FromCredential,
+) -> Result<T, ForeignForm> {
+    let foreign = |_| ForeignForm { version };
+    let payload = match version {
+        1 => up_to_date(payload, from_credential(payload).map_err(foreign)?),
+        VERSION => Cow::Borrowed(payload),
+        _ => return Err(ForeignForm { version }),
+    };
+    postcard::from_bytes(&payload).map_err(foreign)
+}
+
+/// A payload of form 1 in form 2: the credential, which was always a key, is told to be one.
+fn up_to_date<'a>(payload: &'a [u8], from_credential: Option<&[u8]>) -> Cow<'a, [u8]> {
+    /// How postcard writes the first variant of an enum.
+    const A_KEY: u8 = 0;
+    let Some(rest) = from_credential else { return Cow::Borrowed(payload) };
+    let (before, rest) = payload.split_at(payload.len() - rest.len());
+    Cow::Owned([before, &[A_KEY], rest].concat())
 }
 
 /// Reads the epoch out of a control frame's payload.

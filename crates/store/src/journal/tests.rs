@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use gatehouse_domain::exchange::{Cost, Ended, Exchange, Intent, Kind, Principal};
+use gatehouse_domain::exchange::{Cost, Credential, Ended, Exchange, Intent, Kind, Principal};
 use gatehouse_domain::id::{ExchangeId, KeyId, OrgId, UserId};
 use gatehouse_domain::time::UnixMillis;
 use proptest::prelude::*;
@@ -18,7 +18,7 @@ fn intent(n: u128) -> Intent {
     let principal = Principal {
         org: OrgId::new(at, 1),
         user: UserId::new(at, 1),
-        key: KeyId::new(at, 1),
+        credential: Credential::Key(KeyId::new(at, 1)),
         team: None,
         project: None,
     };

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, LazyLock};
 
 use gatehouse_domain::audit::Batch;
-use gatehouse_domain::exchange::Exchange;
+use gatehouse_domain::exchange::{Exchange, Principal};
 use gatehouse_domain::id::{NodeId, OrgId};
 
 use super::place::Place;
@@ -81,7 +81,7 @@ impl Place {
             let exchanges = || rows.iter().map(|row| row.exchange);
             rollup::add(&mut tx, *org, exchanges()).await?;
             let used: Vec<_> =
-                exchanges().filter_map(|e| e.principal.map(|p| (p.key, e.started_at))).collect();
+                exchanges().filter_map(|e| Some((e.principal?.key()?, e.started_at))).collect();
             key::touch(&mut tx, *org, &used).await?;
         }
         if !self.advance(&mut tx, to).await? {
@@ -185,7 +185,7 @@ async fn insert(tx: &mut Tx, sql: &'static str, org: OrgId, rows: &[Row<'_>]) ->
                 .bind(texts.of(org.bits(), &org))
                 .bind(e.id.to_string())
                 .bind(whose.map(|p| texts.of(p.user.bits(), &p.user)))
-                .bind(whose.map(|p| texts.of(p.key.bits(), &p.key)))
+                .bind(whose.and_then(Principal::key).map(|id| texts.of(id.bits(), &id)))
                 .bind(whose.and_then(|p| p.team).map(|id| texts.of(id.bits(), &id)))
                 .bind(whose.and_then(|p| p.project).map(|id| texts.of(id.bits(), &id)))
                 .bind(e.model.as_deref().map(plain))

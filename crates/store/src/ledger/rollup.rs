@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use gatehouse_domain::exchange::{Ended, Exchange};
+use gatehouse_domain::exchange::{Ended, Exchange, Principal};
 use gatehouse_domain::id::{KeyId, OrgId, ProjectId, TeamId, UserId};
 
 use super::bring::plain;
@@ -109,7 +109,7 @@ fn group_of(e: &Exchange) -> Group<'_> {
         user: whose.map(|p| p.user),
         team: whose.and_then(|p| p.team),
         project: whose.and_then(|p| p.project),
-        key: whose.map(|p| p.key),
+        key: whose.and_then(Principal::key),
         provider: e.provider.as_deref().unwrap_or_default(),
         model: e.model.as_deref().unwrap_or_default(),
         kind: e.kind.as_str(),

@@ -1,6 +1,6 @@
 //! Sums of usage, from the hourly rollups.
 
-use gatehouse_domain::id::OrgId;
+use gatehouse_domain::id::{OrgId, UserId};
 use gatehouse_domain::money::Nanos;
 use gatehouse_domain::role::Scope;
 use gatehouse_domain::time::UnixMillis;
@@ -223,6 +223,28 @@ impl Store {
             return Err(StoreError::Invalid { field: "since", why });
         }
         rows.into_iter().map(usage_of).collect()
+    }
+}
+
+impl Store {
+    /// What a person's exchanges have cost since the hour of a time.
+    ///
+    /// # Errors
+    /// The database.
+    pub async fn spent(&self, org: OrgId, user: UserId, since: UnixMillis) -> Result<Nanos, StoreError> {
+        let (high, low): (Option<i64>, Option<i64>) = read!(self, |db| {
+            sqlx::query_as(concat!(
+                "SELECT ",
+                halves!("cost_nanos"),
+                " FROM rollups WHERE org_id = $1 AND user_id = $2 AND hour >= $3"
+            ))
+            .bind(org.to_string())
+            .bind(user.to_string())
+            .bind(since.hour().0)
+            .fetch_one(db)
+            .await
+        })?;
+        Ok(Nanos(whole(high.unwrap_or(0), low.unwrap_or(0))))
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::engines::{NOW, World, act, name, node, on_both, signer, unique};
 use gatehouse_domain::audit::{Entry, Value, verify};
-use gatehouse_domain::exchange::{Cost, Ended, Exchange, Kind, PriceBasis, Principal};
+use gatehouse_domain::exchange::{Cost, Credential, Ended, Exchange, Kind, PriceBasis, Principal};
 use gatehouse_domain::id::{ExchangeId, NodeId, OrgId};
 use gatehouse_domain::money::Nanos;
 use gatehouse_domain::role::Scope;
@@ -108,7 +108,13 @@ impl World {
         let team = self.team(&format!("Team of {address}")).await;
         let user = self.user(address, &[team.id]).await;
         let key = self.key(user.id).await.0;
-        Principal { org: self.org, user: user.id, key: key.id, team: Some(team.id), project: None }
+        Principal {
+            org: self.org,
+            user: user.id,
+            credential: Credential::Key(key.id),
+            team: Some(team.id),
+            project: None,
+        }
     }
 
     pub(crate) async fn bring(&self, node: NodeId, exchanges: &[Exchange], seq: u64) -> usize {
@@ -159,7 +165,7 @@ async fn what_ends_is_in_the_database_after_a_flush(w: World) {
     }
     books.flush().await;
     w.counts(700).await;
-    let key = w.store.key(w.org, ada.key).await.unwrap();
+    let key = w.store.key(w.org, ada.key().unwrap()).await.unwrap();
     assert_eq!(key.last_used_at, Some(UnixMillis(NOW.0 - NOW.0 % 60_000)));
     let lag = books.ledger.lag();
     assert_eq!((lag.entries, lag.bytes, lag.failing), (0, 0, false));
@@ -349,7 +355,7 @@ async fn exchanges_come_to_the_organization_of_their_principal(w: World) {
     assert_eq!(w.bring(node(), &batch, 6).await, 0);
     w.counts(3).await;
     other.counts(2).await;
-    assert!(w.store.key(other.org, bob.key).await.unwrap().last_used_at.is_some());
+    assert!(w.store.key(other.org, bob.key().unwrap()).await.unwrap().last_used_at.is_some());
 }
 
 async fn a_journal_that_begins_anew_is_read_from_its_beginning(w: World) {

@@ -11,6 +11,7 @@ mod opening;
 mod migrations;
 mod directory;
 mod keys;
+mod sessions;
 mod paging;
 mod audit;
 mod ledger;

@@ -61,7 +61,7 @@ async fn exchanges_are_found_by_every_condition(w: World) {
         (ExchangeFilter { since: Some(b.started_at), ..all() }, vec![b.id]),
         (ExchangeFilter { until: Some(b.started_at), ..all() }, vec![a.id]),
         (ExchangeFilter { user: Some(ada.user), ..all() }, vec![a.id]),
-        (ExchangeFilter { key: Some(bob.key), ..all() }, vec![b.id]),
+        (ExchangeFilter { key: bob.key(), ..all() }, vec![b.id]),
         (ExchangeFilter { team: bob.team, ..all() }, vec![b.id]),
         (ExchangeFilter { model: Some("claude-haiku-5-5".to_owned()), ..all() }, vec![b.id]),
         (ExchangeFilter { ended: Some(Ended::Completed), ..all() }, vec![a.id]),
@@ -121,7 +121,7 @@ async fn usage_is_summed_by_every_side(w: World) {
         (By::Model, &[("claude-opus-5-5", 3, 2000), ("claude-haiku-5-5", 1, 10)]),
         (By::Provider, &[("main", 3, 2000), ("other", 1, 10)]),
         (By::Project, &[("", 3, 2000), (&project.to_string(), 1, 10)]),
-        (By::Key, &[(&ada.key.to_string(), 2, 2000), (&bob.key.to_string(), 2, 10)]),
+        (By::Key, &[(&ada.key().unwrap().to_string(), 2, 2000), (&bob.key().unwrap().to_string(), 2, 10)]),
         (By::Day, &[(&day.to_string(), 2, 2000), (&(day + 24 * HOUR_MS).to_string(), 2, 10)]),
         (
             By::Hour,

@@ -1,3 +1,4 @@
+use gatehouse_domain::exchange::Credential;
 use gatehouse_domain::id::{KeyId, OrgId};
 use gatehouse_domain::model::ModelScope;
 use gatehouse_domain::time::UnixMillis;
@@ -40,7 +41,7 @@ fn principal(user: u128) -> Principal {
     Principal {
         org: OrgId::from_bits(1),
         user: UserId::from_bits(user),
-        key: KeyId::from_bits(1),
+        credential: Credential::Key(KeyId::from_bits(1)),
         team: None,
         project: None,
     }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use gatehouse_domain::audit::{Leaf, Leaves, export_exchange, export_lost};
-use gatehouse_domain::exchange::Exchange;
+use gatehouse_domain::exchange::{Exchange, Principal};
 use gatehouse_domain::id::OrgId;
 use sqlx::Row as _;
 
@@ -100,7 +100,7 @@ fn sound<'a>(org: OrgId, row: &'a Raw, leaf: &Leaf) -> Option<&'a str> {
     let told = Exchange::read_record(org, record).ok()?;
     let whose = told.principal.as_ref();
     let agrees = whose.map(|p| p.user.to_string()) == row.user
-        && whose.map(|p| p.key.to_string()) == row.key
+        && whose.and_then(Principal::key).map(|id| id.to_string()) == row.key
         && whose.and_then(|p| p.team).map(|id| id.to_string()) == row.team
         && whose.and_then(|p| p.project).map(|id| id.to_string()) == row.project
         && told.model.as_deref().map(plain) == row.model

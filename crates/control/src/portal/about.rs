@@ -1,0 +1,97 @@
+//! What a client may ask about itself, and what it tells of its use.
+
+use axum::body::Bytes;
+use axum::http::{HeaderValue, Response, header};
+use gatehouse_domain::money::Nanos;
+use gatehouse_domain::time::{DAY_MS, UnixMillis};
+use gatehouse_identity::fetch::Fetch;
+use serde_json::json;
+
+use super::Portal;
+use super::reply::{self, Empty, Refused};
+use super::request::Asked;
+use super::settings::{PublicUrl, Rules};
+
+/// The settings of a client, from memory. 404 is the one answer that means "none".
+pub(super) fn settings(rules: &Rules, asked: &Asked) -> Response<Bytes> {
+    let Some(served) = &rules.served else { return Refused::NotFound.response() };
+    let known = asked.header(header::IF_NONE_MATCH).unwrap_or_default();
+    let matches = known.split(',').map(str::trim).any(|tag| tag == "*" || tag == served.etag);
+    let mut response = if matches {
+        reply::empty(Empty::NotModified)
+    } else {
+        let mut response = Response::new(served.body.clone());
+        let json = HeaderValue::from_static("application/json");
+        response.headers_mut().insert(header::CONTENT_TYPE, json);
+        response
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    if let Ok(etag) = HeaderValue::from_str(&served.etag) {
+        headers.insert(header::ETAG, etag);
+    }
+    response
+}
+
+/// The desktop client's configuration: it finds us, and signs in here itself.
+pub(super) fn bootstrap(rules: &Rules, url: Option<&PublicUrl>, now: UnixMillis) -> Response<Bytes> {
+    let Some(url) = url else { return Refused::NotFound.response() };
+    let models: Vec<_> = rules.models.iter().map(|name| json!({"name": name})).collect();
+    reply::json(&json!({
+        "inferenceProvider": "gateway",
+        "inferenceGatewayBaseUrl": url.as_str(),
+        "inferenceCredentialKind": "interactive",
+        "inferenceModels": models,
+        "expiresAt": now.plus_millis(rules.access_ms).0 / 1000,
+    }))
+}
+
+/// Telemetry is taken and not kept. An empty message is what its protocol answers with.
+pub(super) fn telemetry(asked: &Asked) -> Response<Bytes> {
+    let declared = asked.header(header::CONTENT_TYPE).unwrap_or_default();
+    if declared.starts_with("application/json") {
+        return reply::json(&json!({}));
+    }
+    let mut response = reply::empty(Empty::Done);
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
+    response
+}
+
+impl<F: Fetch> Portal<F> {
+    /// What the person has used this month, this week and today (UTC), in cents. There is no cap, so none is told.
+    pub(super) async fn usage(&self, asked: &Asked) -> Result<Response<Bytes>, Refused> {
+        let principal = asked.principal.ok_or(Refused::Unavailable)?;
+        // What has just ended is counted; a ledger that is behind is no reason to say nothing.
+        let _ = (self.app.house.flush_ledger)().await;
+        let now = self.app.now();
+        let day = now.day();
+        // 1970-01-01 was a Thursday; weeks begin on Mondays.
+        let week = day.plus_millis(-((day.0.div_euclid(DAY_MS) + 3).rem_euclid(7)) * DAY_MS);
+        let month = now.month();
+        let spent = async |since: UnixMillis| {
+            let cost = self.app.store.spent(self.app.org, principal.user, since).await?;
+            Ok::<_, gatehouse_store::StoreError>(cents(cost))
+        };
+        let (today, this_week, this_month) = (spent(day).await?, spent(week).await?, spent(month).await?);
+        let of = |used: i64| json!({"limit": null, "used_credits": used, "utilization": null});
+        Ok(reply::json(&json!({
+            "extra_usage": {
+                "is_enabled": true,
+                "monthly_limit": null,
+                "used_credits": this_month,
+                "utilization": null,
+                "currency": "USD",
+                "daily": of(today),
+                "weekly": of(this_week),
+            },
+            "limits": [],
+        })))
+    }
+}
+
+/// Cents, rounded up: what is spent is not told smaller than it is.
+fn cents(cost: Nanos) -> i64 {
+    const NANOS: i64 = 10_000_000;
+    let whole = cost.0.max(0);
+    whole / NANOS + i64::from(whole % NANOS != 0)
+}

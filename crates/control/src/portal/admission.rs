@@ -1,0 +1,129 @@
+//! Who of those that an identity provider or a directory vouches for comes in.
+
+use gatehouse_domain::directory::{User, UserState};
+use gatehouse_domain::id::TeamId;
+use gatehouse_domain::name::{Email, Name};
+use gatehouse_identity::fetch::Fetch;
+use gatehouse_identity::jwt::Groups;
+use gatehouse_identity::oidc::{Choice, SignedIn, SourceId, Sources};
+use gatehouse_store::StoreError;
+
+use super::Portal;
+use super::approve::Why;
+use super::request::Asked;
+use super::settings::{Admission, Rules};
+use crate::act::{ActError, Caller};
+use crate::user;
+
+/// Somebody that a source vouches for.
+pub(super) struct Vouched<'a> {
+    /// The address, which the source may vouch for.
+    pub(super) email: &'a Email,
+    /// The name to show.
+    pub(super) name: Option<&'a str>,
+    /// The groups, as the source calls them.
+    pub(super) groups: &'a [String],
+}
+
+impl<F: Fetch> Portal<F> {
+    /// The person that an OpenID Connect source vouches for, and the team to charge.
+    pub(super) async fn admit_from_provider(
+        &self,
+        rules: &Rules,
+        sources: &Sources,
+        id: &SourceId,
+        who: &SignedIn,
+        asked: &Asked,
+    ) -> Result<(User, Option<TeamId>), Why> {
+        let email = who.email.as_ref().filter(|_| who.email_verified);
+        let Some(email) = email.filter(|email| may_vouch(sources, id, email)) else {
+            tracing::warn!(source = %id, "somebody signed in without an address that this source may vouch for");
+            return Err(Why::NotKnown);
+        };
+        let none = Admission::default();
+        let admission = rules.admissions.get(id.as_str()).unwrap_or(&none);
+        let groups = match &who.groups {
+            Groups::Listed(names) => names.as_slice(),
+            Groups::Absent | Groups::Overage => &[],
+        };
+        self.admit(admission, &Vouched { email, name: who.name.as_deref(), groups }, asked).await
+    }
+
+    /// The person that a source vouches for, and the team to charge. They must be known here, or be added by its rule.
+    pub(super) async fn admit(
+        &self,
+        admission: &Admission,
+        who: &Vouched<'_>,
+        asked: &Asked,
+    ) -> Result<(User, Option<TeamId>), Why> {
+        let team = team_of(admission, who.groups);
+        let user = match self.app.store.user_by_email(self.app.org, who.email).await {
+            Ok(user) => user,
+            Err(StoreError::NotFound { .. }) if admission.create => self.add(who, team, asked).await?,
+            Err(StoreError::NotFound { .. }) => return Err(Why::NotKnown),
+            Err(error) => return Err(error.into()),
+        };
+        if user.state == UserState::Disabled {
+            return Err(Why::NotKnown);
+        }
+        let team = match team {
+            Some(name) => self.team_named(name).await?,
+            None => self.only_team(&user).await?,
+        };
+        Ok((user, team))
+    }
+
+    async fn add(&self, who: &Vouched<'_>, team: Option<&str>, asked: &Asked) -> Result<User, Why> {
+        let caller = Caller { from: Some(asked.peer), ..Caller::system("sign-in") };
+        let teams: Vec<String> = team.map(str::to_owned).into_iter().collect();
+        // A name that is none here is left out; the address is what counts.
+        let name = who.name.filter(|name| Name::parse(name).is_ok());
+        match user::add(&self.app, &caller, who.email.as_str(), name, &teams).await {
+            Ok(user) => Ok(user),
+            // Another sign-in of the same person was faster.
+            Err(ActError::Store(StoreError::Conflict { .. })) => {
+                Ok(self.app.store.user_by_email(self.app.org, who.email).await?)
+            }
+            Err(error) => {
+                tracing::error!(%error, "somebody who signed in could not be added");
+                Err(Why::Unavailable)
+            }
+        }
+    }
+
+    /// The team of somebody who is in one only: what they use is charged to it.
+    pub(super) async fn only_team(&self, user: &User) -> Result<Option<TeamId>, Why> {
+        match user.teams.as_slice() {
+            [only] => self.team_named(only).await,
+            [] | [_, ..] => Ok(None),
+        }
+    }
+
+    async fn team_named(&self, name: &str) -> Result<Option<TeamId>, Why> {
+        let Ok(name) = Name::parse(name) else { return Ok(None) };
+        match self.app.store.team_by_name(self.app.org, &name).await {
+            Ok(team) => Ok(Some(team.id)),
+            Err(StoreError::NotFound { .. }) => {
+                tracing::error!(team = %name, "a team that somebody belongs to does not exist");
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// Whether people of this address sign in at this source.
+fn may_vouch(sources: &Sources, id: &SourceId, email: &Email) -> bool {
+    match sources.for_email(email) {
+        Choice::One(client) => client.source().id() == id,
+        Choice::Several(clients) => clients.iter().any(|client| client.source().id() == id),
+        Choice::None => false,
+    }
+}
+
+/// The team of the first group (in the order of their names) that has one.
+fn team_of<'a>(admission: &'a Admission, groups: &[String]) -> Option<&'a str> {
+    let mut names: Vec<&String> = groups.iter().collect();
+    names.sort_unstable();
+    names.into_iter().find_map(|name| admission.teams.get(name)).map(String::as_str)
+}

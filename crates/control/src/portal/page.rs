@@ -1,0 +1,251 @@
+//! The sign-in page: works without JavaScript, loads nothing, and does nothing that nobody clicked.
+
+use std::fmt::Write as _;
+
+use axum::body::Bytes;
+use axum::http::{HeaderValue, Response, header};
+use gatehouse_identity::device::UserCode;
+use gatehouse_identity::fetch::Fetch;
+use gatehouse_identity::oidc::Sources;
+
+use super::Portal;
+use super::form::Cookie;
+use super::reply::Tone;
+use super::request::Asked;
+use super::settings::{Local, PublicUrl, Rules};
+use super::text::{Language, Texts};
+
+const STYLE: &str = "body{font:1rem/1.5 system-ui,sans-serif;max-width:30rem;margin:3rem auto;padding:0 1rem;color:#1b1b1b;\
+background:#fff}h1{font-size:1.4rem}form{margin:1rem 0}label{display:block;margin:.6rem 0}input{display:block;width:100%;\
+box-sizing:border-box;font:inherit;padding:.4rem}button{font:inherit;padding:.5rem 1rem;margin:.4rem .4rem 0 0}\
+.code{font:2rem/1.5 monospace;letter-spacing:.1em}.told{border-left:.3rem solid #b00020;padding-left:.7rem}\
+nav{margin-top:2.5rem;font-size:.9rem}nav a{margin-right:1rem}\
+@media(prefers-color-scheme:dark){body{color:#eee;background:#161616}a{color:#9cf}}";
+
+/// What a page is about.
+pub(super) enum Shown<'a> {
+    /// The person is to type the code.
+    AskForCode,
+    /// The person is to approve this code, and to say who they are; perhaps after something went wrong.
+    Choose { code: UserCode, told: Option<&'a str> },
+    /// It is over, well or not.
+    End { said: &'a str, more: &'a str },
+}
+
+/// A text for a page.
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+impl<F: Fetch> Portal<F> {
+    /// The page as it is first seen: with a code to approve, or to type one. It does not tell whether there is such a code,
+    /// so nothing can be found out here.
+    pub(super) fn show_page(&self, rules: &Rules, url: &PublicUrl, asked: &Asked) -> Response<Bytes> {
+        let fields = asked.fields();
+        let language = Language::of(url, asked, &fields);
+        let texts = language.texts();
+        let shown = match fields.get("user_code").map(UserCode::parse) {
+            None => Shown::AskForCode,
+            Some(Ok(code)) => Shown::Choose { code, told: None },
+            Some(Err(_)) => Shown::End { said: texts.bad_code, more: "" },
+        };
+        let tone = if matches!(shown, Shown::End { .. }) { Tone::Refused } else { Tone::Fine };
+        let mut response = self.page(rules, url, asked, language, &shown, tone);
+        if fields.get("lang").is_some()
+            && let Some(cookie) = Cookie::Language.set(url, language.tag())
+        {
+            response.headers_mut().append(header::SET_COOKIE, cookie);
+        }
+        response
+    }
+
+    /// A page.
+    pub(super) fn page(
+        &self,
+        rules: &Rules,
+        url: &PublicUrl,
+        asked: &Asked,
+        language: Language,
+        shown: &Shown<'_>,
+        tone: Tone,
+    ) -> Response<Bytes> {
+        let (cookie, is_new) = self.form_cookie(url, asked);
+        let proof = self.form_proof(&cookie);
+        let body = match shown {
+            Shown::AskForCode => ask_for_code(url, language),
+            Shown::Choose { code, told } => choose(rules, url, language, &proof, *code, *told),
+            Shown::End { said, more } => format!("<p>{}</p><p>{}</p>", escaped(said), escaped(more)),
+        };
+        let code = match shown {
+            Shown::Choose { code, .. } => Some(*code),
+            Shown::AskForCode | Shown::End { .. } => None,
+        };
+        let nonce = format!("{:032x}", self.app.random_bits());
+        let html = whole(url, language, &nonce, &body, code);
+        let mut response = Response::new(Bytes::from(html));
+        *response.status_mut() = tone.status();
+        protect(&mut response, rules, &nonce);
+        if is_new && let Some(set) = Cookie::Form.set(url, &cookie) {
+            response.headers_mut().append(header::SET_COOKIE, set);
+        }
+        response
+    }
+}
+
+/// Headers that keep the page to itself.
+fn protect(response: &mut Response<Bytes>, rules: &Rules, nonce: &str) {
+    // A form that ends in a redirect must be allowed to go where that leads.
+    let mut targets = "'self'".to_owned();
+    for client in rules.oidc.iter().flat_map(Sources::all) {
+        for origin in client.issuer().origins() {
+            let _ = write!(targets, " {origin}");
+        }
+    }
+    let policy = format!(
+        "default-src 'none'; style-src 'nonce-{nonce}'; form-action {targets}; frame-ancestors 'none'; base-uri 'none'"
+    );
+    let headers = response.headers_mut();
+    if let Ok(policy) = HeaderValue::from_str(&policy) {
+        headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+    }
+    for (name, value) in [
+        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+        (header::CACHE_CONTROL, "no-store"),
+        // Not `no-referrer`: with that a browser hides its `Origin` from ourselves too.
+        (header::REFERRER_POLICY, "same-origin"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers.insert("cross-origin-opener-policy", HeaderValue::from_static("same-origin"));
+}
+
+fn whole(url: &PublicUrl, language: Language, nonce: &str, body: &str, code: Option<UserCode>) -> String {
+    let title = language.texts().title;
+    let mut switch = String::new();
+    for other in Language::ALL.into_iter().filter(|other| *other != language) {
+        let code = code.map_or_else(String::new, |code| format!("&amp;user_code={code}"));
+        let (path, tag, name) = (escaped(&url.path("/device")), other.tag(), other.name());
+        let _ = write!(
+            switch,
+            "<a href=\"{path}?lang={tag}{code}\" lang=\"{tag}\" hreflang=\"{tag}\">{name}</a>"
+        );
+    }
+    format!(
+        "<!doctype html><html lang=\"{}\"><head><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><title>{title}</title>\
+         <style nonce=\"{nonce}\">{STYLE}</style></head><body><main><h1>{title}</h1>{body}</main>\
+         <nav>{switch}</nav></body></html>",
+        language.tag()
+    )
+}
+
+fn ask_for_code(url: &PublicUrl, language: Language) -> String {
+    let t = language.texts();
+    format!(
+        "<p>{}</p><form method=\"get\" action=\"{}\"><label>{}<input name=\"user_code\" required autofocus \
+         autocomplete=\"off\" autocapitalize=\"characters\" spellcheck=\"false\" maxlength=\"20\"></label>\
+         <button>{}</button></form>",
+        t.enter_code,
+        escaped(&url.path("/device")),
+        t.code,
+        t.next
+    )
+}
+
+fn choose(
+    rules: &Rules,
+    url: &PublicUrl,
+    language: Language,
+    proof: &str,
+    code: UserCode,
+    told: Option<&str>,
+) -> String {
+    let t = language.texts();
+    let mut out = String::new();
+    if let Some(told) = told {
+        let _ = write!(out, "<p class=\"told\" role=\"alert\">{}</p>", escaped(told));
+    }
+    let _ = write!(out, "<p class=\"code\">{code}</p><p>{}</p>", t.check_code);
+    let hidden = format!(
+        "<input type=\"hidden\" name=\"user_code\" value=\"{code}\"><input type=\"hidden\" name=\"form\" \
+         value=\"{proof}\"><input type=\"hidden\" name=\"lang\" value=\"{}\">",
+        language.tag()
+    );
+    let start =
+        format!("<form method=\"post\" action=\"{}\">{hidden}", escaped(&url.path("/device/continue")));
+    let deny = format!(
+        "<button formaction=\"{}\" formnovalidate>{}</button>",
+        escaped(&url.path("/device/deny")),
+        t.deny
+    );
+    let mut ways = ways(rules, t);
+    if ways.is_empty() {
+        ways.push(format!("<p>{}</p>", t.no_way));
+    }
+    for way in ways {
+        let _ = write!(out, "{start}{way}{deny}</form>");
+    }
+    out
+}
+
+/// The inside of a form for each way to sign in.
+fn ways(rules: &Rules, t: &Texts) -> Vec<String> {
+    let mut ways = Vec::new();
+    for client in rules.oidc.iter().flat_map(Sources::all) {
+        let source = client.source();
+        ways.push(format!(
+            "<input type=\"hidden\" name=\"way\" value=\"oidc:{}\"><button>{} {}</button>",
+            source.id(),
+            t.continue_with,
+            escaped(source.label())
+        ));
+    }
+    for source in &rules.directories {
+        ways.push(format!(
+            "<p>{}</p><input type=\"hidden\" name=\"way\" value=\"ldap:{}\"><label>{}<input name=\"email\" required \
+             autocomplete=\"username\" autocapitalize=\"none\" spellcheck=\"false\" maxlength=\"256\"></label>\
+             <label>{}<input name=\"password\" type=\"password\" required autocomplete=\"current-password\" \
+             maxlength=\"1024\"></label><button>{}</button>",
+            escaped(&source.label),
+            escaped(&source.name),
+            t.user_name,
+            t.password,
+            t.sign_in
+        ));
+    }
+    if rules.local == Local::On {
+        ways.push(format!(
+            "<p>{}</p><input type=\"hidden\" name=\"way\" value=\"local\"><label>{}<input name=\"email\" type=\"email\" \
+             required autocomplete=\"username\" maxlength=\"254\"></label><label>{}<input name=\"password\" \
+             type=\"password\" required autocomplete=\"current-password\" maxlength=\"1024\"></label><button>{}</button>",
+            t.or_password, t.email, t.password, t.sign_in
+        ));
+    }
+    ways
+}
+
+#[cfg(test)]
+mod tests {
+    use super::escaped;
+
+    #[test]
+    fn no_text_becomes_markup() {
+        assert_eq!(
+            escaped("<img src=x onerror='a()'>&\""),
+            "&lt;img src=x onerror=&#39;a()&#39;&gt;&amp;&quot;"
+        );
+    }
+}

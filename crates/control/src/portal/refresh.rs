@@ -1,0 +1,164 @@
+//! A client refreshes its session. Each refresh token is good once; whoever comes with one that was used long ago ends the
+//! session, and the identity provider is asked whether the person is still welcome.
+
+use axum::body::Bytes;
+use axum::http::Response;
+use gatehouse_domain::directory::UserState;
+use gatehouse_domain::id::SessionId;
+use gatehouse_domain::session::SessionEnd;
+use gatehouse_identity::fetch::Fetch;
+use gatehouse_identity::oidc::SourceId;
+use gatehouse_identity::refresh::{Decision, Family, RefreshToken, Seed, decide};
+use gatehouse_identity::seal::Sealed;
+use gatehouse_store::session::{Family as Kept, Refreshed};
+
+use super::provider::token_place;
+use super::reply::Refused;
+use super::request::{Asked, Form};
+use super::settings::Rules;
+use super::token::{family_id, session_id};
+use super::{Portal, directory};
+use crate::session;
+
+/// How often it is decided again when somebody else was faster.
+const ROUNDS: usize = 3;
+/// After so long a node that was asking the identity provider is taken for dead, in milliseconds.
+const ASKING: i64 = 45_000;
+
+/// What the identity provider says.
+enum Word {
+    /// The person is welcome; its refresh token from now on, sealed.
+    Welcome(Option<String>),
+    /// The person may not go on.
+    Refused,
+}
+
+impl<F: Fetch> Portal<F> {
+    /// Exchanges a refresh token.
+    pub(super) async fn refresh(
+        &self,
+        rules: &Rules,
+        asked: &Asked,
+        form: &Form,
+    ) -> Result<Response<Bytes>, Refused> {
+        let text = form.get("refresh_token").ok_or(Refused::Invalid("`refresh_token` is missing"))?;
+        let token = RefreshToken::parse(text).ok_or(Refused::InvalidGrant)?;
+        let id = session_id(token.family());
+        // All processes of a person refresh at the same time, with the same token: they take turns.
+        let turn = usize::try_from(id.bits() % self.turns.len() as u128).unwrap_or(0);
+        let _turn = self.turns[turn].lock().await;
+        for _ in 0..ROUNDS {
+            let Some(kept) = self.app.store.family(self.app.org, id).await? else {
+                return Err(Refused::InvalidGrant);
+            };
+            match decide(Some(&family_of(id, &kept)), &token, &self.keys.refresh, self.app.now()) {
+                _ if kept.user_state == UserState::Disabled => return Err(Refused::InvalidGrant),
+                Decision::Unknown => return Err(Refused::InvalidGrant),
+                Decision::GraceReplay { token } => {
+                    return Ok(self.tokens(rules, id, kept.expires_at, &token, &kept.email));
+                }
+                Decision::Theft => {
+                    tracing::warn!(session.id = %id, "a refresh token came again long after its use; the session ends");
+                    self.end(asked, id, SessionEnd::TokenReused).await?;
+                    return Err(Refused::InvalidGrant);
+                }
+                Decision::Rotate { family, token } => {
+                    let source_token = self.ask_source(rules, asked, id, &kept).await?;
+                    let to = Refreshed {
+                        generation: family.generation,
+                        used_at: family.used_at,
+                        source_token,
+                        at: self.app.now(),
+                    };
+                    if self.app.store.refresh_session(self.app.org, id, kept.generation, &to).await? {
+                        return Ok(self.tokens(rules, id, kept.expires_at, &token, &kept.email));
+                    }
+                }
+            }
+        }
+        Err(Refused::Unavailable)
+    }
+
+    /// Asks where the person signed in whether they are still welcome, if that can be asked. Gives the source's refresh
+    /// token from now on.
+    async fn ask_source(
+        &self,
+        rules: &Rules,
+        asked: &Asked,
+        id: SessionId,
+        kept: &Kept,
+    ) -> Result<Option<String>, Refused> {
+        if let Some(name) = kept.source.strip_prefix(directory::SOURCE) {
+            let gone = match &kept.subject {
+                Some(subject) => self.is_gone(rules, name, subject).await,
+                None => true,
+            };
+            if gone {
+                self.end(asked, id, SessionEnd::SourceRefused).await?;
+                return Err(Refused::InvalidGrant);
+            }
+        }
+        let (Some(name), Some(sealed)) = (kept.source.strip_prefix("oidc:"), &kept.source_token) else {
+            return Ok(kept.source_token.clone());
+        };
+        let now = self.app.now();
+        let org = self.app.org;
+        if !self.app.store.begin_asking(org, id, now, now.plus_millis(-ASKING)).await? {
+            // Another node is at it.
+            return Err(Refused::Unavailable);
+        }
+        match self.word_of(rules, name, sealed, kept).await {
+            Ok(Word::Welcome(token)) => Ok(token),
+            Ok(Word::Refused) => {
+                self.end(asked, id, SessionEnd::SourceRefused).await?;
+                Err(Refused::InvalidGrant)
+            }
+            Err(refused) => {
+                self.app.store.end_asking(org, id).await?;
+                Err(refused)
+            }
+        }
+    }
+
+    async fn word_of(&self, rules: &Rules, name: &str, sealed: &str, kept: &Kept) -> Result<Word, Refused> {
+        let user = kept.user.to_string();
+        let sources = rules.oidc.as_ref();
+        let client = SourceId::parse(name).and_then(|id| sources.and_then(|sources| sources.find(&id)));
+        // Who signed in at a source that is configured no more signs in again.
+        let (Some(client), Some(subject)) = (client, &kept.subject) else { return Ok(Word::Refused) };
+        let opened =
+            sealed.parse::<Sealed>().and_then(|sealed| self.app.keyring.open(token_place(&user), &sealed));
+        let Ok(token) = opened else { return Ok(Word::Refused) };
+        match client.refresh(&self.fetch, &token, subject, self.app.now()).await {
+            Ok(still) => {
+                let next = still.refresh_token.as_ref().unwrap_or(&token);
+                Ok(Word::Welcome(self.sealed_token(&user, next)))
+            }
+            Err(error) if error.is_final() => {
+                tracing::info!(source = name, %error, "an identity provider ends a session");
+                Ok(Word::Refused)
+            }
+            Err(error) => {
+                tracing::warn!(source = name, %error, "an identity provider cannot be asked about a session");
+                Err(Refused::Unavailable)
+            }
+        }
+    }
+
+    /// Ends a session, on behalf of whoever presented its token.
+    pub(super) async fn end(&self, asked: &Asked, id: SessionId, why: SessionEnd) -> Result<(), Refused> {
+        session::end_by_holder(&self.app, asked.peer, id, why).await.map_err(Refused::from)
+    }
+}
+
+/// What is kept, as the decision takes it.
+pub(super) fn family_of(id: SessionId, kept: &Kept) -> Family {
+    Family {
+        id: family_id(id),
+        seed: Seed::from_bytes(kept.seed),
+        generation: kept.generation,
+        used_at: kept.used_at.clone(),
+        expires_at: kept.expires_at,
+        revoked_at: kept.ended_at,
+    }
+}

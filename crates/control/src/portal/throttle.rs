@@ -1,0 +1,141 @@
+//! Bounds on what strangers may try: by address, and by account.
+//!
+//! Every bound counts in a window from its first event. Counts are held for at most [`KEYS`] at once; those that find no
+//! room share one. Each node counts for itself.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Mutex, PoisonError};
+
+use gatehouse_domain::time::UnixMillis;
+
+/// What is counted at once.
+const KEYS: usize = 4096;
+const MINUTE: i64 = 60_000;
+
+/// All bounds.
+pub(super) struct Throttles {
+    /// Sign-ins that are begun, by address: a whole office may share one.
+    pub(super) begun: Throttle<IpAddr>,
+    /// User codes that were wrong, by address. Of some 10^10 codes a few are good at a time.
+    pub(super) codes: Throttle<IpAddr>,
+    /// Passwords that were wrong, by address.
+    pub(super) addresses: Throttle<IpAddr>,
+    /// Passwords that were wrong, by account.
+    pub(super) accounts: Throttle<String>,
+}
+
+impl Default for Throttles {
+    fn default() -> Self {
+        Self {
+            begun: Throttle::new(300, 10 * MINUTE),
+            codes: Throttle::new(30, 10 * MINUTE),
+            addresses: Throttle::new(60, 10 * MINUTE),
+            accounts: Throttle::new(10, 10 * MINUTE),
+        }
+    }
+}
+
+/// A bound on events of a kind.
+pub(super) struct Throttle<K> {
+    most: u32,
+    window: i64,
+    counts: Mutex<Counts<K>>,
+}
+
+struct Counts<K> {
+    keys: HashMap<K, Count>,
+    others: Count,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Count {
+    since: Option<UnixMillis>,
+    events: u32,
+}
+
+impl Count {
+    /// How many events count at this time. A clock that was set back keeps no window open.
+    fn at(self, now: UnixMillis, window: i64) -> u32 {
+        let open = self.since.is_some_and(|since| (0..window).contains(&now.0.saturating_sub(since.0)));
+        if open { self.events } else { 0 }
+    }
+}
+
+impl<K: Eq + Hash + Clone> Throttle<K> {
+    fn new(most: u32, window: i64) -> Self {
+        let counts = Counts { keys: HashMap::new(), others: Count::default() };
+        Self { most, window, counts: Mutex::new(counts) }
+    }
+
+    /// Whether there may be another event; else after how many seconds.
+    pub(super) fn check(&self, key: &K, now: UnixMillis) -> Result<(), u32> {
+        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let crowded = counts.keys.len() >= KEYS;
+        let count = match counts.keys.get(key) {
+            Some(count) => *count,
+            None if crowded => counts.others,
+            None => Count::default(),
+        };
+        if count.at(now, self.window) < self.most {
+            return Ok(());
+        }
+        let left = count.since.map_or(0, |since| since.0.saturating_add(self.window).saturating_sub(now.0));
+        Err(u32::try_from(left.max(0)).unwrap_or(0).div_ceil(1000).max(1))
+    }
+
+    /// Counts an event.
+    pub(super) fn count(&self, key: &K, now: UnixMillis) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        if !counts.keys.contains_key(key) && counts.keys.len() >= KEYS {
+            let window = self.window;
+            counts.keys.retain(|_, count| count.at(now, window) > 0);
+        }
+        let crowded = counts.keys.len() >= KEYS && !counts.keys.contains_key(key);
+        let count = if crowded { &mut counts.others } else { counts.keys.entry(key.clone()).or_default() };
+        if count.at(now, self.window) == 0 {
+            *count = Count { since: Some(now), events: 0 };
+        }
+        count.events = count.events.saturating_add(1);
+    }
+}
+
+/// What counts as one address: an IPv6 network of 64 bits is one machine's to fill.
+pub(super) fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => IpAddr::V4(v4),
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: UnixMillis = UnixMillis(1_000_000);
+
+    #[test]
+    fn a_window_opens_with_its_first_event_and_closes() {
+        let throttle = Throttle::new(2, MINUTE);
+        throttle.count(&1, NOW);
+        throttle.count(&1, NOW.plus_millis(1000));
+        assert_eq!(throttle.check(&1, NOW.plus_millis(2000)), Err(58));
+        assert_eq!(throttle.check(&2, NOW), Ok(()));
+        assert_eq!(throttle.check(&1, NOW.plus_millis(MINUTE)), Ok(()));
+        assert_eq!(throttle.check(&1, NOW.plus_millis(-1)), Ok(()), "the clock was set back");
+    }
+
+    #[test]
+    fn a_flood_of_keys_is_bounded_and_shares_a_count() {
+        let throttle = Throttle::new(3, MINUTE);
+        for key in 0..KEYS + 10 {
+            throttle.count(&key, NOW);
+        }
+        assert_eq!(throttle.counts.lock().unwrap().keys.len(), KEYS);
+        assert!(throttle.check(&(KEYS + 100), NOW).is_err());
+        assert_eq!(throttle.check(&1, NOW), Ok(()));
+        throttle.count(&usize::MAX, NOW.plus_millis(MINUTE));
+        assert_eq!(throttle.counts.lock().unwrap().keys.len(), 1);
+    }
+}

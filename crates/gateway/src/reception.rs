@@ -1,0 +1,212 @@
+//! Requests to the portal: told apart, bounded, read, handed over.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use gatehouse_domain::exchange::Kind;
+use gatehouse_domain::policy::Grant;
+use http::request::Parts;
+use http::{HeaderValue, Request, Response, header};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+
+use crate::connection::Connection;
+use crate::handle::{form_fault, readable};
+use crate::identify::recognize;
+use crate::open::Open;
+use crate::portal::{Asked, Entry, Portal};
+use crate::refusal::Refusal;
+use crate::refused::Refused;
+use crate::reply::{ReplyBody, whole};
+use crate::settings::Limits;
+use crate::worker::Worker;
+
+/// Requests of anybody that are answered at once; beyond it 529.
+const OPEN_SEATS: usize = 64;
+/// Requests of known clients that are answered at once; beyond it 529. Apart, so that strangers take no room from them.
+const GRANTED_SEATS: usize = 512;
+/// How long an answer may take. One that asks an identity provider takes a few of its answers.
+const ANSWER: Duration = Duration::from_secs(30);
+
+/// The way to the portal.
+pub(crate) struct Reception {
+    portal: Arc<dyn Portal>,
+    runtime: Handle,
+    open: Semaphore,
+    granted: Semaphore,
+}
+
+impl Reception {
+    pub(crate) fn new(portal: Arc<dyn Portal>, runtime: Handle) -> Self {
+        let (open, granted) = (Semaphore::new(OPEN_SEATS), Semaphore::new(GRANTED_SEATS));
+        Self { portal, runtime, open, granted }
+    }
+
+    /// Brings the policy up to date.
+    pub(crate) async fn catch_up(&self) {
+        // A task that panicked has changed nothing; the caller looks again either way.
+        drop(self.runtime.spawn(self.portal.catch_up()).await);
+    }
+
+    async fn answer(&self, asked: Asked) -> Result<Response<Bytes>, Refusal> {
+        let answering = tokio::time::timeout(ANSWER, self.portal.answer(asked));
+        match self.runtime.spawn(answering).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(_)) | Err(_) => Err(Refusal::PortalFailed),
+        }
+    }
+}
+
+/// Where a request belongs.
+pub(crate) enum Visit {
+    /// To the portal, and this is the answer.
+    Answered(Response<ReplyBody>),
+    /// Elsewhere.
+    Elsewhere(Request<Incoming>),
+}
+
+/// Answers a request to the portal. It leaves a record only when it is refused: it is no exchange.
+pub(crate) async fn visit(
+    worker: &Rc<Worker>,
+    connection: &Rc<Connection>,
+    request: Request<Incoming>,
+) -> Visit {
+    let path = request.uri().path();
+    // Nearly all requests are these, and the portal is not asked about them.
+    if path.starts_with("/v1/messages") || connection.is_framed_twice() {
+        return Visit::Elsewhere(request);
+    }
+    let Some(entry) = worker.shared.reception.portal.entry(path) else { return Visit::Elsewhere(request) };
+    let settings = worker.shared.settings.load_full();
+    let (head, body) = request.into_parts();
+    if form_fault(&head, &settings.limits).is_some() {
+        return Visit::Elsewhere(Request::from_parts(head, body));
+    }
+    let mut body = Some(body);
+    let answered = match entry {
+        Entry::Open(most) => open(worker, connection, &settings.limits, &head, &mut body, most).await,
+        Entry::Granted | Entry::Discarding => {
+            granted(worker, connection, &settings.limits, &head, &mut body, entry).await
+        }
+    };
+    Visit::Answered(match answered {
+        Ok(mut response) => {
+            // Every answer of ours has one; what has none is taken for hyper's own (see `connection.rs`).
+            let id = Worker::exchange_id(Worker::now()).to_string();
+            if let Ok(id) = HeaderValue::from_str(&format!("req_{}", &id[4..])) {
+                response.headers_mut().insert("request-id", id);
+            }
+            if let Some(rest) = body.take() {
+                end_early(connection, rest);
+            }
+            whole(response, worker, connection)
+        }
+        Err(why) => {
+            let mut exchange = Open::new(worker, connection, Kind::Other);
+            exchange.note_head(&head.headers);
+            let rest = body.and_then(|rest| readable(&head.headers, rest));
+            Refused::new(exchange, why, rest).answer(worker, connection).await
+        }
+    })
+}
+
+/// A body that nobody wants is read away if it is there; else the connection ends after the answer.
+fn end_early(connection: &Connection, mut rest: Incoming) {
+    if !rest.is_end_stream() && !crate::inspect::read_away(&mut rest) {
+        connection.linger();
+    }
+}
+
+async fn open(
+    worker: &Rc<Worker>,
+    connection: &Rc<Connection>,
+    limits: &Limits,
+    head: &Parts,
+    body: &mut Option<Incoming>,
+    most: usize,
+) -> Result<Response<Bytes>, Refusal> {
+    let reception = &worker.shared.reception;
+    let _seat =
+        reception.open.try_acquire().map_err(|_| Refusal::Overloaded("sign-in requests under way"))?;
+    if head.headers.get(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
+        return Err(Refusal::EncodedBody);
+    }
+    let bytes = collect(body, limits, most, Keep::All).await?;
+    reception.answer(asked(connection, head, bytes, None)).await
+}
+
+async fn granted(
+    worker: &Rc<Worker>,
+    connection: &Rc<Connection>,
+    limits: &Limits,
+    head: &Parts,
+    body: &mut Option<Incoming>,
+    entry: Entry,
+) -> Result<Response<Bytes>, Refusal> {
+    let grant = recognize(worker, &head.headers).await?;
+    let reception = &worker.shared.reception;
+    let _seat =
+        reception.granted.try_acquire().map_err(|_| Refusal::Overloaded("requests of clients under way"))?;
+    if entry == Entry::Discarding {
+        let most = usize::try_from(limits.max_body).unwrap_or(usize::MAX);
+        collect(body, limits, most, Keep::Nothing).await?;
+    }
+    reception.answer(asked(connection, head, Bytes::new(), Some(&grant))).await
+}
+
+fn asked(connection: &Connection, head: &Parts, body: Bytes, grant: Option<&Grant>) -> Asked {
+    Asked {
+        method: head.method.clone(),
+        path: head.uri.path().to_owned(),
+        query: head.uri.query().unwrap_or_default().to_owned(),
+        headers: head.headers.clone(),
+        body,
+        peer: connection.peer,
+        principal: grant.map(Grant::principal),
+    }
+}
+
+/// What is kept of a body.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Keep {
+    All,
+    Nothing,
+}
+
+/// Reads a whole body, up to a size and for a time. What was refused before its end stays where it is.
+async fn collect(
+    body: &mut Option<Incoming>,
+    limits: &Limits,
+    most: usize,
+    keep: Keep,
+) -> Result<Bytes, Refusal> {
+    let Some(incoming) = body.as_mut() else { return Ok(Bytes::new()) };
+    let reading = async {
+        let (mut bytes, mut length) = (BytesMut::new(), 0_usize);
+        loop {
+            let next = poll_fn(|cx| Pin::new(&mut *incoming).poll_frame(cx));
+            let frame =
+                tokio::time::timeout(limits.body_idle, next).await.map_err(|_| Refusal::BodyTooSlow)?;
+            let Some(frame) = frame else { return Ok(bytes.freeze()) };
+            let Ok(data) = frame.map_err(|_| Refusal::BodyCut)?.into_data() else { continue };
+            length = length.saturating_add(data.len());
+            if length > most {
+                return Err(Refusal::BodyTooLarge(most as u64));
+            }
+            if keep == Keep::All {
+                bytes.extend_from_slice(&data);
+            }
+        }
+    };
+    let read = tokio::time::timeout(limits.body, reading).await.map_err(|_| Refusal::BodyTooSlow)?;
+    if !matches!(read, Err(Refusal::BodyTooLarge(_))) {
+        *body = None;
+    }
+    read
+}

@@ -1,0 +1,202 @@
+//! From the configuration to what the portal goes by: resolves secrets, reads files, checks sources; all at once.
+
+use std::collections::BTreeMap;
+
+use gatehouse_control::portal::{Admission, DirectorySource, PublicUrl, Rules, Served};
+use gatehouse_domain::price::PriceTable;
+use gatehouse_domain::settings::Document;
+use gatehouse_identity::ldap::{self, Dn, Groups, Limits, People, Trust};
+use gatehouse_identity::oidc::{ClientAuth, Loopback, Source, SourceConfig, Sources, UserInfoUse};
+use gatehouse_identity::secret::Secret;
+
+use crate::clock;
+use crate::config::{self, Config, Ldap, LdapKind, Oidc, SecretSource};
+use crate::environment::Environment;
+use crate::fetch::{Known, Reach, trust};
+use crate::secret::{self, SecretError};
+
+/// By how many seconds the clocks of issuers may differ from ours.
+const SKEW: u16 = 60;
+
+/// Where a secret is looked up.
+type Resolve<'a> = &'a dyn Fn(&SecretSource) -> Result<Option<Secret>, SecretError>;
+
+/// What would keep a server with this configuration from starting. Runs no commands.
+pub(crate) fn mistakes(config: &Config, prices: &PriceTable, environment: &Environment) -> Vec<String> {
+    let resolve = |at: &SecretSource| match at {
+        SecretSource::Exec(_) => Ok(Some(Secret::new(b"not looked up".to_vec()))),
+        SecretSource::Env(_) | SecretSource::File(_) | SecretSource::Sealed(_) => {
+            secret::resolve(at, environment)
+        }
+    };
+    rules(config, config.listen.public_url.as_ref(), prices, &resolve).err().unwrap_or_default()
+}
+
+/// Prepares the portal's rules and what it may reach. May run commands: blocks.
+pub(super) fn prepare(
+    config: &Config,
+    public_url: Option<&PublicUrl>,
+    prices: &PriceTable,
+    environment: &Environment,
+) -> Result<(Rules, Reach), Vec<String>> {
+    rules(config, public_url, prices, &|at| secret::resolve(at, environment))
+}
+
+fn rules(
+    config: &Config,
+    public_url: Option<&PublicUrl>,
+    prices: &PriceTable,
+    resolve: Resolve<'_>,
+) -> Result<(Rules, Reach), Vec<String>> {
+    let mut mistakes = Vec::new();
+    let served = match config.managed_settings.as_ref().map(|path| served(path)).transpose() {
+        Ok(served) => served,
+        Err(mistake) => {
+            mistakes.push(format!("settings.managed: {mistake}"));
+            None
+        }
+    };
+    let (mut sources, mut admissions, mut reach) = (Vec::new(), BTreeMap::new(), Reach::default());
+    if !config.identity.oidc.is_empty() {
+        reach.tls = trust(None).ok();
+    }
+    for one in &config.identity.oidc {
+        match source(one, public_url, resolve, &mut reach) {
+            Ok(source) => sources.push(source),
+            Err(found) => {
+                mistakes.extend(found.into_iter().map(|what| format!("identity.oidc[{}]: {what}", one.name)));
+            }
+        }
+        let admission = Admission { create: one.create, teams: one.teams.clone() };
+        admissions.insert(one.name.clone(), admission);
+    }
+    let oidc = match Sources::new(sources) {
+        Ok(sources) => Some(sources).filter(|sources| !sources.all().is_empty()),
+        Err(error) => {
+            mistakes.push(format!("identity.oidc: {error}"));
+            None
+        }
+    };
+    let mut directories = Vec::new();
+    for one in &config.identity.ldap {
+        match directory(one, resolve) {
+            Ok(source) => directories.push(source),
+            Err(found) => {
+                mistakes.extend(found.into_iter().map(|what| format!("identity.ldap[{}]: {what}", one.name)));
+            }
+        }
+    }
+    if !mistakes.is_empty() {
+        return Err(mistakes);
+    }
+    let millis = |span: std::time::Duration| i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+    let rules = Rules {
+        public_url: public_url.cloned(),
+        access_ms: millis(config.identity.access),
+        session_ms: millis(config.identity.session),
+        notice: config.identity.notice.clone(),
+        local: config.identity.local,
+        oidc,
+        admissions,
+        directories,
+        served,
+        models: prices.models(clock::now()).map(|model| model.id.clone()).collect(),
+    };
+    Ok((rules, reach))
+}
+
+fn served(path: &std::path::Path) -> Result<Served, String> {
+    let text = std::fs::read(path).map_err(|error| format!("cannot read `{}`: {error}", path.display()))?;
+    let document = Document::parse(&text).map_err(|error| format!("`{}`: {error}", path.display()))?;
+    Ok(Served::new(&document))
+}
+
+fn source(
+    one: &Oidc,
+    public_url: Option<&PublicUrl>,
+    resolve: Resolve<'_>,
+    reach: &mut Reach,
+) -> Result<Source, Vec<String>> {
+    let public_url = public_url
+        .ok_or_else(|| vec!["it needs listen.public_url, where browsers come back to".to_owned()])?;
+    let found = one.client_secret.as_ref().map(resolve).transpose();
+    let found = found.map_err(|error| vec![format!("client_secret: {error}")])?.flatten();
+    let client_auth = match (found, one.client_auth) {
+        (None, _) => ClientAuth::None,
+        (Some(secret), config::ClientAuth::Basic) => ClientAuth::Basic(secret),
+        (Some(secret), config::ClientAuth::Post) => ClientAuth::Post(secret),
+    };
+    // Plain http is refused for other hosts than this one, whatever is allowed.
+    let loopback = if one.issuer.starts_with("http://") { Loopback::Allowed } else { Loopback::Refused };
+    let source = Source::check(SourceConfig {
+        id: one.name.clone(),
+        label: one.label.clone(),
+        issuer: one.issuer.clone(),
+        loopback,
+        client_id: one.client_id.clone(),
+        client_auth,
+        redirect_uri: public_url.at("/oauth/callback"),
+        scopes: one.scopes.clone(),
+        prompt: one.prompt,
+        algorithms: Vec::new(),
+        skew_seconds: SKEW,
+        email_claim: one.email_claim.clone(),
+        name_claim: "name".to_owned(),
+        groups_claim: one.groups_claim.clone(),
+        email_trust: one.email_trust,
+        userinfo: UserInfoUse::WhenThin,
+        domains: one.domains.clone(),
+    });
+    let source = source.map_err(|found| found.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+    let tls = one.ca_file.as_ref().map(|path| trust(Some(path))).transpose();
+    let tls = tls.map_err(|error| vec![format!("ca_file: {error}")])?;
+    // It has just been checked to be an address.
+    if let Some(host) = one.issuer.parse::<http::Uri>().ok().and_then(|uri| uri.host().map(str::to_owned)) {
+        reach.known.insert(host.trim_matches(['[', ']']).to_ascii_lowercase(), Known { tls });
+    }
+    Ok(source)
+}
+
+fn directory(one: &Ldap, resolve: Resolve<'_>) -> Result<DirectorySource, Vec<String>> {
+    let mut mistakes = Vec::new();
+    let servers = all_parsed("servers", &one.servers, &mut mistakes);
+    let people = all_parsed("people", &one.people, &mut mistakes);
+    let groups: Vec<Dn> = all_parsed("groups", &one.groups, &mut mistakes);
+    let bind_dn = all_parsed("bind_dn", std::slice::from_ref(&one.bind_dn), &mut mistakes).pop();
+    let password =
+        resolve(&one.bind_password).map_err(|error| mistakes.push(format!("bind_password: {error}")));
+    let trust = one.ca_file.as_ref().map(|path| {
+        let read = std::fs::read_to_string(path);
+        read.map_err(|error| mistakes.push(format!("ca_file: cannot read `{}`: {error}", path.display())))
+    });
+    let (Some(bind_dn), Ok(Some(bind_password)), true) = (bind_dn, password, mistakes.is_empty()) else {
+        return Err(mistakes);
+    };
+    let (people, groups) = match one.kind {
+        LdapKind::OpenLdap => (People::open_ldap(people), Groups::open_ldap(groups)),
+        LdapKind::ActiveDirectory => (People::active_directory(people), Groups::active_directory(groups)),
+    };
+    let config = ldap::Config {
+        servers,
+        encryption: one.encryption,
+        trust: trust.and_then(Result::ok).map_or(Trust::System, Trust::Authorities),
+        bind_dn,
+        bind_password,
+        people,
+        groups: Some(groups).filter(|groups| !groups.bases.is_empty()),
+        limits: Limits::default(),
+    };
+    let directory = ldap::Directory::new(config);
+    let directory = directory.map_err(|wrong| wrong.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+    let admission = Admission { create: one.create, teams: one.teams.clone() };
+    Ok(DirectorySource { name: one.name.clone(), label: one.label.clone(), directory, admission })
+}
+
+fn all_parsed<T: std::str::FromStr<Err: std::fmt::Display>>(
+    key: &str,
+    texts: &[String],
+    mistakes: &mut Vec<String>,
+) -> Vec<T> {
+    let parsed = texts.iter().map(|text| text.parse().map_err(|error: T::Err| format!("{key}: {error}")));
+    parsed.filter_map(|one: Result<T, String>| one.map_err(|mistake| mistakes.push(mistake)).ok()).collect()
+}

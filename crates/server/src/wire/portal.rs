@@ -1,0 +1,72 @@
+//! Between the data path and the portal of the management plane.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use gatehouse_control::portal::{self, Keys};
+use gatehouse_gateway::portal::{Asked, Entry, Later, Portal};
+use gatehouse_identity::form::FormKey;
+use gatehouse_identity::roots::Roots;
+use http::Response;
+
+use super::live::Live;
+use crate::fetch::Net;
+
+/// How long a request may wait for the policy to be brought up to date.
+const CATCH_UP: Duration = Duration::from_secs(2);
+
+/// The portal, with the way to identity providers.
+pub(super) type SignIn = portal::Portal<Net>;
+
+/// What the portal proves tokens and forms with.
+pub(super) fn keys(roots: &Roots) -> Keys {
+    Keys { access: roots.access_key(), refresh: roots.refresh_key(), form: FormKey::new(roots.form_key()) }
+}
+
+/// The portal as the data path sees it.
+pub(super) struct Front {
+    live: Arc<Live>,
+    portal: Arc<SignIn>,
+}
+
+impl Front {
+    pub(super) fn new(live: &Arc<Live>, portal: &Arc<SignIn>) -> Self {
+        Self { live: Arc::clone(live), portal: Arc::clone(portal) }
+    }
+}
+
+impl Portal for Front {
+    fn entry(&self, path: &str) -> Option<Entry> {
+        Some(match self.portal.entry(path)? {
+            portal::Entry::Open(most) => Entry::Open(most),
+            portal::Entry::Granted => Entry::Granted,
+            portal::Entry::Discarding => Entry::Discarding,
+        })
+    }
+
+    fn answer(&self, asked: Asked) -> Later<Response<Bytes>> {
+        let portal = Arc::clone(&self.portal);
+        Box::pin(async move {
+            let asked = portal::Asked {
+                method: asked.method,
+                path: asked.path,
+                query: asked.query,
+                headers: asked.headers,
+                body: asked.body,
+                peer: asked.peer,
+                principal: asked.principal,
+            };
+            portal.answer(&asked).await
+        })
+    }
+
+    fn catch_up(&self) -> Later<()> {
+        let live = Arc::clone(&self.live);
+        Box::pin(async move {
+            live.fresh.changed();
+            // In force or not: the data path looks again.
+            let _ = live.fresh.in_force(CATCH_UP).await;
+        })
+    }
+}

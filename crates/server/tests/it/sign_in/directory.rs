@@ -1,0 +1,138 @@
+//! Signing in with name and password of a directory: a real OpenLDAP server, where there is one.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use gatehouse_testkit::browser::hidden;
+use gatehouse_testkit::http::Reply;
+
+use super::{World, approve, error_of, oauth, text, world};
+use crate::world::{ask, echo};
+
+/// The folder that the server was started with; `None` when there is none, which is said aloud.
+#[expect(clippy::disallowed_methods, reason = "the test server's place comes from the environment")]
+#[expect(clippy::print_stderr, reason = "a part that is not tested must be named")]
+fn server() -> Option<PathBuf> {
+    let folder = std::env::var("GATEHOUSE_TEST_OPENLDAP").ok().map(PathBuf::from);
+    if folder.is_none() {
+        eprintln!("NOT TESTED on OpenLDAP: GATEHOUSE_TEST_OPENLDAP is not set (scripts/test sets it)");
+    }
+    folder
+}
+
+fn address(folder: &Path) -> String {
+    std::fs::read_to_string(folder.join("ldap")).unwrap().trim().to_owned()
+}
+
+fn config(folder: &Path, servers: &str, more: &str) -> String {
+    format!(
+        "[identity]\nlocal_accounts = false\n[[identity.ldap]]\nname = \"staff\"\nlabel = \"Staff & Co\"\n\
+         kind = \"openldap\"\nservers = [{servers}]\nca_file = \"{}\"\nbind_dn = \"cn=reader,dc=example,dc=com\"\n\
+         bind_password = \"exec:echo password-of-reader\"\npeople = [\"ou=people,dc=example,dc=com\"]\n\
+         groups = [\"ou=groups,dc=example,dc=com\"]\n{more}\n",
+        folder.join("ca.pem").display()
+    )
+}
+
+/// Changes the tree by a command of OpenLDAP's.
+fn change(folder: &Path, command: &str, more: &[&str], input: &str) {
+    let mut child = Command::new(command)
+        .args([
+            "-ZZ",
+            "-x",
+            "-H",
+            &address(folder),
+            "-D",
+            "cn=admin,dc=example,dc=com",
+            "-w",
+            "password-of-admin",
+        ])
+        .args(more)
+        .env("LDAPTLS_CACERT", folder.join("ca.pem"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), input.as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success(), "{command}");
+}
+
+impl World {
+    fn at_directory(&self, code: &str, name: &str, password: &str) -> Reply {
+        let mut browser = self.browser();
+        let page = browser.get(&format!("/device?user_code={code}"), &[]).text();
+        assert!(page.contains("Staff &amp; Co"), "{page}");
+        let form = hidden(&page, "form");
+        let fields = [
+            ("user_code", code),
+            ("form", &form),
+            ("way", "ldap:staff"),
+            ("email", name),
+            ("password", password),
+        ];
+        browser.post("/device/continue", &fields)
+    }
+}
+
+#[test]
+fn people_of_a_directory_sign_in_and_leavers_are_out() {
+    let Some(folder) = server() else { return };
+    let servers = format!("\"ldap://127.0.0.1:1\", \"{}\"", address(&folder));
+    let rule = "create = true\nteams = { engineering = \"Core\" }";
+    let w = world("sqlite", &config(&folder, &servers, rule), echo(1, 1));
+    w.gatehouse.json(&["team", "add", "Core"]);
+    for (name, password) in [
+        ("ann", "wrong"),
+        ("ann", " "),
+        ("nobody", "password-of-nobody"),
+        ("*", "password-of-ann"),
+        ("ann)(uid=*", "password-of-ann"),
+        ("twin", "password-of-twin"),
+        ("off-lock", "password-of-off-lock"),
+        ("nomail", "password-of-nomail"),
+    ] {
+        let begun = w.begin();
+        assert_eq!(w.at_directory(&begun.user_code, name, password).status, 403, "{name}");
+        assert_eq!(error_of(&w.poll(&begun)), oauth(400, "authorization_pending"), "{name}");
+    }
+    let begun = w.begin();
+    let done = w.at_directory(&begun.user_code, "ann", "password-of-ann");
+    assert_eq!(done.status, 200, "{}", done.text());
+    let tokens = w.poll(&begun).json();
+    assert_eq!(text(&tokens, "email"), "ann@example.com");
+    assert_eq!(w.gatehouse.post(text(&tokens, "access_token"), &ask(false)).status, 200);
+    let session = w.gatehouse.json(&["session", "list"])[0].clone();
+    assert_eq!(
+        (text(&session, "source"), text(&session, "team")),
+        ("ldap:staff", "Core"),
+        "by a group in a group"
+    );
+    assert_eq!(w.refresh(text(&tokens, "refresh_token")).status, 200);
+
+    let leaver = format!("leaver-{}", w.gatehouse.pid());
+    let dn = format!("uid={leaver},ou=people,dc=example,dc=com");
+    let entry = format!(
+        "dn: {dn}\nobjectClass: inetOrgPerson\nuid: {leaver}\ncn: {leaver}\nsn: {leaver}\n\
+         mail: {leaver}@example.com\nuserPassword: secret-of-leaver\n"
+    );
+    change(&folder, "ldapadd", &[], &entry);
+    let begun = w.begin();
+    assert_eq!(w.at_directory(&begun.user_code, &leaver, "secret-of-leaver").status, 200);
+    let tokens = w.poll(&begun).json();
+    change(&folder, "ldapdelete", &[&dn], "");
+    assert_eq!(error_of(&w.refresh(text(&tokens, "refresh_token"))), oauth(401, "invalid_grant"));
+    assert_eq!(w.gatehouse.post(text(&tokens, "access_token"), &ask(false)).status, 401, "at once");
+    assert!(!w.gatehouse.log().contains("password-of-ann"));
+}
+
+#[test]
+fn a_directory_that_cannot_be_asked_signs_nobody_in() {
+    let Some(folder) = server() else { return };
+    let w = world("sqlite", &config(&folder, "\"ldap://127.0.0.1:1\"", "create = true"), echo(1, 1));
+    let begun = w.begin();
+    assert_eq!(w.at_directory(&begun.user_code, "ann", "password-of-ann").status, 503);
+    assert_eq!(error_of(&w.poll(&begun)), oauth(400, "authorization_pending"), "it can be tried again");
+    // Passwords kept here are switched off.
+    let local = approve(&mut w.browser(), &begun.user_code, "ann@example.com", "x");
+    assert_eq!(local.status, 403);
+}
