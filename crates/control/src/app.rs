@@ -130,6 +130,8 @@ pub struct House {
     pub reload: Box<dyn Fn() -> Later<Result<Reloaded, ReloadRefused>> + Send + Sync>,
     /// The configuration in force, without secrets.
     pub effective_config: Box<dyn Fn() -> serde_json::Value + Send + Sync>,
+    /// The address of the SCIM endpoints as directories reach it, without a `/` at its end.
+    pub scim_base: Box<dyn Fn() -> String + Send + Sync>,
     /// The configured providers.
     pub providers: Box<dyn Fn() -> Vec<ProviderInfo> + Send + Sync>,
     /// Whether requests will be served.

@@ -17,4 +17,5 @@ pub mod exchange;
 pub mod role;
 pub mod audit;
 pub mod directory;
+pub mod source;
 pub mod settings;

@@ -19,7 +19,7 @@ pub(crate) use mistake::{Mistake, Mistakes};
 pub(crate) use pricing::Pricing;
 pub(crate) use provider::{Provider, SecretSource};
 pub(crate) use section::{
-    Audit, Counters, Drain, Gateway, Journal, Listen, Log, LogFormat, MasterKeySource, Policy, Secrets,
+    Audit, Counters, Drain, Gateway, Journal, Listen, Log, LogFormat, MasterKeySource, Policy, Scim, Secrets,
     Store, WhenStale,
 };
 pub(crate) use show::{Shown, changes};
@@ -51,6 +51,8 @@ pub(crate) struct Config {
     pub(crate) log: Log,
     /// When the audit log is signed.
     pub(crate) audit: Audit,
+    /// What directories are told by SCIM.
+    pub(crate) scim: Scim,
     /// Where the master keys come from.
     pub(crate) secrets: Secrets,
     /// What things cost.
@@ -132,6 +134,7 @@ fn read_all(top: &Section<'_, '_>, tree: &Node) -> Option<Config> {
     let policy = top.section("policy", section::policy);
     let log = top.section("log", section::log);
     let audit = top.section("audit", section::audit);
+    let scim = top.section("scim", section::scim);
     let secrets = top.section("secrets", section::secrets);
     let pricing = top.section("pricing", pricing::pricing);
     let providers = provider::providers(top);
@@ -145,6 +148,7 @@ fn read_all(top: &Section<'_, '_>, tree: &Node) -> Option<Config> {
         policy: policy?,
         log: log??,
         audit: audit?,
+        scim: scim??,
         secrets: secrets??,
         pricing: pricing?,
         providers,

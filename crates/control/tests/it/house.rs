@@ -165,6 +165,7 @@ fn house(knobs: &Arc<Knobs>) -> House {
         effective_config: Box::new(
             || json!({"settings": [{"key": "log.filter", "value": "info", "origin": "default"}]}),
         ),
+        scim_base: Box::new(|| "https://gate.example.com/scim/v2".to_owned()),
         providers: Box::new(|| {
             vec![ProviderInfo {
                 name: "main".into(),

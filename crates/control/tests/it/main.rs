@@ -4,6 +4,7 @@
 mod house;
 mod roles;
 mod scopes;
+mod scim;
 mod directory;
 mod keys;
 mod tokens;

@@ -81,6 +81,9 @@ pub(crate) enum Command {
     /// Administrators' credentials
     #[command(subcommand)]
     Admin(AdminCommand),
+    /// Directories that bring in people and groups by SCIM
+    #[command(subcommand)]
+    Scim(ScimCommand),
     /// Prices
     #[command(subcommand)]
     Price(PriceCommand),
@@ -460,6 +463,60 @@ pub(crate) enum TokenCommand {
     Revoke {
         /// The token's id
         id: String,
+    },
+}
+
+/// `scim …`
+#[derive(Subcommand)]
+pub(crate) enum ScimCommand {
+    /// Directories' tokens
+    #[command(subcommand)]
+    Token(ScimTokenCommand),
+    /// Groups that directories brought in
+    #[command(subcommand)]
+    Group(GroupCommand),
+}
+
+/// `scim token …`
+#[derive(Subcommand)]
+pub(crate) enum ScimTokenCommand {
+    /// Make a token; its text is shown once
+    Create {
+        /// The directory's name: okta, entra. Its tokens all see the same people and groups
+        source: String,
+        /// What it is for [default: the directory's name]
+        #[arg(long)]
+        name: Option<String>,
+        /// When it ends: 365d, 2026-12-31
+        #[arg(long, value_name = "TIME")]
+        expires: Option<String>,
+    },
+    /// List tokens
+    List,
+    /// Refuse a token for good
+    Revoke {
+        /// The token's id
+        id: String,
+    },
+}
+
+/// `scim group …`
+#[derive(Subcommand)]
+pub(crate) enum GroupCommand {
+    /// List the groups of all directories
+    List,
+    /// Let a group stand for a team: its members are in that team
+    Map {
+        /// The group's id
+        group: String,
+        /// The team
+        #[arg(long)]
+        team: String,
+    },
+    /// Let a group stand for no team
+    Unmap {
+        /// The group's id
+        group: String,
     },
 }
 

@@ -75,7 +75,7 @@ pub(super) async fn build(
         ready: Arc::clone(&live.ready),
     };
     let gateway = gatehouse_gateway::start(&gateway, workers, parts).map_err(failed)?;
-    let app = app(ground, &live, &books, metrics.clone());
+    let app = app(ground, &live, &books, metrics.clone(), addresses.1);
     let mut jobs = job::start(&live, &app, metrics).map_err(failed)?;
     admin.set_nonblocking(true).map_err(failed)?;
     let admin = tokio::net::TcpListener::from_std(admin).map_err(failed)?;
@@ -85,7 +85,13 @@ pub(super) async fn build(
     Ok(Running { live, gateway, books, jobs, stop, addresses, first_start })
 }
 
-fn app(ground: Foundation, live: &Arc<Live>, books: &Arc<Books>, metrics: PrometheusHandle) -> App {
+fn app(
+    ground: Foundation,
+    live: &Arc<Live>,
+    books: &Arc<Books>,
+    metrics: PrometheusHandle,
+    admin: SocketAddr,
+) -> App {
     App::new(gatehouse_control::app::Parts {
         store: ground.store,
         org: ground.org,
@@ -96,7 +102,7 @@ fn app(ground: Foundation, live: &Arc<Live>, books: &Arc<Books>, metrics: Promet
         version: env!("CARGO_PKG_VERSION"),
         started_at: clock::now(),
         attempts: Attempts::default(),
-        house: house::house(live, books, metrics),
+        house: house::house(live, books, metrics, admin),
     })
 }
 

@@ -11,6 +11,7 @@ mod opening;
 mod migrations;
 mod directory;
 mod keys;
+mod provisioning;
 mod paging;
 mod audit;
 mod ledger;
