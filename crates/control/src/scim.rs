@@ -4,6 +4,7 @@
 
 pub mod user;
 pub mod group;
+pub mod search;
 
 use gatehouse_domain::time::UnixMillis;
 use gatehouse_identity::scim::ScimError;

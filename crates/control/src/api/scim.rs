@@ -11,10 +11,11 @@ pub mod group;
 pub mod user;
 
 use axum::Router;
-use axum::extract::{FromRequestParts, Path, Request};
+use axum::extract::{FromRequestParts, Path, Request, State};
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, IF_MATCH, IF_NONE_MATCH};
 use axum::http::request::Parts;
 use axum::http::{Method, Uri};
+use axum::response::Response;
 use axum::routing::{get, post};
 use gatehouse_identity::scim::ScimError;
 use gatehouse_identity::scim::document::MAX_BYTES;
@@ -45,7 +46,7 @@ pub fn routes() -> Router<App> {
         .route("/Groups/.search", post(group::search))
         .route("/Groups/{id}", get(group::read).put(group::replace).patch(group::patch).delete(group::remove))
         .route("/Bulk", post(no_bulk))
-        .route("/.search", post(no_root_search))
+        .route("/.search", post(search))
         .route("/Me", get(no_me))
         .fallback(unknown_path)
         .method_not_allowed_fallback(method_not_allowed)
@@ -55,9 +56,12 @@ async fn no_bulk(_: Directory) -> Failure {
     ScimError::no_bulk().into()
 }
 
-async fn no_root_search(_: Directory) -> Failure {
-    let told = "searching in all kinds at once is not supported; use `/Users/.search` or `/Groups/.search`";
-    ScimError::new(ErrorKind::NotImplemented, told).into()
+async fn search(
+    Directory(who): Directory,
+    State(app): State<App>,
+    Content(body): Content,
+) -> Result<Response, Failure> {
+    Ok(answer::list(&crate::scim::search::search(&app, &who, &body).await?))
 }
 
 async fn no_me(_: Directory) -> Failure {

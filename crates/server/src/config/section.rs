@@ -264,10 +264,13 @@ pub(crate) struct Scim {
 /// Reads `[scim]`.
 pub(crate) fn scim(s: &Section<'_, '_>) -> Option<Scim> {
     let expected = "expected an address such as \"https://gatehouse.example.com/scim/v2\", or nothing";
+    if s.text("base_url").is_none() {
+        return Some(Scim { base_url: String::new() });
+    }
     s.parsed("base_url", |text| {
         let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
         let fits = |rest: &str| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_graphic() && !b"?#\"<>".contains(&b));
-        if text.is_empty() || rest.is_some_and(fits) {
+        if rest.is_some_and(fits) {
             Ok(Scim { base_url: text.trim_end_matches('/').to_owned() })
         } else {
             Err(expected)

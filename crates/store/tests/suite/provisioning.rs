@@ -148,8 +148,9 @@ async fn accounts_are_found_by_what_tells_them_apart(w: World) {
             assert!(find(&w, wanted).await.is_empty(), "{hostile}");
         }
     }
-    let last = w.store.accounts(w.org, &source(), &AccountWanted::All, AccountOrder::NameKeyDescending, 1, 1);
-    assert_eq!(last.await.unwrap()[0].user, ada.user);
+    let order = AccountOrder::NameKeyDescending;
+    let last = w.store.accounts(w.org, &source(), &AccountWanted::All, order, 1, 1).await.unwrap();
+    assert_eq!(last[0].user, ada.user);
     let after = w.store.accounts_after(w.org, &source(), &AccountWanted::All, Some(ada.user), 9).await.unwrap();
     assert_eq!(after.len(), 1);
 }
