@@ -24,6 +24,7 @@ pub mod admin_token;
 pub mod provisioning_token;
 pub mod group;
 pub mod scim;
+pub mod directory;
 pub mod usage;
 pub mod exchange;
 pub mod audit;
@@ -130,6 +131,10 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(provisioning_token::list, provisioning_token::create))
         .routes(routes!(provisioning_token::revoke))
         .routes(routes!(group::list))
+        .routes(routes!(directory::list))
+        .routes(routes!(directory::runs))
+        .routes(routes!(directory::check))
+        .routes(routes!(directory::sync))
         .routes(routes!(group::map, group::unmap))
         .routes(routes!(usage::get))
         .routes(routes!(exchange::list))

@@ -9,10 +9,12 @@ use gatehouse_domain::id::{NodeId, OrgId};
 use gatehouse_domain::key::Pepper;
 use gatehouse_domain::time::UnixMillis;
 use gatehouse_identity::keyring::Keyring;
+use gatehouse_identity::ldap::Directory;
 use gatehouse_store::Store;
 use gatehouse_store::audit::Notary;
 
 use crate::attempts::Attempts;
+use crate::directory::Configured;
 use crate::config::{ReloadRefused, Reloaded};
 use crate::provider::ProviderInfo;
 use crate::status::{LedgerState, Readiness};
@@ -132,6 +134,10 @@ pub struct House {
     pub effective_config: Box<dyn Fn() -> serde_json::Value + Send + Sync>,
     /// The address of the SCIM endpoints as directories reach it, without a `/` at its end.
     pub scim_base: Box<dyn Fn() -> String + Send + Sync>,
+    /// The directories that are read by LDAP, as configured.
+    pub directories: Box<dyn Fn() -> Vec<Configured> + Send + Sync>,
+    /// Makes the directory of this name ready to be asked; a sentence when that cannot be done.
+    pub open_directory: Box<dyn Fn(&str) -> Later<Result<Directory, String>> + Send + Sync>,
     /// The configured providers.
     pub providers: Box<dyn Fn() -> Vec<ProviderInfo> + Send + Sync>,
     /// Whether requests will be served.

@@ -22,6 +22,7 @@ pub mod admin_token;
 pub mod provisioning_token;
 pub mod group;
 pub mod scim;
+pub mod directory;
 pub mod usage;
 pub mod exchange;
 pub mod audit;

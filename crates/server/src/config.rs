@@ -9,12 +9,14 @@ mod variable;
 mod read;
 mod section;
 mod provider;
+mod directory;
 mod pricing;
 mod show;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+pub(crate) use directory::Directory;
 pub(crate) use mistake::{Mistake, Mistakes};
 pub(crate) use pricing::Pricing;
 pub(crate) use provider::{Provider, SecretSource};
@@ -59,6 +61,8 @@ pub(crate) struct Config {
     pub(crate) pricing: Pricing,
     /// Providers, in order of preference.
     pub(crate) providers: Vec<Provider>,
+    /// Directories that are read by LDAP.
+    pub(crate) directories: Vec<Directory>,
     /// Every effective setting as text, secrets left out.
     pub(crate) shown: Vec<Shown>,
 }
@@ -138,6 +142,7 @@ fn read_all(top: &Section<'_, '_>, tree: &Node) -> Option<Config> {
     let secrets = top.section("secrets", section::secrets);
     let pricing = top.section("pricing", pricing::pricing);
     let providers = provider::providers(top);
+    let directories = directory::directories(top);
     Some(Config {
         listen: listen??,
         store: store??,
@@ -152,6 +157,7 @@ fn read_all(top: &Section<'_, '_>, tree: &Node) -> Option<Config> {
         secrets: secrets??,
         pricing: pricing?,
         providers,
+        directories,
         shown: show::settings(tree),
     })
 }

@@ -11,6 +11,7 @@ mod live;
 mod figure;
 mod house;
 mod admin;
+mod directory;
 mod job;
 mod signal;
 mod running;

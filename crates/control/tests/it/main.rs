@@ -6,6 +6,7 @@ mod roles;
 mod scopes;
 mod scim;
 mod directory;
+mod directories;
 mod keys;
 mod tokens;
 mod usage;

@@ -81,6 +81,9 @@ pub(crate) enum Command {
     /// Administrators' credentials
     #[command(subcommand)]
     Admin(AdminCommand),
+    /// Directories that are read by LDAP
+    #[command(subcommand)]
+    Directory(DirectoryCommand),
     /// Directories that bring in people and groups by SCIM
     #[command(subcommand)]
     Scim(ScimCommand),
@@ -463,6 +466,37 @@ pub(crate) enum TokenCommand {
     Revoke {
         /// The token's id
         id: String,
+    },
+}
+
+/// `directory …`
+#[derive(Subcommand)]
+pub(crate) enum DirectoryCommand {
+    /// List the configured directories with their last runs
+    List,
+    /// Read a directory whole and tell what is there; changes nothing
+    Check {
+        /// Its name
+        name: String,
+    },
+    /// Bring the accounts to what the directory says; exit code 1 if that was not done
+    Sync {
+        /// Its name
+        name: String,
+        /// Only tell what would be done
+        #[arg(long)]
+        dry_run: bool,
+        /// Disable as many accounts as the directory says, beyond the limit too
+        #[arg(long, conflicts_with = "dry_run")]
+        confirm_disable: bool,
+    },
+    /// List the runs of a directory, newest first
+    Runs {
+        /// Its name
+        name: String,
+        /// At most so many
+        #[arg(long, default_value_t = 20, value_name = "N")]
+        limit: u64,
     },
 }
 

@@ -1,11 +1,77 @@
-//! `scim`: directories that bring in people and groups.
+//! `directory` and `scim`: directories that bring in people and groups.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::args::{GroupCommand, ScimCommand, ScimTokenCommand};
+use super::args::{DirectoryCommand, GroupCommand, ScimCommand, ScimTokenCommand};
 use super::client::{Client, escaped};
 use super::table::{Align, Table};
 use super::{Failure, Out, output};
+
+/// Runs `directory …`.
+pub(crate) fn directory(command: DirectoryCommand, client: &Client, out: &mut Out) -> Result<u8, Failure> {
+    match command {
+        DirectoryCommand::List => {
+            let all = client.list("/api/v1/directories", &[], None)?;
+            let columns = ["NAME", "LAST RUN", "OUTCOME", "PEOPLE", "REASON"].map(|title| (title, Align::Left));
+            let mut table = Table::new(&columns);
+            for one in &all {
+                let run = one.get("last_run").unwrap_or(&Value::Null);
+                let of_run = ["ended_at", "outcome", "people", "reason"].map(|key| output::field(run, key));
+                table.row(std::iter::once(output::field(one, "name")).chain(of_run));
+            }
+            out.list(&all, &table, "No [[directory]] is configured.")?;
+        }
+        DirectoryCommand::Check { name } => {
+            let found = client.post(&path_of(&name, "check"), &json!({}))?;
+            let sentence = format!(
+                "{name}: {} people, {} of them active, {} without an address; {} groups.",
+                output::field(&found, "people"),
+                output::field(&found, "active"),
+                output::field(&found, "without_email"),
+                output::field(&found, "groups"),
+            );
+            out.done(&found, &sentence)?;
+        }
+        DirectoryCommand::Sync { name, dry_run, confirm_disable } => {
+            let body = json!({"dry_run": dry_run, "confirm_disable": confirm_disable});
+            let run = client.post(&path_of(&name, "sync"), &body)?;
+            out.done(&run, &told(&name, &run, if dry_run { " (nothing was changed)" } else { "" }))?;
+            return Ok(u8::from(output::field(&run, "outcome") != "done"));
+        }
+        DirectoryCommand::Runs { name, limit } => {
+            let runs = client.list(&path_of(&name, "runs"), &[], Some(limit))?;
+            let columns = ["STARTED", "OUTCOME", "PEOPLE", "ADDED", "UPDATED", "DISABLED", "SKIPPED", "REASON"]
+                .map(|title| (title, Align::Left));
+            let mut table = Table::new(&columns);
+            for run in &runs {
+                let keys =
+                    ["started_at", "outcome", "people", "added", "updated", "disabled", "skipped", "reason"];
+                table.row(keys.map(|key| output::field(run, key)));
+            }
+            out.list(&runs, &table, "It was not read yet.")?;
+        }
+    }
+    Ok(0)
+}
+
+fn path_of(name: &str, act: &str) -> String {
+    format!("/api/v1/directories/{}/{act}", escaped(name))
+}
+
+fn told(name: &str, run: &Value, remark: &str) -> String {
+    let field = |key| output::field(run, key);
+    if field("outcome") != "done" {
+        return format!("{name} was not synchronized ({}): {}", field("outcome"), field("reason"));
+    }
+    format!(
+        "{name}: {} people; {} added, {} updated, {} disabled, {} skipped{remark}.",
+        field("people"),
+        field("added"),
+        field("updated"),
+        field("disabled"),
+        field("skipped")
+    )
+}
 
 /// Runs `scim …`.
 pub(crate) fn scim(command: ScimCommand, client: &Client, out: &mut Out) -> Result<u8, Failure> {

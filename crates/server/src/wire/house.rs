@@ -32,7 +32,7 @@ pub(super) fn house(
     let of = || Arc::clone(live);
     let (policy, keys, version, age, reload) = (of(), of(), of(), of(), of());
     let (config, providers, readiness, figures) = (of(), of(), of(), of());
-    let scim = of();
+    let (scim, directories, directory) = (of(), of(), of());
     let (flush, behind, behind_figures) = (Arc::clone(books), Arc::clone(books), Arc::clone(books));
     House {
         now: Box::new(clock::now),
@@ -61,6 +61,11 @@ pub(super) fn house(
         scim_base: Box::new(move || match scim.config.load().scim.base_url.as_str() {
             "" => format!("http://{admin}/scim/v2"),
             configured => configured.to_owned(),
+        }),
+        directories: Box::new(move || super::directory::configured(&directories)),
+        open_directory: Box::new(move |name| {
+            let (live, name) = (Arc::clone(&directory), name.to_owned());
+            Box::pin(async move { super::directory::open(&live, &name).await })
         }),
         providers: Box::new(move || providers.providers().iter().map(info).collect()),
         readiness: Box::new(move || readiness.judge()),

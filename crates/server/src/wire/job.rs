@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::live::Live;
-use super::signal;
+use super::{directory, signal};
 use crate::{clock, metric};
 
 /// How often the policy's version is asked for; a change on another node is in force here this much later at most.
@@ -36,6 +36,7 @@ pub(super) fn start(live: &Arc<Live>, app: &App, metrics: PrometheusHandle) -> s
     jobs.spawn(checkpoints(Arc::clone(live), app.clone()));
     jobs.spawn(presence(Arc::clone(live), app.clone()));
     jobs.spawn(readiness(Arc::clone(live)));
+    jobs.spawn(directory::job(app.clone()));
     jobs.spawn(every(metric::UPKEEP, move || metrics.run_upkeep()));
     jobs.spawn(reloads(signal::hangups()?, app.clone()));
     Ok(jobs)
