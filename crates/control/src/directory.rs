@@ -23,7 +23,7 @@ use crate::app::App;
 pub use apply::{Mode, Tally, apply};
 
 /// How long a run may take before another node takes over; more than a listing may take.
-const LEASE_MS: i64 = 30 * 60 * 1000;
+const LEASE_MS: i64 = 15 * 60 * 1000;
 
 /// A configured directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,18 +103,20 @@ pub async fn check(app: &App, name: &str) -> Result<Checked, ActError> {
 /// itself.
 ///
 /// # Errors
-/// There is no such directory; another node is at it; the database.
+/// There is no such directory; a run is under way; the database.
 pub async fn sync(app: &App, caller: &Caller, name: &str, mode: Mode) -> Result<SyncRun, ActError> {
     let configured = find(app, name)?;
     if mode == Mode::DryRun {
         return Ok(run(app, caller, &configured, mode, app.now()).await?.0);
     }
     let (lease, now) = (format!("directory:{}", configured.source.name()), app.now());
-    if !app.store.take_lease(app.org, &lease, app.node, now, now.plus_millis(LEASE_MS)).await? {
-        return Err(ActError::Busy(format!("the directory `{name}` is being synchronized by another node")));
+    // One run at a time, on this node too.
+    let holder = format!("{} {:032x}", app.node, app.random_bits());
+    if !app.store.take_lease(app.org, &lease, &holder, now, now.plus_millis(LEASE_MS)).await? {
+        return Err(ActError::Busy(format!("the directory `{name}` is being synchronized already")));
     }
     let done = finish(app, caller, &configured, mode, now).await;
-    app.store.give_lease_back(app.org, &lease, app.node).await?;
+    app.store.give_lease_back(app.org, &lease, &holder).await?;
     done
 }
 

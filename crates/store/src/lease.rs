@@ -1,9 +1,9 @@
 //! What one node at a time may do.
 //!
-//! A lease is held until its time is over, so that a node that died does not keep the others from the work. Who holds it
-//! must be done, or have extended it, before that.
+//! A lease is held until its time is over, so that a node that died does not keep the others from the work. Its holder (a
+//! text that nobody else uses) must be done, or have extended it, before that.
 
-use gatehouse_domain::id::{NodeId, OrgId};
+use gatehouse_domain::id::OrgId;
 use gatehouse_domain::time::UnixMillis;
 
 use crate::dialect::change;
@@ -11,7 +11,7 @@ use crate::engine::Store;
 use crate::error::StoreError;
 
 impl Store {
-    /// Takes a lease, or extends it when this node has it; says whether this node has it now.
+    /// Takes a lease, or extends it when this holder has it; says whether this holder has it now.
     ///
     /// # Errors
     /// The database.
@@ -19,7 +19,7 @@ impl Store {
         &self,
         org: OrgId,
         name: &str,
-        holder: NodeId,
+        holder: &str,
         now: UnixMillis,
         until: UnixMillis,
     ) -> Result<bool, StoreError> {
@@ -32,7 +32,7 @@ impl Store {
             )
             .bind(org.to_string())
             .bind(name)
-            .bind(holder.to_string())
+            .bind(holder)
             .bind(until.0)
             .bind(now.0)
             .execute(db)
@@ -42,17 +42,17 @@ impl Store {
         Ok(taken > 0)
     }
 
-    /// Gives a lease back before its time, if this node has it.
+    /// Gives a lease back before its time, if this holder has it.
     ///
     /// # Errors
     /// The database.
-    pub async fn give_lease_back(&self, org: OrgId, name: &str, holder: NodeId) -> Result<(), StoreError> {
+    pub async fn give_lease_back(&self, org: OrgId, name: &str, holder: &str) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
         change!(tx, |db| {
             sqlx::query("DELETE FROM leases WHERE org_id = $1 AND name = $2 AND holder = $3")
                 .bind(org.to_string())
                 .bind(name)
-                .bind(holder.to_string())
+                .bind(holder)
                 .execute(db)
                 .await
         })?;

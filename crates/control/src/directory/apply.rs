@@ -54,11 +54,19 @@ struct Kept {
     groups: Vec<String>,
 }
 
-/// The accounts of a source, by what tells them apart.
+/// The accounts of a source.
 #[derive(Default)]
 struct Accounts {
     known: Vec<Known>,
-    users: HashMap<String, UserId>,
+    /// Of what tells an account apart: its user, and its place in `known`.
+    places: HashMap<String, (UserId, usize)>,
+}
+
+impl Accounts {
+    fn find(&self, id: &StableId) -> Option<(UserId, &Known)> {
+        let (user, place) = *self.places.get(id.as_str())?;
+        Some((user, self.known.get(place)?))
+    }
 }
 
 /// Makes the accounts of a source what a listing of its directory says. Leavers come first.
@@ -105,7 +113,8 @@ pub async fn apply(
     let left_out = count(plan.add.len() - joiners.len());
     let failed = by.all(joiners).await?;
     (tally.added, tally.skipped) = (tally.added - left_out - failed, tally.skipped + failed);
-    let users = self::accounts(app, source).await?.users;
+    let users = self::accounts(app, source).await?.places;
+    let users = users.into_iter().map(|(id, (user, _))| (id, user)).collect();
     groups::settle(app, caller, source, listing, &users).await?;
     let _ = (app.house.policy_changed)().await;
     Ok(tally)
@@ -127,7 +136,7 @@ async fn accounts(app: &App, source: &Source) -> Result<Accounts, ActError> {
                 groups: vec![],
             });
             let Kept { dn, email, name, groups } = kept;
-            all.users.insert(account.name_key, account.user);
+            all.places.insert(account.name_key, (account.user, all.known.len()));
             all.known.push(Known { stable_id, dn, email, name, groups, enabled: account.active });
         }
     }
@@ -165,19 +174,17 @@ impl Writer<'_> {
     }
 
     fn disable(&self, accounts: &Accounts, leaver: &Disable<'_>) -> Option<(Step, Draft)> {
-        let user = *accounts.users.get(leaver.stable_id.as_str())?;
+        let (user, known) = accounts.find(leaver.stable_id)?;
         let why = match leaver.reason {
             Leaving::Disabled => "disabled in the directory",
             Leaving::Gone => "gone from the directory",
         };
-        let known = accounts.known.iter().find(|known| known.stable_id == *leaver.stable_id)?;
         let act = self.draft("user.disable", user, known.email.as_deref().unwrap_or(&known.dn)).with("why", why);
         Some((Step::Disable { user }, act))
     }
 
     fn change(&self, accounts: &Accounts, person: &Person) -> Option<(Step, Draft)> {
-        let user = *accounts.users.get(person.stable_id.as_str())?;
-        let known = accounts.known.iter().find(|known| known.stable_id == person.stable_id)?;
+        let (user, known) = accounts.find(&person.stable_id)?;
         let action = if known.enabled { "user.update" } else { "user.enable" };
         let act = self.draft(action, user, person.email.as_deref().unwrap_or(&person.dn));
         Some((Step::Change { user, data: data_of(person) }, act))

@@ -24,7 +24,7 @@ const LOOK: Duration = Duration::from_secs(5);
 /// How long looking into the database may take.
 const TURN: Duration = Duration::from_mins(1);
 /// The first reading comes at most this long after the start.
-const FIRST: Duration = Duration::from_secs(30);
+const FIRST: Duration = Duration::from_secs(10);
 
 /// What is configured.
 pub(super) fn configured(live: &Live) -> Vec<Configured> {

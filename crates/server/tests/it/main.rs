@@ -13,6 +13,7 @@ mod upstream;
 mod metering;
 mod bytes;
 mod revocation;
+mod directory;
 mod scim;
 mod lifecycle;
 mod durability;

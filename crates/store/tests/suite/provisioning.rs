@@ -3,7 +3,7 @@
 use crate::engines::{NOW, World, act, email, name, new_key, node, on_both, pepper, secret, unique};
 use gatehouse_domain::audit::Draft;
 use gatehouse_domain::directory::UserState;
-use gatehouse_domain::id::{GroupId, NodeId, ProvisioningTokenId, SyncRunId, UserId};
+use gatehouse_domain::id::{GroupId, ProvisioningTokenId, SyncRunId, UserId};
 use gatehouse_domain::key::KeyKind;
 use gatehouse_domain::source::Source;
 use gatehouse_store::account::{Account, AccountData, AccountOrder, AccountWanted, Entry, MAX_DOCUMENT, Step};
@@ -412,8 +412,8 @@ async fn runs_are_listed_and_the_oldest_forgotten(w: World) {
 }
 
 async fn one_holds_a_lease(w: World) {
-    let (one, two) = (NodeId::from_bits(1), NodeId::from_bits(2));
-    let take = async |node, now: i64, until: i64| {
+    let (one, two) = ("one", "two");
+    let take = async |node: &'static str, now: i64, until: i64| {
         w.store.take_lease(w.org, "sync", node, NOW.plus_millis(now), NOW.plus_millis(until)).await.unwrap()
     };
     assert!(take(one, 0, 100).await);
