@@ -2,7 +2,11 @@
 
 use axum::body::Body;
 use axum::http::Request;
+use gatehouse_control::act::Caller;
+use gatehouse_domain::audit::Object;
+use gatehouse_domain::id::UserId;
 use gatehouse_domain::role::Role;
+use gatehouse_store::account::{AccountData, Entry, Step};
 use serde_json::{Value, json};
 
 use crate::house::{Answer, World, world};
@@ -504,4 +508,40 @@ async fn the_server_describes_itself() {
     let schemas = s.ask("GET", "/Schemas", None).await;
     assert_eq!((&schemas.json()["totalResults"], &schemas.headers["content-type"]), (&json!(3), &"application/scim+json".parse().unwrap()));
     assert_eq!(s.get(&format!("/Schemas/{USER}")).await["id"], USER);
+}
+
+/// What a directory of ten thousand people asks for: each in bounded memory, and found in whatever way.
+#[tokio::test]
+async fn ten_thousand_users_are_listed_found_and_sorted() {
+    let s = Scim::of("okta").await;
+    let (app, source) = (&s.w.app, "scim:okta".parse().unwrap());
+    let step = |n: usize| {
+        let name = format!("user{n:05}@example.com");
+        let data = AccountData {
+            name_key: name.clone(),
+            user_name: name.clone(),
+            external_id: Some(format!("ext{n}")),
+            display_key: None,
+            document: json!({"userName": name, "active": true, "title": format!("title {}", n % 7)}).to_string(),
+            emails: vec![],
+            email: None,
+            name: None,
+            active: true,
+        };
+        let user = UserId::new(app.now(), app.random_bits());
+        let act = Caller::system("test").draft(app.now(), "user.add", Object::new("user", user, name));
+        (Step::Add { user, entry: Entry::New, data }, act)
+    };
+    let steps: Vec<_> = (0..10_000).map(step).collect();
+    for chunk in steps.chunks(500) {
+        app.store.apply_accounts(app.org, &source, chunk).await.unwrap();
+    }
+    let all = s.get("/Users?count=1000").await;
+    assert_eq!((&all["totalResults"], &all["itemsPerPage"]), (&json!(10_000), &json!(200)), "a page has an end");
+    let last = s.get("/Users?startIndex=9999&count=10&sortBy=userName").await;
+    assert_eq!(names(&last), ["user09998@example.com", "user09999@example.com"]);
+    let found = s.get("/Users?filter=externalId+eq+%22ext7777%22").await;
+    assert_eq!(names(&found), ["user07777@example.com"]);
+    let slow = s.get("/Users?filter=title+ew+%22%206%22&count=5&sortBy=title&attributes=userName").await;
+    assert_eq!((&slow["totalResults"], slow["Resources"].as_array().unwrap().len()), (&json!(1428), 5));
 }
