@@ -14,8 +14,8 @@ use gatehouse_store::Store;
 use gatehouse_store::audit::Notary;
 
 use crate::attempts::Attempts;
-use crate::directory::Configured;
 use crate::config::{ReloadRefused, Reloaded};
+use crate::directory::Configured;
 use crate::provider::ProviderInfo;
 use crate::status::{LedgerState, Readiness};
 

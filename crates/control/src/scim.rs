@@ -61,7 +61,9 @@ told!(
 impl From<StoreError> for Refused {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::Refused { .. } => Self::Told(ScimError::new(ErrorKind::Uniqueness, error.to_string())),
+            StoreError::Refused { .. } => {
+                Self::Told(ScimError::new(ErrorKind::Uniqueness, error.to_string()))
+            }
             StoreError::Invalid { .. } => Self::Told(ScimError::new(ErrorKind::TooLarge, error.to_string())),
             StoreError::NotFound { noun: "member", given } => Self::Told(ScimError::new(
                 ErrorKind::InvalidValue,

@@ -107,7 +107,9 @@ mod tests {
     #[test]
     fn hostile_sources_are_refused() {
         let long = format!("scim:{}", "a".repeat(MAX_NAME + 1));
-        for text in ["", "okta", "saml:okta", "scim:", "scim:Okta", "scim:a b", "ldap:a:b", "scim:\u{e9}", &long] {
+        for text in
+            ["", "okta", "saml:okta", "scim:", "scim:Okta", "scim:a b", "ldap:a:b", "scim:\u{e9}", &long]
+        {
             assert!(text.parse::<Source>().is_err(), "{text}");
         }
     }

@@ -105,7 +105,9 @@ fn run(args: Args, environment: &Environment, out: &mut Out) -> Result<u8, Failu
         Command::Price(command) => spending::price(&command, environment, out),
         Command::Provider(command) => operate::provider(command, &client::connect(global, environment)?, out),
         Command::Admin(command) => operate::admin(command, &client::connect(global, environment)?, out),
-        Command::Directory(command) => directory::directory(command, &client::connect(global, environment)?, out),
+        Command::Directory(command) => {
+            directory::directory(command, &client::connect(global, environment)?, out)
+        }
         Command::Scim(command) => directory::scim(command, &client::connect(global, environment)?, out),
         Command::Status => operate::status(&client::connect(global, environment)?, out),
     }

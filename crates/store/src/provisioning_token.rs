@@ -134,7 +134,10 @@ impl Store {
     ///
     /// # Errors
     /// The database.
-    pub async fn provisioning_grant(&self, public: PublicId) -> Result<Option<ProvisioningGrant>, StoreError> {
+    pub async fn provisioning_grant(
+        &self,
+        public: PublicId,
+    ) -> Result<Option<ProvisioningGrant>, StoreError> {
         let row: Option<Row> = read!(self, |db| {
             sqlx::query_as(
                 "SELECT org_id, id, public_id, hash, name, source, expires_at, revoked_at, created_at, last_used_at \

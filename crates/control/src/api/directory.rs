@@ -130,7 +130,10 @@ impl From<Checked> for CheckedView {
     security(("admin_token" = ["read_config"])),
     responses((status = 200, body = Items<DirectoryView>))
 )]
-pub async fn list(_: Admin<ReadConfig>, State(app): State<App>) -> Result<Json<Items<DirectoryView>>, ApiError> {
+pub async fn list(
+    _: Admin<ReadConfig>,
+    State(app): State<App>,
+) -> Result<Json<Items<DirectoryView>>, ApiError> {
     let all = directory::list(&app).await?;
     Ok(Json(Items::all(all.into_iter().map(DirectoryView::from).collect())))
 }
@@ -187,7 +190,10 @@ pub async fn sync(
         (false, true) => Mode::Confirmed,
         (false, false) => Mode::Guarded,
         (true, true) => {
-            return Err(ApiError::invalid("confirm_disable", "it is not for a dry run, which disables nobody"));
+            return Err(ApiError::invalid(
+                "confirm_disable",
+                "it is not for a dry run, which disables nobody",
+            ));
         }
     };
     Ok(Json(directory::sync(&app, &admin.caller, &name, mode).await?.into()))

@@ -65,7 +65,8 @@ async fn search(
 }
 
 async fn no_me(_: Directory) -> Failure {
-    ScimError::new(ErrorKind::NotImplemented, "`/Me` is not supported: a provisioning token is no user").into()
+    ScimError::new(ErrorKind::NotImplemented, "`/Me` is not supported: a provisioning token is no user")
+        .into()
 }
 
 async fn unknown_path(uri: Uri) -> Failure {
@@ -139,7 +140,11 @@ impl Asked {
 
     /// Which attributes the answer is to have.
     pub fn projection(&self, kind: &'static ResourceType) -> Projection {
-        Projection::parse(self.parameter("attributes").as_deref(), self.parameter("excludedAttributes").as_deref(), kind)
+        Projection::parse(
+            self.parameter("attributes").as_deref(),
+            self.parameter("excludedAttributes").as_deref(),
+            kind,
+        )
     }
 
     /// The last value of a parameter.
@@ -163,7 +168,8 @@ impl axum::extract::FromRequest<App> for Content {
     type Rejection = Failure;
 
     async fn from_request(req: Request, _: &App) -> Result<Self, Failure> {
-        let declared = req.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let declared =
+            req.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let essence = declared.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         if !matches!(essence.as_str(), "application/scim+json" | "application/json") {
             let told = "the body must be declared as `application/scim+json`";
@@ -182,7 +188,8 @@ impl axum::extract::FromRequest<App> for Content {
             Ok(Ok(bytes)) => Ok(Self(bytes)),
             Ok(Err(error)) => {
                 let cause = std::error::Error::source(&error);
-                let limit = cause.is_some_and(<dyn std::error::Error>::is::<http_body_util::LengthLimitError>);
+                let limit =
+                    cause.is_some_and(<dyn std::error::Error>::is::<http_body_util::LengthLimitError>);
                 if limit {
                     return Err(too_large());
                 }

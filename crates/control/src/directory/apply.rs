@@ -160,7 +160,12 @@ impl Writer<'_> {
                 Err(error) => return Err(error.into()),
             }
             for step in chunk {
-                match self.app.store.apply_accounts(self.app.org, self.source, std::slice::from_ref(step)).await {
+                match self
+                    .app
+                    .store
+                    .apply_accounts(self.app.org, self.source, std::slice::from_ref(step))
+                    .await
+                {
                     Ok(()) => {}
                     Err(error) if is_about_one(&error) => {
                         tracing::warn!(user.id = step.1.object.id, %error, "a person of a directory is left out");
@@ -179,7 +184,8 @@ impl Writer<'_> {
             Leaving::Disabled => "disabled in the directory",
             Leaving::Gone => "gone from the directory",
         };
-        let act = self.draft("user.disable", user, known.email.as_deref().unwrap_or(&known.dn)).with("why", why);
+        let act =
+            self.draft("user.disable", user, known.email.as_deref().unwrap_or(&known.dn)).with("why", why);
         Some((Step::Disable { user }, act))
     }
 
@@ -244,7 +250,8 @@ fn data_of(person: &Person) -> AccountData {
         name: person.name.clone(),
         groups: person.groups.iter().map(|group| group.dn.to_string()).collect(),
     };
-    let shown: String = person.name.iter().flat_map(|name| name.chars()).filter(|c| !is_unprintable(*c)).collect();
+    let shown: String =
+        person.name.iter().flat_map(|name| name.chars()).filter(|c| !is_unprintable(*c)).collect();
     AccountData {
         name_key: person.stable_id.as_str().to_owned(),
         user_name: person.dn.replace('\0', "\u{fffd}"),

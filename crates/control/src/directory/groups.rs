@@ -98,9 +98,7 @@ async fn change(
     let act = draft("group.update").with("added", added.clone()).with("removed", removed.clone());
     let data = GroupData { name_key: group.name_key.clone(), display_name: name, external_id: dn };
     // One run at a time has the lease, so nobody else changes the group; if somebody did, the next run sees to it.
-    app.store
-        .change_group(app.org, source, group.id, group.version, &data, &added, &removed, &act)
-        .await?;
+    app.store.change_group(app.org, source, group.id, group.version, &data, &added, &removed, &act).await?;
     Ok(())
 }
 

@@ -164,10 +164,8 @@ async fn change(
             .with("added", added.clone())
             .with("removed", removed.clone());
         let data = data_of(&after);
-        let done = app
-            .store
-            .change_group(app.org, &who.source, group, version, &data, &added, &removed, &act)
-            .await;
+        let done =
+            app.store.change_group(app.org, &who.source, group, version, &data, &added, &removed, &act).await;
         match done {
             Ok(Some(group)) => return held(app, group, true).await,
             Ok(None) => {}
@@ -202,7 +200,8 @@ fn data_of(group: &ScimGroup) -> GroupData {
 /// A group with its members, or without if they are not needed.
 async fn held(app: &App, group: Group, with_members: bool) -> Result<Held<ScimGroup>, Refused> {
     let limit = u32::try_from(MAX_MEMBERS).unwrap_or(u32::MAX);
-    let members = if with_members { app.store.group_members(app.org, group.id, limit).await? } else { vec![] };
+    let members =
+        if with_members { app.store.group_members(app.org, group.id, limit).await? } else { vec![] };
     let member = |member: group::Member| Member {
         id: member.id,
         kind: Some(match member.kind {

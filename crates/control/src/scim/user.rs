@@ -219,8 +219,12 @@ async fn change(
 
 /// The attributes that two states of a user say differently.
 fn names_that_differ(before: &Document, after: &Document) -> Vec<String> {
-    let mut names: Vec<String> =
-        before.keys().chain(after.keys()).filter(|name| before.get(*name) != after.get(*name)).cloned().collect();
+    let mut names: Vec<String> = before
+        .keys()
+        .chain(after.keys())
+        .filter(|name| before.get(*name) != after.get(*name))
+        .cloned()
+        .collect();
     names.sort_unstable();
     names.dedup();
     names

@@ -60,13 +60,21 @@ async fn people_come_in_change_and_leave() {
     assert_eq!(w.get("/api/v1/users").await.ok()["items"], json!([]), "a dry run does nothing");
     assert_eq!(read(&w, all.clone(), Mode::Guarded).await.unwrap(), dry);
     assert_eq!(read(&w, all.clone(), Mode::Guarded).await.unwrap(), Tally::default());
-    assert_eq!((&user(&w, "p00").await["name"], &user(&w, "p00").await["state"]), (&json!("p00 Example"), &json!("active")));
+    assert_eq!(
+        (&user(&w, "p00").await["name"], &user(&w, "p00").await["state"]),
+        (&json!("p00 Example"), &json!("active"))
+    );
 
     let groups = w.get("/api/v1/groups").await.ok();
     let group = &groups["items"][0];
-    assert_eq!((&group["name"], &group["members"], &group["source"]), (&json!("crew"), &json!(3), &json!("ldap:hq")));
+    assert_eq!(
+        (&group["name"], &group["members"], &group["source"]),
+        (&json!("crew"), &json!(3), &json!("ldap:hq"))
+    );
     w.post("/api/v1/teams", json!({"name": "core"})).await.ok();
-    w.put(&format!("/api/v1/groups/{}/team", group["id"].as_str().unwrap()), json!({"team": "core"})).await.ok();
+    w.put(&format!("/api/v1/groups/{}/team", group["id"].as_str().unwrap()), json!({"team": "core"}))
+        .await
+        .ok();
     assert_eq!(user(&w, "p02").await["teams"], json!(["core"]));
 
     // One is renamed and leaves the group, one is disabled, one is gone.
@@ -76,7 +84,10 @@ async fn people_come_in_change_and_leave() {
     now.remove(6);
     let tally = read(&w, now.clone(), Mode::Guarded).await.unwrap();
     assert_eq!(tally, Tally { updated: 1, disabled: 2, ..Tally::default() });
-    assert_eq!((&user(&w, "p02").await["teams"], &user(&w, "p02").await["name"]), (&json!([]), &json!("New Name")));
+    assert_eq!(
+        (&user(&w, "p02").await["teams"], &user(&w, "p02").await["name"]),
+        (&json!([]), &json!("New Name"))
+    );
     for leaver in ["p05", "p06"] {
         assert_eq!(user(&w, leaver).await["state"], "disabled");
     }
@@ -135,9 +146,11 @@ async fn a_directory_that_is_away_is_noted_and_disables_nobody() {
     assert_eq!(w.get("/api/v1/directories/hq/runs").await.ok()["items"], json!([run]));
     w.post("/api/v1/directories/hq/check", json!({})).await.refused(502, "directory_unavailable", None);
     w.post("/api/v1/directories/other/sync", json!({})).await.refused(404, "not_found", None);
-    w.post("/api/v1/directories/hq/sync", json!({"dry_run": true, "confirm_disable": true}))
-        .await
-        .refused(400, "invalid_field", Some("confirm_disable"));
+    w.post("/api/v1/directories/hq/sync", json!({"dry_run": true, "confirm_disable": true})).await.refused(
+        400,
+        "invalid_field",
+        Some("confirm_disable"),
+    );
     let dry = w.post("/api/v1/directories/hq/sync", json!({"dry_run": true})).await.ok();
     assert_eq!(dry["outcome"], "failed");
     let runs = w.app.store.sync_runs(w.app.org, &source(), &Page::first(9)).await.unwrap();

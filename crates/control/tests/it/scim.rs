@@ -43,7 +43,9 @@ impl Scim {
             req = req.header(*name, *value);
         }
         let body = body.map_or_else(Body::empty, |body| Body::from(body.to_string()));
-        self.w.send(req.header("content-type", "application/scim+json; charset=utf-8").body(body).unwrap()).await
+        self.w
+            .send(req.header("content-type", "application/scim+json; charset=utf-8").body(body).unwrap())
+            .await
     }
 
     async fn get(&self, path: &str) -> Value {
@@ -125,9 +127,15 @@ async fn okta_brings_a_user_in_and_takes_them_out() {
     assert_eq!(made.status.as_u16(), 201, "{}", made.text);
     let user = made.json();
     let user_id = id(&user);
-    assert_eq!(made.headers["location"], format!("https://gate.example.com/scim/v2/Users/{user_id}").as_str());
+    assert_eq!(
+        made.headers["location"],
+        format!("https://gate.example.com/scim/v2/Users/{user_id}").as_str()
+    );
     assert_eq!((&user["active"], &user["password"]), (&json!(true), &Value::Null));
-    assert_eq!((made.headers["etag"].to_str().unwrap(), &user["meta"]["version"]), ("W/\"1\"", &json!("W/\"1\"")));
+    assert_eq!(
+        (made.headers["etag"].to_str().unwrap(), &user["meta"]["version"]),
+        ("W/\"1\"", &json!("W/\"1\""))
+    );
     let known = s.w.get("/api/v1/users/test.user@okta.local").await.ok();
     assert_eq!((&known["id"], &known["name"]), (&user["id"], &json!("Test User")));
 
@@ -139,7 +147,10 @@ async fn okta_brings_a_user_in_and_takes_them_out() {
     let off = json!([{"op": "replace", "value": {"active": false}}]);
     assert_eq!(s.patch(&format!("/Users/{user_id}"), off).await.ok()["active"], false);
     assert_eq!(s.state(&user_id).await, "disabled");
-    assert!(s.w.knobs.policy_changes.load(std::sync::atomic::Ordering::Relaxed) > changes, "the data path is told");
+    assert!(
+        s.w.knobs.policy_changes.load(std::sync::atomic::Ordering::Relaxed) > changes,
+        "the data path is told"
+    );
     let enabled = s.w.post(&format!("/api/v1/users/{user_id}/enable"), json!({})).await;
     assert_eq!(enabled.status.as_u16(), 409, "the directory holds them disabled: {}", enabled.text);
 
@@ -151,16 +162,18 @@ async fn okta_brings_a_user_in_and_takes_them_out() {
     s.ask("PUT", &format!("/Users/{user_id}"), Some(off)).await.ok();
     assert_eq!(s.state(&user_id).await, "disabled");
 
-    let actions: Vec<String> = s
-        .w
-        .audited(&format!("?object={user_id}"))
-        .await
-        .iter()
-        .map(|entry| {
-            assert_eq!((&entry["actor"]["kind"], &entry["actor"]["name"]), (&json!("directory"), &json!("okta")));
-            entry["action"].as_str().unwrap().to_owned()
-        })
-        .collect();
+    let actions: Vec<String> =
+        s.w.audited(&format!("?object={user_id}"))
+            .await
+            .iter()
+            .map(|entry| {
+                assert_eq!(
+                    (&entry["actor"]["kind"], &entry["actor"]["name"]),
+                    (&json!("directory"), &json!("okta"))
+                );
+                entry["action"].as_str().unwrap().to_owned()
+            })
+            .collect();
     assert_eq!(actions, ["user.disable", "user.enable", "user.disable", "user.add"]);
 }
 
@@ -287,12 +300,17 @@ async fn okta_pushes_groups() {
     if changed.status.is_client_error() {
         error(&changed, 400, Some("noTarget"));
     }
-    s.patch(&path, json!([{"op": "add", "path": "members", "value": [{"value": ada}, {"value": bob}]}])).await.ok();
+    s.patch(&path, json!([{"op": "add", "path": "members", "value": [{"value": ada}, {"value": bob}]}]))
+        .await
+        .ok();
     let read = s.get(&path).await;
     assert_eq!(read["members"].as_array().unwrap().len(), 2);
     assert_eq!(read["members"][0]["$ref"], format!("https://gate.example.com/scim/v2/Users/{ada}"));
     let user = s.get(&format!("/Users/{ada}")).await;
-    assert_eq!((&user["groups"][0]["value"], &user["groups"][0]["display"]), (&json!(group), &json!("Test SCIMv3")));
+    assert_eq!(
+        (&user["groups"][0]["value"], &user["groups"][0]["display"]),
+        (&json!(group), &json!("Test SCIMv3"))
+    );
 
     let replaced = json!({"schemas": [GROUP], "displayName": "Test SCIMv3", "members": [{"value": bob}]});
     s.ask("PUT", &path, Some(replaced)).await.ok();
@@ -327,7 +345,9 @@ async fn entra_pushes_groups_that_stand_for_teams() {
     let version = s.get(&path).await["meta"]["version"].clone();
     s.patch(&path, add).await.ok();
     assert_eq!(s.get(&path).await["meta"]["version"], version, "what changes nothing is no change");
-    s.patch(&path, json!([{"op": "Add", "path": "members", "value": [{"$ref": null, "value": bob}]}])).await.ok();
+    s.patch(&path, json!([{"op": "Add", "path": "members", "value": [{"$ref": null, "value": bob}]}]))
+        .await
+        .ok();
     let team = async |user: &str| s.w.get(&format!("/api/v1/users/{user}")).await.ok()["teams"].clone();
     assert_eq!((team(&ada).await, team(&bob).await), (json!(["core"]), json!(["core"])));
     let gone = json!([{"op": "Remove", "path": "members", "value": [{"$ref": null, "value": ada}]}]);
@@ -368,7 +388,10 @@ async fn lists_are_paged_sorted_and_cut() {
     assert_eq!(names(&slow), ["user23@example.com", "user22@example.com", "user21@example.com"]);
     let filter = form("userName sw \"USER1\" and active eq true");
     let slow = s.get(&format!("/Users?filter={filter}&startIndex=3&count=2&attributes=userName")).await;
-    assert_eq!((names(&slow), &slow["totalResults"]), (vec!["user12@example.com", "user13@example.com"], &json!(10)));
+    assert_eq!(
+        (names(&slow), &slow["totalResults"]),
+        (vec!["user12@example.com", "user13@example.com"], &json!(10))
+    );
     assert_eq!(slow["Resources"][0]["emails"], Value::Null);
     assert_eq!(s.get("/Users?count=0").await["Resources"], json!([]));
     assert_eq!(s.get("/Users?startIndex=-5&count=1").await["startIndex"], 1);
@@ -385,8 +408,12 @@ async fn lists_are_paged_sorted_and_cut() {
     assert_eq!(all["Resources"][1]["displayName"], "Crew");
     let sorted = json!({"sortBy": "displayName", "count": 1});
     let sorted = s.ask("POST", "/.search", Some(sorted)).await.ok();
-    assert_eq!((&sorted["totalResults"], &sorted["Resources"][0]["displayName"]), (&json!(26), &json!("Crew")));
-    for bad in ["filter=userName", "filter=userName%20eq", "sortOrder=sideways", "count=x", "sortBy=nothing"] {
+    assert_eq!(
+        (&sorted["totalResults"], &sorted["Resources"][0]["displayName"]),
+        (&json!(26), &json!("Crew"))
+    );
+    for bad in ["filter=userName", "filter=userName%20eq", "sortOrder=sideways", "count=x", "sortBy=nothing"]
+    {
         assert_eq!(s.ask("GET", &format!("/Users?{bad}"), None).await.status.as_u16(), 400, "{bad}");
     }
 }
@@ -416,7 +443,9 @@ async fn only_a_good_provisioning_token_is_let_in_and_only_to_scim() {
     let mut s = Scim::of("okta").await;
     let good = s.token.clone();
     for path in ["/Users", "/Groups", "/ServiceProviderConfig", "/Schemas", "/ResourceTypes", "/Users/x"] {
-        for token in ["", "nonsense", &s.w.owner.clone(), &good.replace("ghscim_", "gha_"), &format!("{good}x")] {
+        for token in
+            ["", "nonsense", &s.w.owner.clone(), &good.replace("ghscim_", "gha_"), &format!("{good}x")]
+        {
             let answer = s.w.ask(token, "GET", &format!("/scim/v2{path}"), None).await;
             error(&answer, 401, None);
             assert_eq!(answer.headers["www-authenticate"], "Bearer");
@@ -469,8 +498,18 @@ async fn hostile_requests_are_refused_in_the_words_of_the_protocol() {
         ("POST", "/Users", Some(json!([])), 400),
         ("POST", "/Groups", Some(json!({"displayName": "g", "members": [{"value": "nobody"}]})), 400),
         ("PATCH", user.as_str(), Some(json!({})), 400),
-        ("PATCH", user.as_str(), Some(json!({"Operations": [{"op": "replace", "path": "nothing.x", "value": 1}]})), 400),
-        ("PATCH", user.as_str(), Some(json!({"Operations": [{"op": "replace", "path": "id", "value": "x"}]})), 400),
+        (
+            "PATCH",
+            user.as_str(),
+            Some(json!({"Operations": [{"op": "replace", "path": "nothing.x", "value": 1}]})),
+            400,
+        ),
+        (
+            "PATCH",
+            user.as_str(),
+            Some(json!({"Operations": [{"op": "replace", "path": "id", "value": "x"}]})),
+            400,
+        ),
     ] {
         let answer = s.ask(method, path, body).await;
         assert_eq!(answer.status.as_u16(), status, "{method} {path}: {}", answer.text);
@@ -506,7 +545,10 @@ async fn the_server_describes_itself() {
     assert_eq!(s.get("/ResourceTypes").await["totalResults"], 2);
     assert_eq!(s.get("/ResourceTypes/User").await["endpoint"], "/Users");
     let schemas = s.ask("GET", "/Schemas", None).await;
-    assert_eq!((&schemas.json()["totalResults"], &schemas.headers["content-type"]), (&json!(3), &"application/scim+json".parse().unwrap()));
+    assert_eq!(
+        (&schemas.json()["totalResults"], &schemas.headers["content-type"]),
+        (&json!(3), &"application/scim+json".parse().unwrap())
+    );
     assert_eq!(s.get(&format!("/Schemas/{USER}")).await["id"], USER);
 }
 
@@ -522,7 +564,8 @@ async fn ten_thousand_users_are_listed_found_and_sorted() {
             user_name: name.clone(),
             external_id: Some(format!("ext{n}")),
             display_key: None,
-            document: json!({"userName": name, "active": true, "title": format!("title {}", n % 7)}).to_string(),
+            document: json!({"userName": name, "active": true, "title": format!("title {}", n % 7)})
+                .to_string(),
             emails: vec![],
             email: None,
             name: None,
@@ -537,7 +580,11 @@ async fn ten_thousand_users_are_listed_found_and_sorted() {
         app.store.apply_accounts(app.org, &source, chunk).await.unwrap();
     }
     let all = s.get("/Users?count=1000").await;
-    assert_eq!((&all["totalResults"], &all["itemsPerPage"]), (&json!(10_000), &json!(200)), "a page has an end");
+    assert_eq!(
+        (&all["totalResults"], &all["itemsPerPage"]),
+        (&json!(10_000), &json!(200)),
+        "a page has an end"
+    );
     let last = s.get("/Users?startIndex=9999&count=10&sortBy=userName").await;
     assert_eq!(names(&last), ["user09998@example.com", "user09999@example.com"]);
     let found = s.get("/Users?filter=externalId+eq+%22ext7777%22").await;

@@ -12,7 +12,8 @@ pub(crate) fn directory(command: DirectoryCommand, client: &Client, out: &mut Ou
     match command {
         DirectoryCommand::List => {
             let all = client.list("/api/v1/directories", &[], None)?;
-            let columns = ["NAME", "LAST RUN", "OUTCOME", "PEOPLE", "REASON"].map(|title| (title, Align::Left));
+            let columns =
+                ["NAME", "LAST RUN", "OUTCOME", "PEOPLE", "REASON"].map(|title| (title, Align::Left));
             let mut table = Table::new(&columns);
             for one in &all {
                 let run = one.get("last_run").unwrap_or(&Value::Null);
@@ -40,8 +41,9 @@ pub(crate) fn directory(command: DirectoryCommand, client: &Client, out: &mut Ou
         }
         DirectoryCommand::Runs { name, limit } => {
             let runs = client.list(&path_of(&name, "runs"), &[], Some(limit))?;
-            let columns = ["STARTED", "OUTCOME", "PEOPLE", "ADDED", "UPDATED", "DISABLED", "SKIPPED", "REASON"]
-                .map(|title| (title, Align::Left));
+            let columns =
+                ["STARTED", "OUTCOME", "PEOPLE", "ADDED", "UPDATED", "DISABLED", "SKIPPED", "REASON"]
+                    .map(|title| (title, Align::Left));
             let mut table = Table::new(&columns);
             for run in &runs {
                 let keys =
@@ -130,13 +132,18 @@ fn group(command: GroupCommand, client: &Client, out: &mut Out) -> Result<(), Fa
                 ("TEAM", Align::Left),
             ]);
             for group in &groups {
-                table.row(["id", "name", "source", "members", "team_id"].map(|key| output::field(group, key)));
+                table
+                    .row(["id", "name", "source", "members", "team_id"].map(|key| output::field(group, key)));
             }
             out.list(&groups, &table, "No directory has brought in a group yet.")?;
         }
         GroupCommand::Map { group, team } => {
-            let answer = client.put(&format!("/api/v1/groups/{}/team", escaped(&group)), &json!({"team": team}))?;
-            out.done(&answer, &format!("Members of {} are in the team {team}.", output::field(&answer, "name")))?;
+            let answer =
+                client.put(&format!("/api/v1/groups/{}/team", escaped(&group)), &json!({"team": team}))?;
+            out.done(
+                &answer,
+                &format!("Members of {} are in the team {team}.", output::field(&answer, "name")),
+            )?;
         }
         GroupCommand::Unmap { group } => {
             let answer = client.delete(&format!("/api/v1/groups/{}/team", escaped(&group)))?;

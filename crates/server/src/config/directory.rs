@@ -52,7 +52,10 @@ enum Kind {
 pub(crate) fn directories(top: &Section<'_, '_>) -> Vec<Directory> {
     let Some(list) = top.node("directory") else { return Vec::new() };
     let Some(items) = list.value.items() else {
-        top.mistake("directory", format!("expected [[directory]] sections, found {}", list.value.type_name()));
+        top.mistake(
+            "directory",
+            format!("expected [[directory]] sections, found {}", list.value.type_name()),
+        );
         return Vec::new();
     };
     let mut out: Vec<Directory> = Vec::new();
@@ -181,6 +184,11 @@ fn choice<T: Copy>(s: &Section<'_, '_>, key: &'static str, words: &[(&str, T)], 
     if s.text(key).is_some() { s.choice(key, words) } else { fallback }
 }
 
-fn optional(s: &Section<'_, '_>, key: &'static str, range: std::ops::RangeInclusive<u64>, fallback: u64) -> u64 {
+fn optional(
+    s: &Section<'_, '_>,
+    key: &'static str,
+    range: std::ops::RangeInclusive<u64>,
+    fallback: u64,
+) -> u64 {
     if s.node(key).is_some() { count(s, key, range).try_into().unwrap_or(fallback) } else { fallback }
 }

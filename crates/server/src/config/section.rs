@@ -269,7 +269,9 @@ pub(crate) fn scim(s: &Section<'_, '_>) -> Option<Scim> {
     }
     s.parsed("base_url", |text| {
         let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
-        let fits = |rest: &str| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_graphic() && !b"?#\"<>".contains(&b));
+        let fits = |rest: &str| {
+            !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_graphic() && !b"?#\"<>".contains(&b))
+        };
         if rest.is_some_and(fits) {
             Ok(Scim { base_url: text.trim_end_matches('/').to_owned() })
         } else {

@@ -68,14 +68,14 @@ fn prepare(directory: Directory, environment: &Environment) -> Result<ldap::Dire
         groups: directory.groups,
         limits: directory.limits,
     };
-    ldap::Directory::new(config).map_err(|wrong| {
-        wrong.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
-    })
+    ldap::Directory::new(config)
+        .map_err(|wrong| wrong.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
 }
 
 /// Reads each directory on time, one run at a time of each over all nodes, and keeps the figures.
 pub(super) async fn job(app: App) {
-    let (mut next, mut running): (HashMap<String, UnixMillis>, JoinSet<String>) = (HashMap::new(), JoinSet::new());
+    let (mut next, mut running): (HashMap<String, UnixMillis>, JoinSet<String>) =
+        (HashMap::new(), JoinSet::new());
     let mut under_way: Vec<String> = Vec::new();
     let mut clock = interval(LOOK);
     clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -100,7 +100,11 @@ pub(super) async fn job(app: App) {
             }
             next.insert(name.clone(), now.plus_millis(jittered(one.configured.interval)));
             // Another node, or a person, may have read it meanwhile.
-            if one.last.as_ref().is_some_and(|run| now.0 - run.started_at.0 < millis(one.configured.interval) / 2) {
+            if one
+                .last
+                .as_ref()
+                .is_some_and(|run| now.0 - run.started_at.0 < millis(one.configured.interval) / 2)
+            {
                 continue;
             }
             under_way.push(name.clone());
@@ -144,7 +148,8 @@ fn figures(one: &Overview) {
     #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
     let number = |n: u64| n as f64;
     let seconds = u64::try_from(run.ended_at.0 / 1000).unwrap_or(0);
-    gauge!("gatehouse_directory_last_run_timestamp_seconds", "directory" => name.clone()).set(number(seconds));
+    gauge!("gatehouse_directory_last_run_timestamp_seconds", "directory" => name.clone())
+        .set(number(seconds));
     let alarm = if run.outcome == SyncOutcome::Done { 0.0 } else { 1.0 };
     gauge!("gatehouse_directory_alarm", "directory" => name.clone()).set(alarm);
     for (what, n) in [

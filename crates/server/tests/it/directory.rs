@@ -65,7 +65,9 @@ impl Branch {
             );
         }
         for (group, member) in [("inner", "uid=s00"), ("outer", "cn=inner")] {
-            tree += &format!("dn: cn={group},{base}\nobjectClass: groupOfNames\ncn: {group}\nmember: {member},{base}\n\n");
+            tree += &format!(
+                "dn: cn={group},{base}\nobjectClass: groupOfNames\ncn: {group}\nmember: {member},{base}\n\n"
+            );
         }
         branch.change("ldapadd", &tree);
         Some(branch)
@@ -73,13 +75,17 @@ impl Branch {
 
     fn change(&self, tool: &str, input: &str) {
         let address = read(&self.folder, "ldap");
-        let admin = ["-x", "-ZZ", "-H", &address, "-D", "cn=admin,dc=example,dc=com", "-w", "password-of-admin"];
+        let admin =
+            ["-x", "-ZZ", "-H", &address, "-D", "cn=admin,dc=example,dc=com", "-w", "password-of-admin"];
         ldap(&self.folder, tool, &admin, input);
     }
 
     fn lock(&self, name: &str) {
         let base = &self.base;
-        self.change("ldapmodify", &format!("dn: uid={name},{base}\nchangetype: modify\nadd: nsAccountLock\nnsAccountLock: TRUE\n"));
+        self.change(
+            "ldapmodify",
+            &format!("dn: uid={name},{base}\nchangetype: modify\nadd: nsAccountLock\nnsAccountLock: TRUE\n"),
+        );
     }
 
     fn config(&self) -> String {
@@ -120,7 +126,9 @@ fn move_directory(w: &World, from: &str, to: &str) {
 }
 
 fn metric(w: &World, line: &str) {
-    wait::until(line, || http::once(&w.gatehouse.admin, "GET", "/metrics", &[], b"").text().contains(line).then_some(()));
+    wait::until(line, || {
+        http::once(&w.gatehouse.admin, "GET", "/metrics", &[], b"").text().contains(line).then_some(())
+    });
 }
 
 #[test]
@@ -174,7 +182,8 @@ fn an_outage_and_a_mass_removal_disable_nobody() {
 
     // Nothing there is nobody either.
     move_directory(&w, "ldap://127.0.0.1:1", &address);
-    let (here, nowhere) = (format!("people_bases = [\"{}\"]", branch.base), "people_bases = [\"ou=nobody,dc=example,dc=com\"]");
+    let (here, nowhere) =
+        (format!("people_bases = [\"{}\"]", branch.base), "people_bases = [\"ou=nobody,dc=example,dc=com\"]");
     move_directory(&w, &here, nowhere);
     assert_eq!(sync(&w, &[]).0["outcome"], "failed");
     move_directory(&w, nowhere, &here);
@@ -214,15 +223,20 @@ fn people_of_active_directory_come_in_and_leave() {
     let (run, code) = sync(&w, &[]);
     assert_eq!((run["outcome"].as_str(), code), (Some("done"), Some(0)), "{run}");
     assert_eq!(state(&w, "ann@example.com"), "active");
-    assert!(!w.gatehouse.cli(&["user", "get", "off@example.com"]).status.success(), "who is disabled is not brought in");
+    assert!(
+        !w.gatehouse.cli(&["user", "get", "off@example.com"]).status.success(),
+        "who is disabled is not brought in"
+    );
     let groups = w.gatehouse.json(&["scim", "group", "list"]);
-    let names: Vec<&str> = groups.as_array().unwrap().iter().map(|group| group["name"].as_str().unwrap()).collect();
+    let names: Vec<&str> =
+        groups.as_array().unwrap().iter().map(|group| group["name"].as_str().unwrap()).collect();
     for group in ["big", "inner", "middle", "outer"] {
         assert!(names.contains(&group), "{names:?}");
     }
     let (_, key) = w.gatehouse.key("ann@example.com", &[]);
     let control = |value: u32| {
-        let admin = ["-x", "-H", &address, "-D", &format!("CN=Administrator,{users}"), "-w", "password-of-0-Admin"];
+        let admin =
+            ["-x", "-H", &address, "-D", &format!("CN=Administrator,{users}"), "-w", "password-of-0-Admin"];
         let change = format!(
             "dn: CN=ann Example,{users}\nchangetype: modify\nreplace: userAccountControl\nuserAccountControl: {value}\n"
         );

@@ -18,8 +18,8 @@ fn scim(w: &World, token: &str, method: &str, path: &str, body: &Value) -> Reply
 
 #[test]
 fn a_leaver_in_the_directory_loses_keys_and_open_streams_within_five_seconds() {
-    for store in stores() {
-        for leave in ["PATCH", "PUT", "DELETE"] {
+    for leave in ["PATCH", "PUT", "DELETE"] {
+        for store in stores() {
             let w = configured("", &store, |_| {
                 vec![sse::stream_head(), sse::chunk(&sse::start(MODEL, &sse::usage(9, 1))), Act::Hang]
             });
@@ -63,7 +63,16 @@ fn a_leaver_in_the_directory_loses_keys_and_open_streams_within_five_seconds() {
 #[test]
 fn the_command_line_shows_tokens_and_maps_groups() {
     let w = configured("", "sqlite", crate::world::echo(1, 1));
-    let made = w.gatehouse.json(&["scim", "token", "create", "okta", "--name", "Okta production", "--expires", "365d"]);
+    let made = w.gatehouse.json(&[
+        "scim",
+        "token",
+        "create",
+        "okta",
+        "--name",
+        "Okta production",
+        "--expires",
+        "365d",
+    ]);
     let token = made["token"].as_str().unwrap();
     let listed = w.gatehouse.cli(&["scim", "token", "list"]);
     let listed = String::from_utf8(listed.stdout).unwrap();

@@ -231,7 +231,10 @@ async fn insert_user(
     at: UnixMillis,
 ) -> Result<(), StoreError> {
     // RFC 2606 keeps `invalid` free of names, so that nobody can ever have this address.
-    let email = data.email.as_ref().map_or_else(|| format!("{id}@no-address.invalid").to_lowercase(), Email::to_string);
+    let email = data
+        .email
+        .as_ref()
+        .map_or_else(|| format!("{id}@no-address.invalid").to_lowercase(), Email::to_string);
     let state = if data.active { UserState::Active } else { UserState::Disabled };
     change!(tx, |db| {
         sqlx::query(
@@ -410,7 +413,8 @@ async fn set_emails(tx: &mut Tx, org: OrgId, user: UserId, emails: &[String]) ->
             .execute(db)
             .await
     })?;
-    for email in emails.iter().filter(|email| !email.contains('\0')).take(MAX_EMAILS).collect::<BTreeSet<_>>() {
+    for email in emails.iter().filter(|email| !email.contains('\0')).take(MAX_EMAILS).collect::<BTreeSet<_>>()
+    {
         change!(tx, |db| {
             sqlx::query("INSERT INTO account_emails (org_id, user_id, email) VALUES ($1, $2, $3)")
                 .bind(org.to_string())

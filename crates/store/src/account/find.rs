@@ -16,8 +16,7 @@ const COLUMNS: &str = "SELECT a.user_id, a.source, a.name_key, a.user_name, a.ex
      a.version, a.created_at, a.updated_at, u.state \
      FROM accounts a JOIN users u ON u.org_id = a.org_id AND u.id = a.user_id \
      WHERE a.org_id = $1 AND a.deleted_at IS NULL";
-const COUNT: &str =
-    "SELECT COUNT(*) FROM accounts a WHERE a.org_id = $1 AND a.deleted_at IS NULL";
+const COUNT: &str = "SELECT COUNT(*) FROM accounts a WHERE a.org_id = $1 AND a.deleted_at IS NULL";
 
 /// Users asked for at a time.
 const CHUNK: usize = 100;
@@ -100,8 +99,7 @@ impl Store {
         wanted: &AccountWanted,
     ) -> Result<u64, StoreError> {
         let (sql, args) = of_source(COUNT, org, source, wanted).into_parts();
-        let (count,): (i64,) =
-            read!(self, |db| bound!(sqlx::query_as(sql), args).fetch_one(db).await)?;
+        let (count,): (i64,) = read!(self, |db| bound!(sqlx::query_as(sql), args).fetch_one(db).await)?;
         stored::unsigned(NOUN, count)
     }
 

@@ -105,8 +105,7 @@ impl Store {
         wanted: &GroupWanted,
     ) -> Result<u64, StoreError> {
         let (sql, args) = of_source(COUNT, org, source, wanted).into_parts();
-        let (count,): (i64,) =
-            read!(self, |db| bound!(sqlx::query_as(sql), args).fetch_one(db).await)?;
+        let (count,): (i64,) = read!(self, |db| bound!(sqlx::query_as(sql), args).fetch_one(db).await)?;
         stored::unsigned(NOUN, count)
     }
 

@@ -50,7 +50,12 @@ pub(super) async fn resolved(
 }
 
 /// Puts members into a group. Those that are in it stay in it.
-pub(super) async fn add(tx: &mut Tx, org: OrgId, group: GroupId, members: &[Member]) -> Result<(), StoreError> {
+pub(super) async fn add(
+    tx: &mut Tx,
+    org: OrgId,
+    group: GroupId,
+    members: &[Member],
+) -> Result<(), StoreError> {
     for chunk in members.chunks(CHUNK) {
         let mut filter =
             Filter::new("INSERT INTO directory_members (org_id, group_id, member_id, kind) VALUES", org);
@@ -65,11 +70,17 @@ pub(super) async fn add(tx: &mut Tx, org: OrgId, group: GroupId, members: &[Memb
         let (sql, args) = filter.into_parts();
         change!(tx, |db| bound!(sqlx::query(sql), args).execute(db).await)?;
     }
-    touch(tx, org, members.iter().filter(|member| member.kind == MemberKind::User).map(|member| &member.id)).await
+    touch(tx, org, members.iter().filter(|member| member.kind == MemberKind::User).map(|member| &member.id))
+        .await
 }
 
 /// Takes members out of a group.
-pub(super) async fn remove(tx: &mut Tx, org: OrgId, group: GroupId, ids: &[String]) -> Result<(), StoreError> {
+pub(super) async fn remove(
+    tx: &mut Tx,
+    org: OrgId,
+    group: GroupId,
+    ids: &[String],
+) -> Result<(), StoreError> {
     for chunk in ids.chunks(CHUNK) {
         let mut filter = Filter::new("DELETE FROM directory_members WHERE org_id = $1", org);
         filter.arg("AND group_id = $? AND member_id IN (''", Arg::Text(group.to_string()));
@@ -82,11 +93,7 @@ pub(super) async fn remove(tx: &mut Tx, org: OrgId, group: GroupId, ids: &[Strin
 }
 
 /// Counts the versions of these users' accounts up: what is said of them names their groups.
-async fn touch(
-    tx: &mut Tx,
-    org: OrgId,
-    users: impl IntoIterator<Item = &String>,
-) -> Result<(), StoreError> {
+async fn touch(tx: &mut Tx, org: OrgId, users: impl IntoIterator<Item = &String>) -> Result<(), StoreError> {
     // In one order, so that two such changes do not wait for each other.
     let mut users: Vec<String> = users.into_iter().cloned().collect();
     users.sort_unstable();

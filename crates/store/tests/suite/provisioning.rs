@@ -6,7 +6,9 @@ use gatehouse_domain::directory::UserState;
 use gatehouse_domain::id::{GroupId, ProvisioningTokenId, SyncRunId, UserId};
 use gatehouse_domain::key::KeyKind;
 use gatehouse_domain::source::Source;
-use gatehouse_store::account::{Account, AccountData, AccountOrder, AccountWanted, Entry, MAX_DOCUMENT, Step};
+use gatehouse_store::account::{
+    Account, AccountData, AccountOrder, AccountWanted, Entry, MAX_DOCUMENT, Step,
+};
 use gatehouse_store::group::{Group, GroupData, GroupOrder, GroupWanted};
 use gatehouse_store::provisioning_token::NewProvisioningToken;
 use gatehouse_store::sync_run::{KEPT, SyncOutcome, SyncRun};
@@ -151,7 +153,8 @@ async fn accounts_are_found_by_what_tells_them_apart(w: World) {
     let order = AccountOrder::NameKeyDescending;
     let last = w.store.accounts(w.org, &source(), &AccountWanted::All, order, 1, 1).await.unwrap();
     assert_eq!(last[0].user, ada.user);
-    let after = w.store.accounts_after(w.org, &source(), &AccountWanted::All, Some(ada.user), 9).await.unwrap();
+    let after =
+        w.store.accounts_after(w.org, &source(), &AccountWanted::All, Some(ada.user), 9).await.unwrap();
     assert_eq!(after.len(), 1);
 }
 
@@ -178,7 +181,10 @@ async fn the_house_follows_the_source_and_the_administrator_has_the_last_word(w:
     let on = data("ada@example.com");
     let off = AccountData { active: false, ..on.clone() };
     let made = account(&w, "ada@example.com").await;
-    w.store.create_key(w.org, &new_key(made.user, &secret(KeyKind::Virtual)), &act("key.create")).await.unwrap();
+    w.store
+        .create_key(w.org, &new_key(made.user, &secret(KeyKind::Virtual)), &act("key.create"))
+        .await
+        .unwrap();
     let version = w.store.policy_version(w.org).await.unwrap();
 
     let disabled = change(&w, &made, &off).await;
@@ -210,7 +216,8 @@ async fn an_account_that_is_let_go_can_come_back(w: World) {
     assert!(find(&w, AccountWanted::All).await.is_empty());
 
     let (data, act) = (data("ada@example.com"), act("user.adopt"));
-    let back = w.store.create_account(w.org, &source(), made.user, Entry::Adopted, &data, &act).await.unwrap();
+    let back =
+        w.store.create_account(w.org, &source(), made.user, Entry::Adopted, &data, &act).await.unwrap();
     assert_eq!((back.user, back.state), (made.user, UserState::Active));
     assert!(back.version > 2, "an old entity tag does not fit the new account");
 }
@@ -234,12 +241,15 @@ async fn users_that_are_there_are_adopted(w: World) {
 async fn an_address_that_is_taken_does_not_keep_a_change_away(w: World) {
     w.user("taken@example.com", &[]).await;
     let made = account(&w, "ada@example.com").await;
-    let wanted = AccountData { email: Some(email("taken@example.com")), active: false, ..data("ada@example.com") };
+    let wanted =
+        AccountData { email: Some(email("taken@example.com")), active: false, ..data("ada@example.com") };
     change(&w, &made, &wanted).await;
     let user = w.store.user(w.org, made.user).await.unwrap();
     assert_eq!((user.email.as_str(), user.state), ("ada@example.com", UserState::Disabled));
     let new = AccountData { email: Some(email("taken@example.com")), ..data("new") };
-    conflict(w.store.create_account(w.org, &source(), fresh_user(), Entry::New, &new, &act("user.add")).await);
+    conflict(
+        w.store.create_account(w.org, &source(), fresh_user(), Entry::New, &new, &act("user.add")).await,
+    );
 }
 
 async fn several_changes_are_made_together_or_not_at_all(w: World) {
@@ -247,11 +257,19 @@ async fn several_changes_are_made_together_or_not_at_all(w: World) {
     let cy = account(&w, "cy@example.com").await;
     let ada = fresh_user();
     let add = |user, user_name: &str| Step::Add { user, entry: Entry::New, data: data(user_name) };
-    let all = |steps: Vec<Step>| steps.into_iter().map(|step| (step, act("sync"))).collect::<Vec<(Step, Draft)>>();
-    let bad = all(vec![Step::Disable { user: bob.user }, add(ada, "ada@example.com"), add(fresh_user(), "cy@example.com")]);
+    let all =
+        |steps: Vec<Step>| steps.into_iter().map(|step| (step, act("sync"))).collect::<Vec<(Step, Draft)>>();
+    let bad = all(vec![
+        Step::Disable { user: bob.user },
+        add(ada, "ada@example.com"),
+        add(fresh_user(), "cy@example.com"),
+    ]);
     conflict(w.store.apply_accounts(w.org, &source(), &bad).await);
     assert_eq!(state(&w, bob.user).await, UserState::Active);
-    let change = Step::Change { user: cy.user, data: AccountData { name: Some(name("Cy")), ..data("cy@example.com") } };
+    let change = Step::Change {
+        user: cy.user,
+        data: AccountData { name: Some(name("Cy")), ..data("cy@example.com") },
+    };
     let good = all(vec![Step::Disable { user: bob.user }, add(ada, "ada@example.com"), change]);
     w.store.apply_accounts(w.org, &source(), &good).await.unwrap();
     assert_eq!(state(&w, bob.user).await, UserState::Disabled);
@@ -261,7 +279,8 @@ async fn several_changes_are_made_together_or_not_at_all(w: World) {
 
 async fn an_overlong_document_is_refused(w: World) {
     let data = AccountData { document: "x".repeat(MAX_DOCUMENT + 1), ..data("ada@example.com") };
-    let made = w.store.create_account(w.org, &source(), fresh_user(), Entry::New, &data, &act("user.add")).await;
+    let made =
+        w.store.create_account(w.org, &source(), fresh_user(), Entry::New, &data, &act("user.add")).await;
     assert!(matches!(made, Err(StoreError::Invalid { field: "document", .. })), "{made:?}");
     assert!(find(&w, AccountWanted::All).await.is_empty());
 }
@@ -273,7 +292,8 @@ async fn members_are_those_that_exist(w: World) {
     assert_eq!((crew.members, crew.version), (1, 1));
     for stranger in [local.id.to_string(), fresh_user().to_string(), "x\0".into(), String::new()] {
         let data = group_data("Crew");
-        let done = w.store.change_group(w.org, &source(), crew.id, 1, &data, &[stranger], &[], &act("g")).await;
+        let done =
+            w.store.change_group(w.org, &source(), crew.id, 1, &data, &[stranger], &[], &act("g")).await;
         not_found(done);
     }
     let groups = w.store.groups_of(w.org, &[ada, local.id]).await.unwrap();
@@ -285,7 +305,8 @@ async fn members_are_those_that_exist(w: World) {
     assert_eq!((left.members, left.version), (0, 2));
     let again = GroupId::new(NOW, u128::from(unique()));
     conflict(w.store.create_group(w.org, &source(), again, &group_data("CREW"), &[], &act("g")).await);
-    let stale = w.store.change_group(w.org, &source(), crew.id, 1, &group_data("x"), &[], &[], &act("g")).await;
+    let stale =
+        w.store.change_group(w.org, &source(), crew.id, 1, &group_data("x"), &[], &[], &act("g")).await;
     assert_eq!(stale.unwrap(), None);
     assert_eq!(w.store.remove_group(w.org, &source(), crew.id, Some(1), &act("g")).await.unwrap(), None);
     w.store.remove_group(w.org, &source(), crew.id, Some(2), &act("g")).await.unwrap().unwrap();

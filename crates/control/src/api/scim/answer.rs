@@ -55,7 +55,8 @@ pub fn nothing() -> Response {
 }
 
 fn dress(response: &mut Response, whole: &Document) {
-    let meta = |name: &str| whole.get("meta")?.get(name)?.as_str().and_then(|text| HeaderValue::from_str(text).ok());
+    let meta =
+        |name: &str| whole.get("meta")?.get(name)?.as_str().and_then(|text| HeaderValue::from_str(text).ok());
     if let Some(version) = meta("version") {
         response.headers_mut().insert(ETAG, version);
     }
@@ -112,7 +113,11 @@ impl From<StoreError> for Failure {
             let told = "the database does not answer now; try again in a few seconds";
             return Self { retry_after: Some(2), ..Self::plain(StatusCode::SERVICE_UNAVAILABLE, told) };
         }
-        ScimError::new(ErrorKind::Internal, "the request failed by a fault of the server; its log has the cause").into()
+        ScimError::new(
+            ErrorKind::Internal,
+            "the request failed by a fault of the server; its log has the cause",
+        )
+        .into()
     }
 }
 
@@ -134,7 +139,8 @@ impl From<SignInError> for Failure {
             )
             .into(),
             SignInError::NotAccepted { wait_seconds: Some(seconds) } => {
-                let told = format!("too many failed sign-ins from this address; try again in {seconds} seconds");
+                let told =
+                    format!("too many failed sign-ins from this address; try again in {seconds} seconds");
                 Self { retry_after: Some(seconds), ..Self::plain(StatusCode::TOO_MANY_REQUESTS, &told) }
             }
             SignInError::Store(error) => error.into(),

@@ -3,9 +3,9 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use gatehouse_identity::scim::ScimError;
 use gatehouse_identity::scim::discovery;
 use gatehouse_identity::scim::error::ErrorKind;
-use gatehouse_identity::scim::ScimError;
 use serde_json::Value;
 
 use super::answer::{Failure, body};

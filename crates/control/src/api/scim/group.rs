@@ -18,7 +18,11 @@ use crate::scim::{Held, group};
 const SENT_BACK: usize = 1000;
 
 /// Lists groups.
-pub async fn list(Directory(who): Directory, State(app): State<App>, asked: Asked) -> Result<Response, Failure> {
+pub async fn list(
+    Directory(who): Directory,
+    State(app): State<App>,
+    asked: Asked,
+) -> Result<Response, Failure> {
     let query = asked.list(&GROUP)?;
     Ok(answer::list(&group::list(&app, &who, &query).await?))
 }

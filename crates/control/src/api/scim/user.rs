@@ -15,7 +15,11 @@ use crate::app::App;
 use crate::scim::{Held, user};
 
 /// Lists users.
-pub async fn list(Directory(who): Directory, State(app): State<App>, asked: Asked) -> Result<Response, Failure> {
+pub async fn list(
+    Directory(who): Directory,
+    State(app): State<App>,
+    asked: Asked,
+) -> Result<Response, Failure> {
     let query = asked.list(&USER)?;
     Ok(answer::list(&user::list(&app, &who, &query).await?))
 }
@@ -91,7 +95,12 @@ pub async fn remove(
     Ok(answer::nothing())
 }
 
-async fn told(app: &App, status: StatusCode, asked: &Asked, user: Held<ScimUser>) -> Result<Response, Failure> {
+async fn told(
+    app: &App,
+    status: StatusCode,
+    asked: &Asked,
+    user: Held<ScimUser>,
+) -> Result<Response, Failure> {
     let projection = asked.projection(&USER);
     let whole = whole(app, user, &projection).await?;
     let part = projection.apply(whole.clone(), &USER);
