@@ -5,7 +5,7 @@ use gatehouse_domain::id::GroupId;
 use gatehouse_store::group::Group;
 use gatehouse_store::{Listed, Page};
 
-use crate::act::{ActError, Caller};
+use crate::act::{ActError, Caller, Changed};
 use crate::app::App;
 use crate::team;
 
@@ -21,7 +21,12 @@ pub async fn list(app: &App, page: &Page) -> Result<Listed<Group>, ActError> {
 ///
 /// # Errors
 /// There is no such group or team; the database.
-pub async fn map(app: &App, caller: &Caller, id: GroupId, team: Option<&str>) -> Result<Group, ActError> {
+pub async fn map(
+    app: &App,
+    caller: &Caller,
+    id: GroupId,
+    team: Option<&str>,
+) -> Result<Changed<Group>, ActError> {
     let group = app.store.any_group(app.org, id).await?;
     let team = match team {
         Some(given) => Some(team::named(app, "team", given).await?),
@@ -32,5 +37,7 @@ pub async fn map(app: &App, caller: &Caller, id: GroupId, team: Option<&str>) ->
         .draft(app.now(), action, Object::new("group", id, group.display_name))
         .with("source", group.source.to_string());
     act.detail = act.detail.with_some("team", team.as_ref().map(|team| team.name.clone()));
-    Ok(app.store.map_group(app.org, id, team.map(|team| team.id), &act).await?)
+    let group = app.store.map_group(app.org, id, team.map(|team| team.id), &act).await?;
+    let in_force = (app.house.policy_changed)().await;
+    Ok(Changed { now: group, in_force })
 }

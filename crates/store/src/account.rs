@@ -9,6 +9,7 @@
 
 mod change;
 mod find;
+mod holder;
 
 use gatehouse_domain::directory::UserState;
 use gatehouse_domain::id::{GroupId, UserId};

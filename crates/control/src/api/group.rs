@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::auth::{Admin, ReadDirectory, WriteDirectory};
+use super::change::Changed;
 use super::error::ApiError;
 use super::extract::{Body, Params, Segment};
 use super::page::{Items, page};
@@ -89,15 +90,16 @@ pub async fn list(
     put, path = "/api/v1/groups/{id}/team", tag = "group", operation_id = "group_map", request_body = GroupTeam,
     params(("id" = String, Path, description = "Id")),
     security(("admin_token" = ["write_directory"])),
-    responses((status = 200, body = GroupView))
+    responses((status = 200, body = Changed<GroupView>))
 )]
 pub async fn map(
     admin: Admin<WriteDirectory>,
     State(app): State<App>,
     segment: Segment,
     Body(wanted): Body<GroupTeam>,
-) -> Result<Json<GroupView>, ApiError> {
-    Ok(Json(group::map(&app, &admin.caller, segment.id("group")?, Some(&wanted.team)).await?.into()))
+) -> Result<Json<Changed<GroupView>>, ApiError> {
+    let changed = group::map(&app, &admin.caller, segment.id("group")?, Some(&wanted.team)).await?;
+    Ok(Json(Changed::of(changed, GroupView::from)))
 }
 
 /// Lets a group stand for no team. Who was in the team by it leaves the team.
@@ -105,12 +107,13 @@ pub async fn map(
     delete, path = "/api/v1/groups/{id}/team", tag = "group", operation_id = "group_unmap",
     params(("id" = String, Path, description = "Id")),
     security(("admin_token" = ["write_directory"])),
-    responses((status = 200, body = GroupView))
+    responses((status = 200, body = Changed<GroupView>))
 )]
 pub async fn unmap(
     admin: Admin<WriteDirectory>,
     State(app): State<App>,
     segment: Segment,
-) -> Result<Json<GroupView>, ApiError> {
-    Ok(Json(group::map(&app, &admin.caller, segment.id("group")?, None).await?.into()))
+) -> Result<Json<Changed<GroupView>>, ApiError> {
+    let changed = group::map(&app, &admin.caller, segment.id("group")?, None).await?;
+    Ok(Json(Changed::of(changed, GroupView::from)))
 }

@@ -111,7 +111,12 @@ pub async fn remove(
         .with("source", who.source.to_string());
     let version = if_match.map(|_| group.version);
     match app.store.remove_group(app.org, &who.source, group.id, version, &act).await {
-        Ok(Some(())) => Ok(()),
+        Ok(Some(())) => {
+            if group.team.is_some() {
+                let _ = (app.house.policy_changed)().await;
+            }
+            Ok(())
+        }
         Ok(None) => Err(contended()),
         Err(StoreError::NotFound { .. }) => Err(ScimError::not_found(&GROUP, id).into()),
         Err(error) => Err(error.into()),
@@ -167,7 +172,12 @@ async fn change(
         let done =
             app.store.change_group(app.org, &who.source, group, version, &data, &added, &removed, &act).await;
         match done {
-            Ok(Some(group)) => return held(app, group, true).await,
+            Ok(Some(group)) => {
+                if group.team.is_some() {
+                    let _ = (app.house.policy_changed)().await;
+                }
+                return held(app, group, true).await;
+            }
             Ok(None) => {}
             Err(StoreError::NotFound { noun: "group", .. }) => {
                 return Err(ScimError::not_found(&GROUP, id).into());
@@ -183,10 +193,10 @@ fn ids(members: &[Member]) -> Vec<String> {
 }
 
 fn taken(error: StoreError, group: &ScimGroup) -> Refused {
-    match error {
-        StoreError::Conflict { .. } => ScimError::taken("displayName", group.display_name()).into(),
-        error => error.into(),
+    if matches!(error, StoreError::Conflict { .. }) {
+        return ScimError::taken("displayName", group.display_name()).into();
     }
+    error.into()
 }
 
 fn data_of(group: &ScimGroup) -> GroupData {

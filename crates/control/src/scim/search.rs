@@ -53,9 +53,8 @@ async fn sorted(app: &App, who: &Provisioner, root: &RootQuery) -> Result<ListRe
                 return Err(ScimError::new(ErrorKind::TooMany, why).into());
             }
             let read = u64::try_from(found.resources.len()).unwrap_or(u64::MAX);
-            documents.extend(found.resources.into_iter().filter_map(|one| match one {
-                Value::Object(document) => Some((kind, document)),
-                _ => None,
+            documents.extend(found.resources.into_iter().filter_map(|one| {
+                if let Value::Object(document) = one { Some((kind, document)) } else { None }
             }));
             page.start_index = page.start_index.saturating_add(read);
             if read == 0 || page.start_index > found.total {

@@ -64,7 +64,7 @@ pub async fn create(app: &App, who: &Provisioner, body: &[u8]) -> Result<Held<Sc
     if entry == Entry::Adopted {
         let _ = (app.house.policy_changed)().await;
     }
-    held(made)
+    held(&made)
 }
 
 /// Looks a user up.
@@ -72,7 +72,7 @@ pub async fn create(app: &App, who: &Provisioner, body: &[u8]) -> Result<Held<Sc
 /// # Errors
 /// The directory has none of that identifier; the database.
 pub async fn get(app: &App, who: &Provisioner, id: &str) -> Result<Held<ScimUser>, Refused> {
-    held(find(app, who, id).await?)
+    held(&find(app, who, id).await?)
 }
 
 /// Replaces what the directory says of a user.
@@ -185,7 +185,7 @@ async fn change(
             Change::Patch(patch) => before.patched(patch)?,
         };
         if after == before {
-            return held(account);
+            return held(&account);
         }
         let switched = account.active != after.is_active();
         let action = match (switched, after.is_active()) {
@@ -207,7 +207,7 @@ async fn change(
                 if switched {
                     let _ = (app.house.policy_changed)().await;
                 }
-                return held(account);
+                return held(&account);
             }
             Ok(None) => {}
             Err(StoreError::NotFound { .. }) => return Err(ScimError::not_found(&USER, id).into()),
@@ -232,11 +232,11 @@ fn names_that_differ(before: &Document, after: &Document) -> Vec<String> {
 
 /// What a uniqueness that was broken is called.
 fn taken(error: StoreError, user: &ScimUser) -> Refused {
-    match error {
-        StoreError::Conflict { noun: "user", given } => ScimError::taken("emails.value", &given).into(),
-        StoreError::Conflict { .. } => ScimError::taken("userName", user.user_name()).into(),
-        error => error.into(),
+    let StoreError::Conflict { noun, given } = error else { return error.into() };
+    if noun == "user" {
+        return ScimError::taken("emails.value", &given).into();
     }
+    ScimError::taken("userName", user.user_name()).into()
 }
 
 /// What the store keeps of a user.
@@ -267,8 +267,8 @@ fn read(account: &Account) -> Result<ScimUser, Refused> {
     })
 }
 
-fn held(account: Account) -> Result<Held<ScimUser>, Refused> {
-    let resource = read(&account)?;
+fn held(account: &Account) -> Result<Held<ScimUser>, Refused> {
+    let resource = read(account)?;
     let meta = meta(account.created_at, account.updated_at, account.version);
     Ok(Held { id: account.user.to_string(), meta, resource })
 }

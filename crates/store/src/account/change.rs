@@ -1,20 +1,17 @@
 //! Changing accounts, and the users behind them.
 
-use std::collections::BTreeSet;
-
 use gatehouse_domain::audit::Draft;
 use gatehouse_domain::directory::UserState;
 use gatehouse_domain::id::{OrgId, UserId};
-use gatehouse_domain::name::{Email, Name};
 use gatehouse_domain::source::Source;
 use gatehouse_domain::time::UnixMillis;
 
 use super::find::in_tx;
-use super::{Account, AccountData, MAX_DOCUMENT, MAX_EMAILS, NOUN};
-use crate::dialect::{change, within};
+use super::{Account, AccountData, MAX_DOCUMENT, NOUN, holder};
+use crate::dialect::change;
 use crate::engine::{Store, Tx};
 use crate::error::StoreError;
-use crate::{audit, group, policy, stored, user};
+use crate::{audit, group, policy, stored};
 
 /// Where the user of a new account comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,7 +129,7 @@ impl Store {
         if gone == 0 {
             return Ok(None);
         }
-        set_state(&mut tx, org, user, UserState::Disabled).await?;
+        holder::set_state(&mut tx, org, user, UserState::Disabled).await?;
         let teams = group::teams_above(&mut tx, org, &user.to_string()).await?;
         group::forget_member(&mut tx, org, &user.to_string()).await?;
         group::settle(&mut tx, org, &teams).await?;
@@ -193,10 +190,10 @@ async fn create(
 ) -> Result<bool, StoreError> {
     let version = match entry {
         Entry::New => {
-            insert_user(tx, org, user, data, at).await?;
+            holder::insert(tx, org, user, data, at).await?;
             1
         }
-        Entry::Adopted => adopt(tx, org, user, data).await?,
+        Entry::Adopted => holder::adopt(tx, org, user, data).await?,
     };
     let document = document(data)?;
     change!(tx, |db| {
@@ -219,72 +216,8 @@ async fn create(
         .await
     })
     .map_err(StoreError::inserting(NOUN, &data.user_name))?;
-    set_emails(tx, org, user, &data.emails).await?;
+    holder::set_emails(tx, org, user, &data.emails).await?;
     Ok(entry == Entry::Adopted)
-}
-
-async fn insert_user(
-    tx: &mut Tx,
-    org: OrgId,
-    id: UserId,
-    data: &AccountData,
-    at: UnixMillis,
-) -> Result<(), StoreError> {
-    // RFC 2606 keeps `invalid` free of names, so that nobody can ever have this address.
-    let email = data
-        .email
-        .as_ref()
-        .map_or_else(|| format!("{id}@no-address.invalid").to_lowercase(), Email::to_string);
-    let state = if data.active { UserState::Active } else { UserState::Disabled };
-    change!(tx, |db| {
-        sqlx::query(
-            "INSERT INTO users (org_id, id, email, name, search, state, created_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7)",
-        )
-        .bind(org.to_string())
-        .bind(id.to_string())
-        .bind(email.as_str())
-        .bind(data.name.as_ref().map(Name::as_str))
-        .bind(user::search_text(&email, data.name.as_ref().map(Name::as_str)))
-        .bind(stored::user_state_text(state))
-        .bind(at.0)
-        .execute(db)
-        .await
-    })
-    .map_err(StoreError::inserting("user", &email))?;
-    Ok(())
-}
-
-/// Prepares a user that is there for an account; gives the account's version, which goes on where one that ended left
-/// off.
-async fn adopt(tx: &mut Tx, org: OrgId, id: UserId, data: &AccountData) -> Result<i64, StoreError> {
-    let state = user::lock(tx, org, id).await?;
-    let former: Option<(i64, Option<i64>)> = within!(tx, |db| {
-        sqlx::query_as("SELECT version, deleted_at FROM accounts WHERE org_id = $1 AND user_id = $2")
-            .bind(org.to_string())
-            .bind(id.to_string())
-            .fetch_optional(db)
-            .await
-    })?;
-    match former {
-        Some((_, None)) => return Err(StoreError::Conflict { noun: NOUN, given: data.user_name.clone() }),
-        Some((_, Some(_))) => {}
-        None if state == UserState::Disabled && data.active => {
-            let why = "has this address and was disabled by an administrator, who must enable it first";
-            return Err(StoreError::refused("user", id, why));
-        }
-        None => {}
-    }
-    let state = if data.active { UserState::Active } else { UserState::Disabled };
-    set_state(tx, org, id, state).await?;
-    set_user(tx, org, id, data).await?;
-    for sql in [
-        "DELETE FROM account_emails WHERE org_id = $1 AND user_id = $2",
-        "DELETE FROM accounts WHERE org_id = $1 AND user_id = $2",
-    ] {
-        change!(tx, |db| sqlx::query(sql).bind(org.to_string()).bind(id.to_string()).execute(db).await)?;
-    }
-    Ok(former.map_or(1, |(version, _)| version.saturating_add(1)))
 }
 
 /// Changes an account; `None` when it was changed meanwhile, else whether the data path must learn of it.
@@ -319,13 +252,13 @@ async fn replace(
     if changed == 0 {
         return Ok(None);
     }
-    set_emails(tx, org, before.user, &data.emails).await?;
-    set_user(tx, org, before.user, data).await?;
+    holder::set_emails(tx, org, before.user, &data.emails).await?;
+    holder::describe(tx, org, before.user, data).await?;
     if before.active == data.active {
         return Ok(Some(false));
     }
     let state = if data.active { UserState::Active } else { UserState::Disabled };
-    set_state(tx, org, before.user, state).await?;
+    holder::set_state(tx, org, before.user, state).await?;
     Ok(Some(true))
 }
 
@@ -351,80 +284,8 @@ async fn disable(
     if changed == 0 {
         return Err(StoreError::not_found(NOUN, user));
     }
-    set_state(tx, org, user, UserState::Disabled).await?;
+    holder::set_state(tx, org, user, UserState::Disabled).await?;
     Ok(true)
-}
-
-async fn set_state(tx: &mut Tx, org: OrgId, user: UserId, state: UserState) -> Result<(), StoreError> {
-    change!(tx, |db| {
-        sqlx::query("UPDATE users SET state = $3 WHERE org_id = $1 AND id = $2")
-            .bind(org.to_string())
-            .bind(user.to_string())
-            .bind(stored::user_state_text(state))
-            .execute(db)
-            .await
-    })?;
-    Ok(())
-}
-
-/// Gives the user the name and the address of its account. An address that somebody else has is not taken over: it must
-/// not keep a directory from disabling the account.
-async fn set_user(tx: &mut Tx, org: OrgId, id: UserId, data: &AccountData) -> Result<(), StoreError> {
-    let now: Option<(String, Option<String>)> = within!(tx, |db| {
-        sqlx::query_as("SELECT email, name FROM users WHERE org_id = $1 AND id = $2")
-            .bind(org.to_string())
-            .bind(id.to_string())
-            .fetch_optional(db)
-            .await
-    })?;
-    let (mut email, name) = now.ok_or_else(|| StoreError::not_found("user", id))?;
-    let name = data.name.as_ref().map(|name| name.as_str().to_owned()).or(name);
-    if let Some(given) = data.email.as_ref().filter(|given| given.as_str() != email) {
-        let holder: Option<(String,)> = within!(tx, |db| {
-            sqlx::query_as("SELECT id FROM users WHERE org_id = $1 AND email = $2")
-                .bind(org.to_string())
-                .bind(given.as_str())
-                .fetch_optional(db)
-                .await
-        })?;
-        if holder.is_none() {
-            email = given.to_string();
-        }
-    }
-    change!(tx, |db| {
-        sqlx::query("UPDATE users SET email = $3, name = $4, search = $5 WHERE org_id = $1 AND id = $2")
-            .bind(org.to_string())
-            .bind(id.to_string())
-            .bind(email.as_str())
-            .bind(name.as_deref())
-            .bind(user::search_text(&email, name.as_deref()))
-            .execute(db)
-            .await
-    })
-    .map_err(StoreError::inserting("user", &email))?;
-    Ok(())
-}
-
-async fn set_emails(tx: &mut Tx, org: OrgId, user: UserId, emails: &[String]) -> Result<(), StoreError> {
-    change!(tx, |db| {
-        sqlx::query("DELETE FROM account_emails WHERE org_id = $1 AND user_id = $2")
-            .bind(org.to_string())
-            .bind(user.to_string())
-            .execute(db)
-            .await
-    })?;
-    for email in emails.iter().filter(|email| !email.contains('\0')).take(MAX_EMAILS).collect::<BTreeSet<_>>()
-    {
-        change!(tx, |db| {
-            sqlx::query("INSERT INTO account_emails (org_id, user_id, email) VALUES ($1, $2, $3)")
-                .bind(org.to_string())
-                .bind(user.to_string())
-                .bind(email.as_str())
-                .execute(db)
-                .await
-        })?;
-    }
-    Ok(())
 }
 
 fn document(data: &AccountData) -> Result<&str, StoreError> {

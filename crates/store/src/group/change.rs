@@ -97,7 +97,7 @@ impl Store {
         let teams = member::teams_above(&mut tx, org, &id.to_string()).await?;
         member::settle(&mut tx, org, &teams).await?;
         let group = in_tx(&mut tx, org, id).await?;
-        tx.record(org, act).await?;
+        finish(tx, org, !teams.is_empty(), act).await?;
         Ok(Some(group))
     }
 
@@ -134,7 +134,7 @@ impl Store {
             change!(tx, |db| sqlx::query(sql).bind(org.to_string()).bind(id.to_string()).execute(db).await)?;
         }
         member::settle(&mut tx, org, &teams).await?;
-        tx.record(org, act).await?;
+        finish(tx, org, !teams.is_empty(), act).await?;
         Ok(Some(()))
     }
 
@@ -165,13 +165,18 @@ impl Store {
         })?;
         member::settle(&mut tx, org, &together(before.team, team)).await?;
         let group = in_tx(&mut tx, org, id).await?;
-        tx.record(org, act).await?;
+        tx.publish(org, act).await?;
         Ok(group)
     }
 }
 
 fn together(one: Option<TeamId>, other: Option<TeamId>) -> Vec<String> {
     one.into_iter().chain(other).map(|team| team.to_string()).collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+/// The data path decides by teams, and must learn of who joined or left one.
+async fn finish(tx: Tx, org: OrgId, teams_changed: bool, act: &Draft) -> Result<(), StoreError> {
+    if teams_changed { tx.publish(org, act).await } else { tx.record(org, act).await }
 }
 
 /// Keeps others from changing the group until the transaction ends.

@@ -326,8 +326,10 @@ async fn groups_put_people_into_teams(w: World) {
     assert_eq!(map(crew.id, Some(core.id)).await.team, Some(core.id));
     assert_eq!(teams(&w, ada).await, ["Core", "Other"], "other teams are not touched");
     assert_eq!(teams(&w, bob).await, ["Core"], "a group within the group counts");
+    let version = w.store.policy_version(w.org).await.unwrap();
     regroup(&w, &inner, &[], &[bob.to_string()]).await;
     assert!(teams(&w, bob).await.is_empty());
+    assert!(w.store.policy_version(w.org).await.unwrap() > version, "the data path learns of it");
     regroup(&w, &crew, &[bob.to_string()], &[ada.to_string()]).await;
     assert_eq!((teams(&w, ada).await, teams(&w, bob).await), (vec!["Other".into()], vec!["Core".into()]));
     assert_eq!(teams(&w, local).await, ["Core"], "local members stay");

@@ -73,7 +73,7 @@ async fn by_database(
     } else {
         app.store.accounts(app.org, &who.source, wanted, order, query.page.offset(), limit).await?
     };
-    let users: Vec<Held<ScimUser>> = found.into_iter().map(held).collect::<Result<_, _>>()?;
+    let users: Vec<Held<ScimUser>> = found.iter().map(held).collect::<Result<_, _>>()?;
     answer(app, query, total, &users).await
 }
 
@@ -117,7 +117,7 @@ async fn sorted(
     for key in keys.iter().skip(skip).take(count) {
         let Some(id) = key.get("id").and_then(|id| id.as_str()) else { continue };
         match find(app, who, id).await {
-            Ok(account) => users.push(held(account)?),
+            Ok(account) => users.push(held(&account)?),
             // It left meanwhile.
             Err(Refused::Told(_)) => {}
             Err(error) => return Err(error),
@@ -144,7 +144,7 @@ async fn each(
         if read > MAX_SCANNED {
             return Err(too_many());
         }
-        let users: Vec<Held<ScimUser>> = batch.into_iter().map(held).collect::<Result<_, _>>()?;
+        let users: Vec<Held<ScimUser>> = batch.iter().map(held).collect::<Result<_, _>>()?;
         let documents = documents(app, &users, &Projection::default()).await?;
         for (user, document) in users.into_iter().zip(documents) {
             if query.filter.as_ref().is_none_or(|filter| filter.matches(&document)) {

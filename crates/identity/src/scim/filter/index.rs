@@ -37,11 +37,10 @@ pub struct Narrowed {
 pub(super) fn narrowed(filter: &Filter) -> Option<Narrowed> {
     match filter {
         Filter::Compare(comparison) => of_comparison(comparison),
-        Filter::Value { list, filter } => match &**filter {
-            // `members[value eq "x"]` says the same as `members.value eq "x"`, and so for addresses.
-            _ if !matches!(list.attribute.name, "members" | "emails") => None,
-            within => narrowed(within),
-        },
+        // `members[value eq "x"]` says the same as `members.value eq "x"`, and so for addresses.
+        Filter::Value { list, filter } => {
+            matches!(list.attribute.name, "members" | "emails").then(|| narrowed(filter)).flatten()
+        }
         Filter::And(all) => {
             let found = all.iter().find_map(narrowed)?;
             Some(Narrowed { exact: false, ..found })
