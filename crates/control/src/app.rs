@@ -40,6 +40,12 @@ pub enum InForce {
 /// Fills with random bytes.
 pub type Fill = Box<dyn Fn(&mut [u8]) + Send + Sync>;
 
+/// Makes a directory ready to be asked, by its name.
+pub type OpenDirectory = Box<dyn Fn(&str) -> Opened + Send + Sync>;
+
+/// A directory that is ready to be asked, or a sentence why it is not.
+pub type Opened = Later<Result<Directory, String>>;
+
 /// Everything the acts need. Cheap to clone.
 #[derive(Clone)]
 pub struct App(Arc<Parts>);
@@ -137,7 +143,7 @@ pub struct House {
     /// The directories that are read by LDAP, as configured.
     pub directories: Box<dyn Fn() -> Vec<Configured> + Send + Sync>,
     /// Makes the directory of this name ready to be asked; a sentence when that cannot be done.
-    pub open_directory: Box<dyn Fn(&str) -> Later<Result<Directory, String>> + Send + Sync>,
+    pub open_directory: OpenDirectory,
     /// The configured providers.
     pub providers: Box<dyn Fn() -> Vec<ProviderInfo> + Send + Sync>,
     /// Whether requests will be served.

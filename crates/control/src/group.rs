@@ -2,6 +2,7 @@
 
 use gatehouse_domain::audit::Object;
 use gatehouse_domain::id::GroupId;
+use gatehouse_domain::role::Scope;
 use gatehouse_store::group::Group;
 use gatehouse_store::{Listed, Page};
 
@@ -29,7 +30,7 @@ pub async fn map(
 ) -> Result<Changed<Group>, ActError> {
     let group = app.store.any_group(app.org, id).await?;
     let team = match team {
-        Some(given) => Some(team::named(app, "team", given).await?),
+        Some(given) => Some(team::named(app, Scope::Organization, "team", given).await?),
         None => None,
     };
     let action = if team.is_some() { "group.map" } else { "group.unmap" };

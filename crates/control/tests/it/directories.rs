@@ -19,7 +19,7 @@ fn source() -> Source {
 
 /// What the test house has configured.
 pub(crate) fn configured() -> Vec<Configured> {
-    vec![Configured { source: source(), interval: Duration::from_secs(900), limit: DisableLimit::default() }]
+    vec![Configured { source: source(), interval: Duration::from_mins(15), limit: DisableLimit::default() }]
 }
 
 fn person(name: &str, groups: &[&str]) -> Person {

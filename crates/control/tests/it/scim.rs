@@ -180,8 +180,6 @@ async fn okta_brings_a_user_in_and_takes_them_out() {
 #[tokio::test]
 async fn entra_brings_a_user_in_changes_and_disables_them() {
     let s = Scim::of("entra").await;
-    let probe = s.get("/Users?filter=userName+eq+%22f0ad5a0e-0000-4c5e-9a0b-aad%22").await;
-    assert_eq!(probe["totalResults"], 0, "the test of the connection");
     let body = json!({
         "schemas": [USER, ENTERPRISE],
         "externalId": "0a21f0f2-8d2a-4f8e-bf98-7363c4aed4ef",
@@ -241,7 +239,8 @@ async fn entra_brings_a_user_in_changes_and_disables_them() {
 }
 
 fn form(text: &str) -> String {
-    text.bytes().map(|b| format!("%{b:02X}")).collect()
+    let bytes: Vec<String> = text.bytes().map(|b| format!("%{b:02X}")).collect();
+    bytes.concat()
 }
 
 #[tokio::test]
@@ -324,6 +323,8 @@ async fn okta_pushes_groups() {
 #[tokio::test]
 async fn entra_pushes_groups_that_stand_for_teams() {
     let s = Scim::of("entra").await;
+    let probe = s.get("/Users?filter=userName+eq+%22f0ad5a0e-0000-4c5e-9a0b-aad%22").await;
+    assert_eq!(probe["totalResults"], 0, "the test of the connection");
     let (ada, bob) = (s.user("ada@example.com").await, s.user("bob@example.com").await);
     let body = json!({
         "schemas": [GROUP, "http://schemas.microsoft.com/2006/11/ResourceManagement/ADSCIM/2.0/Group"],

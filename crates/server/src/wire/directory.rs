@@ -87,10 +87,8 @@ pub(super) async fn job(app: App) {
                 Err(_) => under_way.clear(),
             }
         }
-        let all = match in_time(TURN, async { Ok(directory::list(&app).await) }).await {
-            Ok(Ok(all)) => all,
-            Ok(Err(_)) | Err(_) => continue,
-        };
+        let listing = in_time(TURN, async { Ok(directory::list(&app).await) });
+        let Ok(Ok(all)) = listing.await else { continue };
         for one in all {
             figures(&one);
             let (name, now) = (one.configured.source.name().to_owned(), clock::now());

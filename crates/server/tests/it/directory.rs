@@ -59,15 +59,17 @@ impl Branch {
         let ou = base.split([',', '=']).nth(1).unwrap();
         let mut tree = format!("dn: {base}\nobjectClass: organizationalUnit\nou: {ou}\n\n");
         for n in 0..PEOPLE {
-            tree += &format!(
+            let entry = format!(
                 "dn: uid=s{n:02},{base}\nobjectClass: inetOrgPerson\nobjectClass: marked\nuid: s{n:02}\ncn: s\nsn: s\n\
                  mail: s{n:02}@example.com\ndisplayName: Sync {n:02}\n\n"
             );
+            tree.push_str(&entry);
         }
         for (group, member) in [("inner", "uid=s00"), ("outer", "cn=inner")] {
-            tree += &format!(
+            let entry = format!(
                 "dn: cn={group},{base}\nobjectClass: groupOfNames\ncn: {group}\nmember: {member},{base}\n\n"
             );
+            tree.push_str(&entry);
         }
         branch.change("ldapadd", &tree);
         Some(branch)

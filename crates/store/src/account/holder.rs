@@ -64,12 +64,11 @@ pub(super) async fn adopt(
     })?;
     match former {
         Some((_, None)) => return Err(StoreError::Conflict { noun: NOUN, given: data.user_name.clone() }),
-        Some((_, Some(_))) => {}
         None if state == UserState::Disabled && data.active => {
             let why = "has this address and was disabled by an administrator, who must enable it first";
             return Err(StoreError::refused("user", id, why));
         }
-        None => {}
+        Some((_, Some(_))) | None => {}
     }
     let state = if data.active { UserState::Active } else { UserState::Disabled };
     set_state(tx, org, id, state).await?;
