@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use gatehouse_domain::audit::{Actor, Draft, Object};
 use gatehouse_domain::time::UnixMillis;
+use gatehouse_identity::ldap::Stopped;
 use gatehouse_identity::seal::SealError;
 use gatehouse_store::StoreError;
 use gatehouse_store::audit::CheckpointError;
@@ -78,6 +79,15 @@ pub enum ActError {
     /// A secret cannot be sealed or opened.
     #[error(transparent)]
     Seal(#[from] SealError),
+    /// Somebody else is at it.
+    #[error("{0}")]
+    Busy(String),
+    /// A directory cannot be read.
+    #[error("{0}")]
+    Directory(String),
+    /// A listing would disable too many accounts.
+    #[error(transparent)]
+    Stopped(Stopped),
     /// The new configuration has mistakes.
     #[error(transparent)]
     ConfigRefused(#[from] ReloadRefused),

@@ -22,6 +22,10 @@ pub mod role;
 pub mod key;
 pub mod session;
 pub mod admin_token;
+pub mod provisioning_token;
+pub mod group;
+pub mod scim;
+pub mod directory;
 pub mod usage;
 pub mod exchange;
 pub mod audit;
@@ -46,7 +50,7 @@ pub use auth::Admin;
 pub use error::{ApiError, Code};
 pub use guard::Arrival;
 
-/// Builds the router of the admin listener: `/api/v1`, `/healthz`, `/readyz`, `/metrics`.
+/// Builds the router of the admin listener: `/api/v1`, `/scim/v2`, `/healthz`, `/readyz`, `/metrics`.
 ///
 /// The listener should hand the client's address in as `axum::extract::ConnectInfo<SocketAddr>`; without it audit
 /// entries have no address and all failed sign-ins count together.
@@ -59,6 +63,7 @@ pub fn router(app: App) -> Router {
     });
     router
         .route("/api/v1/openapi.json", document)
+        .nest("/scim/v2", scim::routes())
         .fallback(unknown_path)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn_with_state(app.clone(), guard::guard))
@@ -127,6 +132,14 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(admin_token::revoke))
         .routes(routes!(role::list))
         .routes(routes!(role::put, role::remove))
+        .routes(routes!(provisioning_token::list, provisioning_token::create))
+        .routes(routes!(provisioning_token::revoke))
+        .routes(routes!(group::list))
+        .routes(routes!(directory::list))
+        .routes(routes!(directory::runs))
+        .routes(routes!(directory::check))
+        .routes(routes!(directory::sync))
+        .routes(routes!(group::map, group::unmap))
         .routes(routes!(usage::get))
         .routes(routes!(exchange::list))
         .routes(routes!(audit::list))

@@ -9,11 +9,13 @@ use gatehouse_domain::id::{NodeId, OrgId};
 use gatehouse_domain::key::Pepper;
 use gatehouse_domain::time::UnixMillis;
 use gatehouse_identity::keyring::Keyring;
+use gatehouse_identity::ldap::Directory;
 use gatehouse_store::Store;
 use gatehouse_store::audit::Notary;
 
 use crate::attempts::Attempts;
 use crate::config::{ReloadRefused, Reloaded};
+use crate::directory::Configured;
 use crate::provider::ProviderInfo;
 use crate::status::{LedgerState, Readiness};
 
@@ -37,6 +39,12 @@ pub enum InForce {
 
 /// Fills with random bytes.
 pub type Fill = Box<dyn Fn(&mut [u8]) + Send + Sync>;
+
+/// Makes a directory ready to be asked, by its name.
+pub type OpenDirectory = Box<dyn Fn(&str) -> Opened + Send + Sync>;
+
+/// A directory that is ready to be asked, or a sentence why it is not.
+pub type Opened = Later<Result<Directory, String>>;
 
 /// Everything the acts need. Cheap to clone.
 #[derive(Clone)]
@@ -130,6 +138,12 @@ pub struct House {
     pub reload: Box<dyn Fn() -> Later<Result<Reloaded, ReloadRefused>> + Send + Sync>,
     /// The configuration in force, without secrets.
     pub effective_config: Box<dyn Fn() -> serde_json::Value + Send + Sync>,
+    /// The address of the SCIM endpoints as directories reach it, without a `/` at its end.
+    pub scim_base: Box<dyn Fn() -> String + Send + Sync>,
+    /// The directories that are read by LDAP, as configured.
+    pub directories: Box<dyn Fn() -> Vec<Configured> + Send + Sync>,
+    /// Makes the directory of this name ready to be asked; a sentence when that cannot be done.
+    pub open_directory: OpenDirectory,
     /// The configured providers.
     pub providers: Box<dyn Fn() -> Vec<ProviderInfo> + Send + Sync>,
     /// Whether requests will be served.

@@ -45,6 +45,8 @@ pub enum ActorKind {
     Admin,
     /// The holder of a virtual key.
     User,
+    /// A directory: the holder of a provisioning token.
+    Directory,
     /// Gatehouse itself: first start, jobs, the configuration file.
     System,
     /// Somebody whose credential was not recognized.
@@ -57,6 +59,7 @@ impl ActorKind {
         match self {
             Self::Admin => "admin",
             Self::User => "user",
+            Self::Directory => "directory",
             Self::System => "system",
             Self::Anonymous => "anonymous",
         }

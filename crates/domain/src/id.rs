@@ -123,6 +123,18 @@ id!(
     /// A node: one running gatehouse with its own data directory.
     NodeId, "nod_", "a node"
 );
+id!(
+    /// A group that a directory brings in.
+    GroupId, "grp_", "a group"
+);
+id!(
+    /// A directory's token for SCIM.
+    ProvisioningTokenId, "pvt_", "a provisioning token"
+);
+id!(
+    /// One run of the synchronization of a directory.
+    SyncRunId, "run_", "a sync run"
+);
 
 #[cfg(test)]
 mod tests {

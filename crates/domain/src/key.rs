@@ -1,10 +1,10 @@
 //! Virtual keys and administrators' tokens: opaque text that we issue, recognize offline and store only as a keyed hash.
 //!
-//! The text is `gh_` (or `gha_` for an administrator's token), 8 characters of public id, 43 characters of secret (256
-//! random bits) and 6 characters of checksum (CRC-32 of everything before it), all in base 62. The fixed prefix and the
-//! checksum let scanners find leaked keys and let us refuse a mistyped one without a look-up.
+//! The text is `gh_` (`gha_` for an administrator's token, `ghscim_` for a directory's), 8 characters of public id, 43
+//! characters of secret (256 random bits) and 6 characters of checksum (CRC-32 of everything before it), all in base 62.
+//! The fixed prefix and the checksum let scanners find leaked keys and let us refuse a mistyped one without a look-up.
 //!
-//! As a regular expression: `gha?_[0-9A-Za-z]{57}`.
+//! As a regular expression: `gh(a|scim)?_[0-9A-Za-z]{57}`.
 
 use std::fmt;
 
@@ -29,6 +29,8 @@ pub enum KeyKind {
     Virtual,
     /// An administrator's token: a credential for the management API.
     Admin,
+    /// A directory's token: a credential for SCIM.
+    Provisioning,
 }
 
 impl KeyKind {
@@ -37,6 +39,7 @@ impl KeyKind {
         match self {
             Self::Virtual => "gh_",
             Self::Admin => "gha_",
+            Self::Provisioning => "ghscim_",
         }
     }
 }
@@ -174,7 +177,7 @@ impl VirtualKey {
         signed.extend_from_slice(&self.public.0);
         signed.extend_from_slice(self.secret.as_slice());
         let checksum = checksum_of(self.kind, &signed);
-        let mut text = String::with_capacity(BODY_LEN + 4);
+        let mut text = String::with_capacity(self.kind.prefix().len() + BODY_LEN);
         text.push_str(self.kind.prefix());
         for byte in signed.iter().chain(&checksum) {
             text.push(char::from(*byte));

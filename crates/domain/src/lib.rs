@@ -19,4 +19,5 @@ pub mod role;
 pub mod audit;
 pub mod directory;
 pub mod session;
+pub mod source;
 pub mod settings;

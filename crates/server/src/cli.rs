@@ -8,6 +8,7 @@ mod table;
 mod people;
 mod access;
 mod role;
+mod directory;
 mod key;
 mod session;
 mod spending;
@@ -106,6 +107,10 @@ fn run(args: Args, environment: &Environment, out: &mut Out) -> Result<u8, Failu
         Command::Price(command) => spending::price(&command, environment, out),
         Command::Provider(command) => operate::provider(command, &client::connect(global, environment)?, out),
         Command::Admin(command) => operate::admin(command, &client::connect(global, environment)?, out),
+        Command::Directory(command) => {
+            directory::directory(command, &client::connect(global, environment)?, out)
+        }
+        Command::Scim(command) => directory::scim(command, &client::connect(global, environment)?, out),
         Command::Status => operate::status(&client::connect(global, environment)?, out),
     }
 }

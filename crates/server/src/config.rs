@@ -10,6 +10,7 @@ mod read;
 mod section;
 mod provider;
 mod identity;
+mod directory;
 mod pricing;
 mod show;
 
@@ -17,11 +18,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub(crate) use identity::{ClientAuth, Identity, Ldap, LdapKind, Oidc};
+pub(crate) use directory::Directory;
 pub(crate) use mistake::{Mistake, Mistakes};
 pub(crate) use pricing::Pricing;
 pub(crate) use provider::{Provider, SecretSource};
 pub(crate) use section::{
-    Audit, Counters, Drain, Gateway, Journal, Listen, Log, LogFormat, MasterKeySource, Policy, Secrets,
+    Audit, Counters, Drain, Gateway, Journal, Listen, Log, LogFormat, MasterKeySource, Policy, Scim, Secrets,
     Store, WhenStale,
 };
 pub(crate) use show::{Shown, changes};
@@ -53,6 +55,8 @@ pub(crate) struct Config {
     pub(crate) log: Log,
     /// When the audit log is signed.
     pub(crate) audit: Audit,
+    /// What directories are told by SCIM.
+    pub(crate) scim: Scim,
     /// Where the master keys come from.
     pub(crate) secrets: Secrets,
     /// How people sign in.
@@ -63,6 +67,8 @@ pub(crate) struct Config {
     pub(crate) pricing: Pricing,
     /// Providers, in order of preference.
     pub(crate) providers: Vec<Provider>,
+    /// Directories that are read by LDAP.
+    pub(crate) directories: Vec<Directory>,
     /// Every effective setting as text, secrets left out.
     pub(crate) shown: Vec<Shown>,
 }
@@ -138,11 +144,13 @@ fn read_all(top: &Section<'_, '_>, tree: &Node) -> Option<Config> {
     let policy = top.section("policy", section::policy);
     let log = top.section("log", section::log);
     let audit = top.section("audit", section::audit);
+    let scim = top.section("scim", section::scim);
     let secrets = top.section("secrets", section::secrets);
     let identity = top.section("identity", identity::identity);
     let managed_settings = top.section("settings", identity::settings);
     let pricing = top.section("pricing", pricing::pricing);
     let providers = provider::providers(top);
+    let directories = directory::directories(top);
     Some(Config {
         listen: listen??,
         store: store??,
@@ -153,11 +161,13 @@ fn read_all(top: &Section<'_, '_>, tree: &Node) -> Option<Config> {
         policy: policy?,
         log: log??,
         audit: audit?,
+        scim: scim??,
         secrets: secrets??,
         identity: identity?,
         managed_settings: managed_settings?,
         pricing: pricing?,
         providers,
+        directories,
         shown: show::settings(tree),
     })
 }

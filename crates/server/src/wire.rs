@@ -13,6 +13,7 @@ mod house;
 mod identity;
 mod portal;
 mod admin;
+mod directory;
 mod job;
 mod signal;
 mod running;

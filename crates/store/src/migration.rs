@@ -39,6 +39,7 @@ pub const ALL: &[Migration] = &[
     migration!(1, "0001_directory", "directory", needs 1),
     migration!(2, "0002_ledger", "ledger", needs 2),
     migration!(3, "0003_access", "access", needs 3),
+    migration!(4, "0004_provisioning", "provisioning", needs 3),
     migration!(6, "0006_sessions", "sessions", needs 3),
 ];
 

@@ -141,7 +141,11 @@ impl Store {
                 if e.as_database_error()
                     .is_some_and(sqlx::error::DatabaseError::is_foreign_key_violation) =>
             {
-                Err(StoreError::refused(NOUN, id, "has members or keys"))
+                Err(StoreError::refused(
+                    NOUN,
+                    id,
+                    "has members or keys, or a directory's group stands for it",
+                ))
             }
             Err(e) => Err(e.into()),
         }

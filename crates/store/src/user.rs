@@ -76,7 +76,7 @@ impl Store {
             .bind(new.id.to_string())
             .bind(new.email.as_str())
             .bind(new.name.as_ref().map(Name::as_str))
-            .bind(search_text(new.email.as_str(), new.name.as_ref()))
+            .bind(search_text(new.email.as_str(), new.name.as_ref().map(Name::as_str)))
             .bind(act.at.0)
             .execute(db)
             .await
@@ -140,7 +140,7 @@ impl Store {
     /// Enables or disables a user; a disabled user's keys are refused.
     ///
     /// # Errors
-    /// There is none; the database.
+    /// There is none; it is to be enabled while its directory holds it disabled; the database.
     pub async fn set_user_state(
         &self,
         org: OrgId,
@@ -159,6 +159,9 @@ impl Store {
         })?;
         if changed == 0 {
             return Err(StoreError::not_found(NOUN, id));
+        }
+        if state == UserState::Active {
+            must_be_enabled_by_its_source(&mut tx, org, id).await?;
         }
         let user = in_tx(&mut tx, org, id).await?;
         tx.publish(org, act).await?;
@@ -240,9 +243,38 @@ async fn join(tx: &mut Tx, org: OrgId, user: UserId, teams: &[TeamId]) -> Result
     Ok(())
 }
 
-fn search_text(email: &str, name: Option<&Name>) -> String {
+/// Locks a user until the transaction ends, and tells its state.
+pub(crate) async fn lock(tx: &mut Tx, org: OrgId, id: UserId) -> Result<UserState, StoreError> {
+    let found: Option<(String,)> = within!(tx, |db| {
+        sqlx::query_as("UPDATE users SET state = state WHERE org_id = $1 AND id = $2 RETURNING state")
+            .bind(org.to_string())
+            .bind(id.to_string())
+            .fetch_optional(db)
+            .await
+    })?;
+    let (state,) = found.ok_or_else(|| StoreError::not_found(NOUN, id))?;
+    stored::user_state(&id.to_string(), &state)
+}
+
+/// Refuses to enable a user whom its directory holds disabled: its word would count for nothing otherwise.
+async fn must_be_enabled_by_its_source(tx: &mut Tx, org: OrgId, id: UserId) -> Result<(), StoreError> {
+    let found: Option<(String,)> = within!(tx, |db| {
+        sqlx::query_as(
+            "SELECT source FROM accounts WHERE org_id = $1 AND user_id = $2 AND active = 0 AND deleted_at IS NULL",
+        )
+        .bind(org.to_string())
+        .bind(id.to_string())
+        .fetch_optional(db)
+        .await
+    })?;
+    let why = "is disabled in the directory it comes from; enable it there";
+    found.map_or(Ok(()), |_| Err(StoreError::refused(NOUN, id, why)))
+}
+
+/// What users are searched in: address and name, in lower case.
+pub(crate) fn search_text(email: &str, name: Option<&str>) -> String {
     match name {
-        Some(name) => format!("{email}\n{}", name.folded()),
+        Some(name) => format!("{email}\n{}", name.to_lowercase()),
         None => email.to_owned(),
     }
 }

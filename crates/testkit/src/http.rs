@@ -159,6 +159,10 @@ impl Connection {
             return self.reply();
         }
         let mut reply = Reply { status, headers, body: Vec::new(), complete: false };
+        // These have no body, whatever their heads say (RFC 9112, section 6.3).
+        if matches!(status, 204 | 304) {
+            return Reply { complete: true, ..reply };
+        }
         self.body_of(&mut reply);
         reply
     }

@@ -96,7 +96,7 @@ impl<P: Needs> FromRequestParts<App> for Scoped<P> {
 }
 
 /// The bearer token of the one `Authorization` header.
-fn bearer(parts: &Parts) -> Option<&[u8]> {
+pub(super) fn bearer(parts: &Parts) -> Option<&[u8]> {
     let mut values = parts.headers.get_all(AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return None };
     let (scheme, token) = value.as_bytes().split_at_checked(7)?;

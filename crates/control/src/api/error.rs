@@ -61,6 +61,8 @@ pub enum Code {
     Internal,
     /// The database or the ledger does not answer now.
     Unavailable,
+    /// The directory cannot be read now.
+    DirectoryUnavailable,
 }
 
 impl Code {
@@ -88,6 +90,7 @@ impl Code {
             Self::TooManyConnections => (StatusCode::TOO_MANY_REQUESTS, "too_many_connections"),
             Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
             Self::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+            Self::DirectoryUnavailable => (StatusCode::BAD_GATEWAY, "directory_unavailable"),
         }
     }
 }
@@ -167,6 +170,9 @@ impl From<ActError> for ApiError {
             }
             ActError::Checkpoint(e @ CheckpointError::Keep(_)) => Self::internal(e),
             ActError::Seal(e) => Self::internal(e),
+            ActError::Busy(told) => Self::new(Code::Conflict, told),
+            ActError::Directory(told) => Self::new(Code::DirectoryUnavailable, told),
+            ActError::Stopped(stopped) => Self::new(Code::Conflict, stopped.to_string()),
             ActError::ConfigRefused(refused) => Self::new(Code::ConfigRefused, refused.to_string()),
         }
     }

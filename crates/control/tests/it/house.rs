@@ -165,6 +165,9 @@ fn house(knobs: &Arc<Knobs>) -> House {
         effective_config: Box::new(
             || json!({"settings": [{"key": "log.filter", "value": "info", "origin": "default"}]}),
         ),
+        scim_base: Box::new(|| "https://gate.example.com/scim/v2".to_owned()),
+        directories: Box::new(crate::directories::configured),
+        open_directory: Box::new(|_| Box::pin(async { Err("the directory is away".to_owned()) })),
         providers: Box::new(|| {
             vec![ProviderInfo {
                 name: "main".into(),

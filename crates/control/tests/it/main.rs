@@ -4,7 +4,9 @@
 mod house;
 mod roles;
 mod scopes;
+mod scim;
 mod directory;
+mod directories;
 mod keys;
 mod tokens;
 mod usage;

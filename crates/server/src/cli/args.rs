@@ -1,8 +1,12 @@
 //! The words of the command line.
 
+mod directory;
+
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
+
+pub(crate) use directory::{DirectoryCommand, GroupCommand, ScimCommand, ScimTokenCommand};
 
 /// The house around AI coding assistants: gateway, keys, ledger and audit log in one program.
 #[derive(Parser)]
@@ -84,6 +88,12 @@ pub(crate) enum Command {
     /// Administrators' credentials
     #[command(subcommand)]
     Admin(AdminCommand),
+    /// Directories that are read by LDAP
+    #[command(subcommand)]
+    Directory(DirectoryCommand),
+    /// Directories that bring in people and groups by SCIM
+    #[command(subcommand)]
+    Scim(ScimCommand),
     /// Prices
     #[command(subcommand)]
     Price(PriceCommand),

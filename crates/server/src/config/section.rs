@@ -258,6 +258,32 @@ pub(crate) fn audit(s: &Section<'_, '_>) -> Audit {
     }
 }
 
+/// What directories are told by SCIM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Scim {
+    /// The address of the SCIM endpoints as directories reach it, without a `/` at its end; empty: the admin listener's.
+    pub(crate) base_url: String,
+}
+
+/// Reads `[scim]`.
+pub(crate) fn scim(s: &Section<'_, '_>) -> Option<Scim> {
+    let expected = "expected an address such as \"https://gatehouse.example.com/scim/v2\", or nothing";
+    if s.text("base_url").is_none() {
+        return Some(Scim { base_url: String::new() });
+    }
+    s.parsed("base_url", |text| {
+        let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+        let fits = |rest: &str| {
+            !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_graphic() && !b"?#\"<>".contains(&b))
+        };
+        if rest.is_some_and(fits) {
+            Ok(Scim { base_url: text.trim_end_matches('/').to_owned() })
+        } else {
+            Err(expected)
+        }
+    })
+}
+
 /// Where the master key comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum MasterKeySource {

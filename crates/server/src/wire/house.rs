@@ -1,5 +1,6 @@
 //! What the management plane gets from the rest of the process.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,10 +23,16 @@ const IN_FORCE: Duration = Duration::from_secs(2);
 const FLUSH: Duration = Duration::from_secs(5);
 
 /// Builds the callbacks. Each holds what it needs.
-pub(super) fn house(live: &Arc<Live>, books: &Arc<Books>, metrics: PrometheusHandle) -> House {
+pub(super) fn house(
+    live: &Arc<Live>,
+    books: &Arc<Books>,
+    metrics: PrometheusHandle,
+    admin: SocketAddr,
+) -> House {
     let of = || Arc::clone(live);
     let (policy, keys, version, age, reload) = (of(), of(), of(), of(), of());
     let (config, providers, readiness, figures) = (of(), of(), of(), of());
+    let (scim, directories, directory) = (of(), of(), of());
     let (flush, behind, behind_figures) = (Arc::clone(books), Arc::clone(books), Arc::clone(books));
     House {
         now: Box::new(clock::now),
@@ -51,6 +58,15 @@ pub(super) fn house(live: &Arc<Live>, books: &Arc<Books>, metrics: PrometheusHan
             Box::pin(async move { live.reload().await })
         }),
         effective_config: Box::new(move || effective(&config)),
+        scim_base: Box::new(move || match scim.config.load().scim.base_url.as_str() {
+            "" => format!("http://{admin}/scim/v2"),
+            configured => configured.to_owned(),
+        }),
+        directories: Box::new(move || super::directory::configured(&directories)),
+        open_directory: Box::new(move |name| {
+            let (live, name) = (Arc::clone(&directory), name.to_owned());
+            Box::pin(async move { super::directory::open(&live, &name).await })
+        }),
         providers: Box::new(move || providers.providers().iter().map(info).collect()),
         readiness: Box::new(move || readiness.judge()),
         metrics: Box::new(move || {

@@ -71,7 +71,7 @@ pub(super) async fn build(
     });
     let live = Arc::new(live.await.map_err(|problems| Failure::Usage(problems.join("\n")))?);
     let (pepper, roots) = (ground.pepper.clone(), ground.roots.clone());
-    let app = app(ground, &live, &books, metrics.clone());
+    let app = app(ground, &live, &books, metrics.clone(), addresses.1);
     let portal = sign_in(&live, &app, &roots).await?;
     let parts = Parts {
         settings: Arc::clone(&live.settings),
@@ -104,7 +104,13 @@ async fn sign_in(live: &Arc<Live>, app: &App, roots: &Roots) -> Result<Arc<SignI
     Ok(portal)
 }
 
-fn app(ground: Foundation, live: &Arc<Live>, books: &Arc<Books>, metrics: PrometheusHandle) -> App {
+fn app(
+    ground: Foundation,
+    live: &Arc<Live>,
+    books: &Arc<Books>,
+    metrics: PrometheusHandle,
+    admin: SocketAddr,
+) -> App {
     App::new(gatehouse_control::app::Parts {
         store: ground.store,
         org: ground.org,
@@ -115,7 +121,7 @@ fn app(ground: Foundation, live: &Arc<Live>, books: &Arc<Books>, metrics: Promet
         version: env!("CARGO_PKG_VERSION"),
         started_at: clock::now(),
         attempts: Attempts::default(),
-        house: house::house(live, books, metrics),
+        house: house::house(live, books, metrics, admin),
     })
 }
 

@@ -14,6 +14,8 @@ mod metering;
 mod bytes;
 mod revocation;
 mod sign_in;
+mod directory;
+mod scim;
 mod lifecycle;
 mod durability;
 mod audit;

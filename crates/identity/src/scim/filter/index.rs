@@ -19,6 +19,8 @@ pub enum Index {
     DisplayName,
     /// `members.value` of groups, exact.
     Member,
+    /// `emails.value`, folded.
+    Email,
 }
 
 /// A look-up in an index, which finds every resource that fulfills a filter.
@@ -35,16 +37,10 @@ pub struct Narrowed {
 pub(super) fn narrowed(filter: &Filter) -> Option<Narrowed> {
     match filter {
         Filter::Compare(comparison) => of_comparison(comparison),
-        Filter::Value { list, filter } => match &**filter {
-            // `members[value eq "x"]` says the same as `members.value eq "x"`.
-            Filter::Compare(comparison) if list.attribute.name == "members" => of_comparison(comparison),
-            Filter::And(_)
-            | Filter::Or(_)
-            | Filter::Not(_)
-            | Filter::Compare(_)
-            | Filter::Present(_)
-            | Filter::Value { .. } => None,
-        },
+        // `members[value eq "x"]` says the same as `members.value eq "x"`, and so for addresses.
+        Filter::Value { list, filter } => {
+            matches!(list.attribute.name, "members" | "emails").then(|| narrowed(filter)).flatten()
+        }
         Filter::And(all) => {
             let found = all.iter().find_map(narrowed)?;
             Some(Narrowed { exact: false, ..found })
@@ -63,6 +59,7 @@ fn of_comparison(comparison: &Comparison) -> Option<Narrowed> {
         ("userName", None) => Index::UserName,
         ("displayName", None) => Index::DisplayName,
         ("members", Some("value")) => Index::Member,
+        ("emails", Some("value")) => Index::Email,
         _ => return None,
     };
     let value = if path.leaf().case_exact { text.clone() } else { fold(text) };

@@ -124,7 +124,11 @@ fn plain_equalities_are_answered_from_an_index() {
         (r#"userName ne "A""#, None),
         (r#"userName sw "A""#, None),
         ("userName eq null", None),
-        (r#"emails[value eq "A"]"#, None),
+        (r#"emails.value eq "A@X""#, Some((Index::Email, "a@x", true))),
+        (r#"emails[value eq "A"]"#, Some((Index::Email, "a", true))),
+        (r#"emails[type eq "work" and value eq "A"]"#, Some((Index::Email, "a", false))),
+        (r#"emails[type eq "work" or value eq "A"]"#, None),
+        (r#"phoneNumbers[value eq "A"]"#, None),
         (r#"name.givenName eq "A""#, None),
     ] {
         let found = Filter::parse(filter, &USER).unwrap().narrowed();
