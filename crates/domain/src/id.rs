@@ -119,6 +119,10 @@ id!(
     /// A node: one running gatehouse with its own data directory.
     NodeId, "nod_", "a node"
 );
+id!(
+    /// A settings profile: what one part of the organization contributes to its people's settings.
+    ProfileId, "set_", "a settings profile"
+);
 
 #[cfg(test)]
 mod tests {

@@ -9,7 +9,7 @@ use crate::error::StoreError;
 /// One step of the schema.
 #[derive(Debug, Clone, Copy)]
 pub struct Migration {
-    /// Counts up from 1 without gaps.
+    /// Counts up from 1.
     pub number: i64,
     /// What it brings, as in its file name.
     pub name: &'static str,
@@ -39,6 +39,7 @@ pub const ALL: &[Migration] = &[
     migration!(1, "0001_directory", "directory", needs 1),
     migration!(2, "0002_ledger", "ledger", needs 2),
     migration!(3, "0003_access", "access", needs 3),
+    migration!(5, "0005_settings", "settings", needs 3),
 ];
 
 /// Why the schema cannot be brought up to date. Nothing was changed by the migration named.
@@ -165,13 +166,15 @@ async fn read(tx: &mut Tx) -> Result<Vec<Row>, StoreError> {
 }
 
 fn check(applied: &[Row], all: &[Migration], engine: &Engine) -> Result<(), MigrationError> {
-    for ((found, name, sum, done, needs), number) in applied.iter().zip(1_i64..) {
-        let known = usize::try_from(number - 1).ok().and_then(|n| all.get(n));
+    let last = all.last().map_or(0, |migration| migration.number);
+    for ((found, name, sum, done, needs), place) in applied.iter().zip(0..) {
+        let known = all.get(place);
+        let number = known.map_or(last.max(*found), |known| known.number);
         if *found != number || *done != 1 {
             return Err(MigrationError::HalfMade { number });
         }
         let Some(known) = known else {
-            let known = i64::try_from(all.len()).unwrap_or(i64::MAX);
+            let known = last;
             if *needs <= known {
                 continue;
             }

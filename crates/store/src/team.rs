@@ -124,7 +124,8 @@ impl Store {
     /// Removes a team.
     ///
     /// # Errors
-    /// There is none; it has members, or keys charge it (revoked ones included: their history names it); the database.
+    /// There is none; it has members or a settings profile, or keys charge it (revoked ones included: their history names
+    /// it); the database.
     pub async fn remove_team(&self, org: OrgId, id: TeamId, act: &Draft) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
         let gone = change!(tx, |db| {
@@ -141,7 +142,7 @@ impl Store {
                 if e.as_database_error()
                     .is_some_and(sqlx::error::DatabaseError::is_foreign_key_violation) =>
             {
-                Err(StoreError::refused(NOUN, id, "has members or keys"))
+                Err(StoreError::refused(NOUN, id, "has members, keys or a settings profile"))
             }
             Err(e) => Err(e.into()),
         }
