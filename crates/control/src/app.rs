@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use gatehouse_domain::id::{NodeId, OrgId};
 use gatehouse_domain::key::Pepper;
+use gatehouse_domain::settings::lint::ModelState;
 use gatehouse_domain::time::UnixMillis;
 use gatehouse_identity::keyring::Keyring;
 use gatehouse_store::Store;
@@ -15,6 +16,7 @@ use gatehouse_store::audit::Notary;
 use crate::attempts::Attempts;
 use crate::config::{ReloadRefused, Reloaded};
 use crate::provider::ProviderInfo;
+use crate::settings::{Delivery, Rules};
 use crate::status::{LedgerState, Readiness};
 
 /// An answer that takes a while.
@@ -100,6 +102,8 @@ pub struct Parts {
     pub started_at: UnixMillis,
     /// Failed sign-ins of the last minute.
     pub attempts: Attempts,
+    /// Settings for clients; the data path asks it too.
+    pub settings: Arc<Delivery>,
     /// What the rest of the process does for the management plane.
     pub house: House,
 }
@@ -130,6 +134,10 @@ pub struct House {
     pub reload: Box<dyn Fn() -> Later<Result<Reloaded, ReloadRefused>> + Send + Sync>,
     /// The configuration in force, without secrets.
     pub effective_config: Box<dyn Fn() -> serde_json::Value + Send + Sync>,
+    /// What the configuration says of settings for clients.
+    pub settings_rules: Box<dyn Fn() -> Rules + Send + Sync>,
+    /// What is known of a model.
+    pub model_state: Box<dyn Fn(&str) -> ModelState + Send + Sync>,
     /// The configured providers.
     pub providers: Box<dyn Fn() -> Vec<ProviderInfo> + Send + Sync>,
     /// Whether requests will be served.

@@ -24,6 +24,7 @@ pub mod exchange;
 pub mod audit;
 pub mod config;
 pub mod provider;
+pub mod settings;
 pub mod api;
 
 pub use api::{openapi, probe_router, router};

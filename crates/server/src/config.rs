@@ -20,7 +20,7 @@ pub(crate) use pricing::Pricing;
 pub(crate) use provider::{Provider, SecretSource};
 pub(crate) use section::{
     Audit, Counters, Drain, Gateway, Journal, Listen, Log, LogFormat, MasterKeySource, Policy, Secrets,
-    Store, WhenStale,
+    Settings, Store, WhenStale,
 };
 pub(crate) use show::{Shown, changes};
 pub(crate) use tree::Origin;
@@ -47,6 +47,8 @@ pub(crate) struct Config {
     pub(crate) drain: Drain,
     /// How long the node may go by the policy it has.
     pub(crate) policy: Policy,
+    /// What settings for clients may do.
+    pub(crate) settings: Settings,
     /// What is logged and how.
     pub(crate) log: Log,
     /// When the audit log is signed.
@@ -130,6 +132,7 @@ fn read_all(top: &Section<'_, '_>, tree: &Node) -> Option<Config> {
     let journal = top.section("journal", section::journal);
     let drain = top.section("drain", section::drain);
     let policy = top.section("policy", section::policy);
+    let settings = top.section("settings", section::settings);
     let log = top.section("log", section::log);
     let audit = top.section("audit", section::audit);
     let secrets = top.section("secrets", section::secrets);
@@ -143,6 +146,7 @@ fn read_all(top: &Section<'_, '_>, tree: &Node) -> Option<Config> {
         journal: journal?,
         drain: drain?,
         policy: policy?,
+        settings: settings?,
         log: log??,
         audit: audit?,
         secrets: secrets??,

@@ -13,4 +13,5 @@ mod secrets;
 mod start;
 mod audit;
 mod config;
+mod settings;
 mod document;

@@ -182,6 +182,25 @@ impl<'a, 'r> Section<'a, 'r> {
         }
     }
 
+    /// Yes or no.
+    pub(crate) fn boolean(&self, key: &'static str) -> bool {
+        let Some(node) = self.node(key) else {
+            self.mistake(key, "it is required");
+            return false;
+        };
+        // A variable holds a text.
+        let text = node.value.text().filter(|_| node.origin.is_text_only());
+        match (&node.value, text.map(str::trim)) {
+            (Value::Boolean(yes), _) => *yes,
+            (_, Some("true")) => true,
+            (_, Some("false")) => false,
+            (other, _) => {
+                self.mistake(key, format!("expected true or false, found {}", other.type_name()));
+                false
+            }
+        }
+    }
+
     /// A number of seconds.
     pub(crate) fn seconds(&self, key: &'static str, range: RangeInclusive<u64>) -> Duration {
         Duration::from_secs(self.whole(key, range))

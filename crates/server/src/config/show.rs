@@ -43,12 +43,13 @@ pub(crate) fn changes(old: &[Shown], new: &[Shown]) -> Vec<Change> {
 }
 
 fn is_reloadable(key: &str) -> bool {
-    const STARTS: [&str; 8] = [
+    const STARTS: [&str; 9] = [
         "provider[",
         "provider_defaults.",
         "pricing.",
         "drain.",
         "policy.",
+        "settings.",
         "audit.",
         "log.filter",
         "gateway.",

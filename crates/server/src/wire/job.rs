@@ -26,6 +26,8 @@ const ALTERED: Duration = Duration::from_mins(1);
 const PRESENCE: Duration = Duration::from_secs(30);
 /// How long a turn with the database may take: one that has gone silent must not end the turns for good.
 const TURN: Duration = Duration::from_mins(1);
+/// How often it is written down what clients say of their settings.
+const RECEIPTS: Duration = Duration::from_secs(5);
 /// How often readiness is judged anew.
 const READINESS: Duration = Duration::from_secs(1);
 
@@ -35,6 +37,7 @@ pub(super) fn start(live: &Arc<Live>, app: &App, metrics: PrometheusHandle) -> s
     jobs.spawn(policy(Arc::clone(live)));
     jobs.spawn(checkpoints(Arc::clone(live), app.clone()));
     jobs.spawn(presence(Arc::clone(live), app.clone()));
+    jobs.spawn(receipts(Arc::clone(live)));
     jobs.spawn(readiness(Arc::clone(live)));
     jobs.spawn(every(metric::UPKEEP, move || metrics.run_upkeep()));
     jobs.spawn(reloads(signal::hangups()?, app.clone()));
@@ -121,6 +124,16 @@ async fn presence(live: Arc<Live>, app: App) {
         clock.tick().await;
         live.refresh_keys().await;
         done = in_time(TURN, app.store.touch_node(app.node, clock::now())).await;
+    }
+}
+
+async fn receipts(live: Arc<Live>) {
+    let (mut clock, mut trouble) = (interval(RECEIPTS), Trouble::default());
+    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        clock.tick().await;
+        let done = in_time(TURN, live.delivery.flush(&live.store, live.org)).await;
+        trouble.note("writing down what clients say of their settings", done);
     }
 }
 

@@ -96,6 +96,7 @@ fn app(ground: Foundation, live: &Arc<Live>, books: &Arc<Books>, metrics: Promet
         version: env!("CARGO_PKG_VERSION"),
         started_at: clock::now(),
         attempts: Attempts::default(),
+        settings: Arc::clone(&live.delivery),
         house: house::house(live, books, metrics),
     })
 }
@@ -156,6 +157,9 @@ impl Running {
         self.gateway.drain(patience, async move { stop.next().await }).await;
         if !self.books.flush(LAST_FLUSH).await {
             tracing::warn!("the ledger did not catch up; the journal keeps the rest for the next start");
+        }
+        if let Err(error) = self.live.delivery.flush(&self.live.store, self.live.org).await {
+            tracing::warn!(%error, "what clients last said of their settings was not written down");
         }
         self.jobs.shutdown().await;
         self.books.close().await;
