@@ -137,7 +137,7 @@ fn routes() -> OpenApiRouter<App> {
 }
 
 fn settings_routes() -> OpenApiRouter<App> {
-    use settings::{catalogue, compare, person, profile, receipt, version};
+    use settings::{catalogue, compare, export, person, profile, receipt, version};
     OpenApiRouter::new()
         .routes(routes!(profile::list, profile::create))
         .routes(routes!(profile::get))
@@ -158,6 +158,7 @@ fn settings_routes() -> OpenApiRouter<App> {
         .routes(routes!(receipt::count))
         .routes(routes!(catalogue::list))
         .routes(routes!(catalogue::lint))
+        .routes(routes!(export::get))
 }
 
 /// Adds what all operations share: the way to sign in, and the one shape of every error.

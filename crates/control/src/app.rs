@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gatehouse_domain::audit::Signer;
 use gatehouse_domain::id::{NodeId, OrgId};
 use gatehouse_domain::key::Pepper;
 use gatehouse_domain::settings::lint::ModelState;
@@ -102,6 +103,8 @@ pub struct Parts {
     pub started_at: UnixMillis,
     /// Failed sign-ins of the last minute.
     pub attempts: Attempts,
+    /// Signs bundles of settings.
+    pub bundle_signer: Signer,
     /// Settings for clients; the data path asks it too.
     pub settings: Arc<Delivery>,
     /// What the rest of the process does for the management plane.

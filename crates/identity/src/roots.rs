@@ -4,6 +4,8 @@
 //! key, every virtual key would stop working. So both are derived once, from the first master key, then kept sealed.
 
 use gatehouse_domain::key::Pepper;
+use hkdf::Hkdf;
+use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use crate::keyring::Keyring;
@@ -40,6 +42,16 @@ impl Roots {
     /// The seed of the Ed25519 key that signs audit checkpoints.
     pub fn audit_seed(&self) -> &Zeroizing<[u8; 32]> {
         &self.audit_seed
+    }
+
+    /// The seed of the Ed25519 key that signs bundles of settings: derived from the audit key's by HKDF-SHA256 (RFC 5869), so
+    /// that it lasts as long and tells nothing of it.
+    pub fn bundle_seed(&self) -> Zeroizing<[u8; 32]> {
+        let mut seed = Zeroizing::new([0; 32]);
+        Hkdf::<Sha256>::new(None, &*self.audit_seed)
+            .expand(b"gatehouse/v1/settings-bundles", &mut *seed)
+            .expect("HKDF-SHA256 gives up to 8160 bytes");
+        seed
     }
 
     /// Seals them under the newest master key, to be kept in the database.
@@ -81,6 +93,8 @@ mod tests {
 
         assert_eq!(*after.pepper, *first.pepper);
         assert_eq!(*after.audit_seed(), *first.audit_seed());
+        assert_eq!(*after.bundle_seed(), *first.bundle_seed());
+        assert_ne!(*first.bundle_seed(), **first.audit_seed());
         assert_ne!(*after.pepper, *Roots::of(&key(2)).pepper);
     }
 

@@ -13,6 +13,7 @@ mod spending;
 mod audit;
 mod config;
 mod operate;
+mod settings;
 
 use std::process::ExitCode;
 
@@ -104,6 +105,8 @@ fn run(args: Args, environment: &Environment, out: &mut Out) -> Result<u8, Failu
         Command::Price(command) => spending::price(&command, environment, out),
         Command::Provider(command) => operate::provider(command, &client::connect(global, environment)?, out),
         Command::Admin(command) => operate::admin(command, &client::connect(global, environment)?, out),
+        Command::Settings(command) => settings::run(command, global, environment, out),
+        Command::Bundle(command) => settings::bundle(&command, out),
         Command::Status => operate::status(&client::connect(global, environment)?, out),
     }
 }

@@ -6,7 +6,7 @@ use gatehouse_domain::name::Name;
 use gatehouse_domain::settings::{Content, StepKind, Target, VersionState};
 use gatehouse_domain::time::UnixMillis;
 
-use crate::dialect::{change, read};
+use crate::dialect::{change, read, within};
 use crate::engine::{Store, Tx};
 use crate::error::StoreError;
 use crate::filter::{Arg, Filter, bound};
@@ -15,7 +15,7 @@ use crate::stored;
 
 pub use assignment::Assignment;
 pub use receipt::{MAX_BATCH, Reach};
-pub use version::{Published, Version, Wanted};
+pub use version::{Published, Summary, Version, Wanted};
 
 mod content;
 mod version;
@@ -23,6 +23,9 @@ mod assignment;
 mod receipt;
 
 const NOUN: &str = "settings profile";
+
+/// Most profiles of an organization: every node holds the published contents in memory.
+pub const MAX_PROFILES: i64 = 5000;
 
 // The name of the team, project or user comes along, so that people are shown no identifiers.
 const SELECT: &str = "SELECT p.id, p.name, p.folded, p.target, p.team_id, p.project_id, p.user_id, p.created_at, \
@@ -94,7 +97,8 @@ impl Store {
     /// Makes a profile whose version 1 is a draft.
     ///
     /// # Errors
-    /// There is one of that name (in whatever case); its team, project or user does not exist; the database.
+    /// There is one of that name (in whatever case), or [`MAX_PROFILES`] of them; its team, project or user does not
+    /// exist; the database.
     pub async fn create_settings_profile(
         &self,
         org: OrgId,
@@ -102,6 +106,18 @@ impl Store {
         act: &Draft,
     ) -> Result<Profile, StoreError> {
         let mut tx = self.begin().await?;
+        let (count,): (i64,) = within!(tx, |db| {
+            sqlx::query_as("SELECT COUNT(*) FROM settings_profiles WHERE org_id = $1")
+                .bind(org.to_string())
+                .fetch_one(db)
+                .await
+        })?;
+        if count >= MAX_PROFILES {
+            let why = format!(
+                "would be one too many: an organization has at most {MAX_PROFILES} settings profiles"
+            );
+            return Err(StoreError::Invalid { field: "name", why });
+        }
         let (team, project, user) = match new.target {
             Target::Organization => (None, None, None),
             Target::Team(id) => (Some(id.to_string()), None, None),

@@ -10,6 +10,7 @@ pub mod compare;
 pub mod person;
 pub mod receipt;
 pub mod catalogue;
+pub mod export;
 
 /// Something that was found in settings.
 #[derive(Debug, Serialize, ToSchema)]

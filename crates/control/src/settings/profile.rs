@@ -4,7 +4,7 @@ use gatehouse_domain::audit::Object;
 use gatehouse_domain::id::ProfileId;
 use gatehouse_domain::name::Name;
 use gatehouse_domain::settings::{Content, Document, Finding, Path, Target};
-use gatehouse_store::settings::{NewProfile, Profile, Version};
+use gatehouse_store::settings::{NewProfile, Profile, Summary, Version};
 use gatehouse_store::{Listed, Page};
 
 use super::check;
@@ -114,11 +114,11 @@ pub async fn get(app: &App, given: &str) -> Result<Profile, ActError> {
     Ok(app.store.settings_profile_by_name(app.org, &name).await?)
 }
 
-/// Lists a profile's versions, newest first.
+/// Lists a profile's versions, newest first, without what they say.
 ///
 /// # Errors
 /// There is no such profile; a bad page; the database.
-pub async fn versions(app: &App, given: &str, page: &Page) -> Result<Listed<Version>, ActError> {
+pub async fn versions(app: &App, given: &str, page: &Page) -> Result<Listed<Summary>, ActError> {
     let profile = get(app, given).await?;
     Ok(app.store.settings_versions(app.org, &profile, page).await?)
 }

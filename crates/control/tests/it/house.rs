@@ -127,6 +127,7 @@ pub(crate) async fn world() -> World {
         version: "1.2.3",
         started_at: BEGIN,
         attempts: Attempts::default(),
+        bundle_signer: Signer::new(&started.roots.bundle_seed()),
         settings: Arc::new(Delivery::new(Catalogue::builtin())),
         house: house(&knobs),
     });

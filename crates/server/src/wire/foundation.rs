@@ -35,6 +35,8 @@ pub(super) struct Foundation {
     pub(super) org: OrgId,
     pub(super) pepper: Pepper,
     pub(super) notary: Notary,
+    /// Signs bundles of settings.
+    pub(super) bundle_signer: Signer,
     pub(super) node: NodeId,
     /// Whether the organization's first owner was made just now.
     pub(super) first_start: bool,
@@ -69,6 +71,7 @@ pub(super) async fn lay(
         org: started.org.id,
         pepper: started.roots.pepper(),
         notary,
+        bundle_signer: Signer::new(&started.roots.bundle_seed()),
         node,
         first_start: started.owner.is_some(),
     })

@@ -96,6 +96,7 @@ fn app(ground: Foundation, live: &Arc<Live>, books: &Arc<Books>, metrics: Promet
         version: env!("CARGO_PKG_VERSION"),
         started_at: clock::now(),
         attempts: Attempts::default(),
+        bundle_signer: ground.bundle_signer,
         settings: Arc::clone(&live.delivery),
         house: house::house(live, books, metrics),
     })

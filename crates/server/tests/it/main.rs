@@ -18,3 +18,4 @@ mod durability;
 mod audit;
 mod access;
 mod admin;
+mod settings;

@@ -25,6 +25,9 @@ const SELECT: &str = "SELECT v.number, v.state, v.approvals, v.created_at, v.che
      JOIN settings_contents c ON c.org_id = v.org_id AND c.checksum = v.checksum \
      WHERE v.org_id = $1";
 
+const LIST: &str = "SELECT v.number, v.state, v.approvals, v.created_at, v.checksum FROM settings_versions v \
+     WHERE v.org_id = $1";
+
 const STEPS: &str = "SELECT s.number, s.kind, s.actor_id, s.actor_name, s.at, s.note FROM settings_steps s \
      WHERE s.org_id = $1";
 
@@ -40,6 +43,23 @@ pub struct Version {
     /// What it says.
     pub content: Content,
     /// The name of that.
+    pub checksum: Checksum,
+    /// What was done with it, oldest first.
+    pub steps: Vec<Step>,
+    /// When it was begun.
+    pub created_at: UnixMillis,
+}
+
+/// A version without what it says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Summary {
+    /// Its number, from 1.
+    pub number: u32,
+    /// Where it is on its way.
+    pub state: VersionState,
+    /// How many people must agree; 0 until it was submitted.
+    pub approvals: u32,
+    /// The name of what it says.
     pub checksum: Checksum,
     /// What was done with it, oldest first.
     pub steps: Vec<Step>,
@@ -83,6 +103,15 @@ struct Row {
     created_at: i64,
     #[sqlx(flatten)]
     content: content::Row,
+}
+
+#[derive(sqlx::FromRow)]
+struct SummaryRow {
+    number: i64,
+    state: String,
+    approvals: i64,
+    created_at: i64,
+    checksum: String,
 }
 
 #[derive(sqlx::FromRow)]
@@ -218,7 +247,7 @@ impl Store {
         found
     }
 
-    /// Lists a profile's versions, newest first.
+    /// Lists a profile's versions, newest first, without what they say.
     ///
     /// # Errors
     /// A bad page; the database.
@@ -227,14 +256,14 @@ impl Store {
         org: OrgId,
         profile: &Profile,
         page: &Page,
-    ) -> Result<Listed<Version>, StoreError> {
+    ) -> Result<Listed<Summary>, StoreError> {
         let rows = page.rows()?;
-        let mut filter = Filter::new(SELECT, org);
+        let mut filter = Filter::new(LIST, org);
         filter.arg("AND v.profile_id = $?", Arg::Text(profile.id.to_string()));
         filter.int("AND v.number < $?", page.cursor(|text| text.parse::<u32>().ok())?.map(i64::from));
         filter.arg("ORDER BY v.number DESC LIMIT $?", Arg::Int(rows));
         let (sql, args) = filter.into_parts();
-        let found = read!(self, |db| bound!(sqlx::query_as::<_, Row>(sql), args).fetch_all(db).await)?;
+        let found = read!(self, |db| bound!(sqlx::query_as::<_, SummaryRow>(sql), args).fetch_all(db).await)?;
         let listed = Listed::new(found, page, |row| row.number.to_string());
         let (first, last) = match (listed.items.last(), listed.items.first()) {
             (Some(oldest), Some(newest)) => (oldest.number, newest.number),
@@ -248,8 +277,8 @@ impl Store {
         let (sql, args) = filter.into_parts();
         let steps = read!(self, |db| bound!(sqlx::query_as::<_, StepRow>(sql), args).fetch_all(db).await)?;
         let mut steps = steps_of(steps)?;
-        let mut version = |row| version_of(profile.target, row, &mut steps);
-        let items = listed.items.into_iter().map(&mut version).collect::<Result<_, _>>()?;
+        let mut summary = |row| summary_of(row, &mut steps);
+        let items = listed.items.into_iter().map(&mut summary).collect::<Result<_, _>>()?;
         Ok(Listed { items, next: listed.next })
     }
 
@@ -445,6 +474,18 @@ fn version_of(target: Target, row: Row, steps: &mut BTreeMap<i64, Vec<Step>>) ->
         approvals: number_of(&given, row.approvals)?,
         checksum: content.checksum(),
         content,
+        steps: steps.remove(&row.number).unwrap_or_default(),
+        created_at: UnixMillis(row.created_at),
+    })
+}
+
+fn summary_of(row: SummaryRow, steps: &mut BTreeMap<i64, Vec<Step>>) -> Result<Summary, StoreError> {
+    let given = row.number.to_string();
+    Ok(Summary {
+        number: number_of(&given, row.number)?,
+        state: state_of(&given, &row.state)?,
+        approvals: number_of(&given, row.approvals)?,
+        checksum: Checksum::parse(&row.checksum).map_err(|why| StoreError::corrupt(NOUN, &given, why))?,
         steps: steps.remove(&row.number).unwrap_or_default(),
         created_at: UnixMillis(row.created_at),
     })

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use gatehouse_domain::settings::Step;
-use gatehouse_store::settings::Version;
+use gatehouse_store::settings::{Summary, Version};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -34,6 +34,23 @@ pub struct VersionView {
     pub locks: Vec<String>,
     /// Priority among teams.
     pub priority: u32,
+    /// How many people must agree; 0 until it was submitted.
+    pub approvals_needed: u32,
+    /// What was done with it, oldest first.
+    pub steps: Vec<StepView>,
+    /// When it was begun (RFC 3339).
+    pub created_at: String,
+}
+
+/// A version of a settings profile without what it says.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct VersionSummaryView {
+    /// Its number, from 1.
+    pub number: u32,
+    /// `draft`, `review`, `approved`, `published` or `retired`.
+    pub state: &'static str,
+    /// The SHA-256 of settings, locks and priority together.
+    pub checksum: String,
     /// How many people must agree; 0 until it was submitted.
     pub approvals_needed: u32,
     /// What was done with it, oldest first.
@@ -94,6 +111,19 @@ impl From<Version> for VersionView {
     }
 }
 
+impl From<Summary> for VersionSummaryView {
+    fn from(version: Summary) -> Self {
+        Self {
+            number: version.number,
+            state: version.state.as_str(),
+            checksum: version.checksum.to_string(),
+            approvals_needed: version.approvals,
+            steps: version.steps.into_iter().map(StepView::from).collect(),
+            created_at: version.created_at.to_string(),
+        }
+    }
+}
+
 impl From<Step> for StepView {
     fn from(step: Step) -> Self {
         Self {
@@ -106,21 +136,21 @@ impl From<Step> for StepView {
     }
 }
 
-/// Lists a settings profile's versions, newest first.
+/// Lists a settings profile's versions, newest first, without what they say.
 #[utoipa::path(
     get, path = "/api/v1/settings/profiles/{profile}/versions", tag = "settings",
     operation_id = "settings_version_list", params(("profile" = String, Path, description = "Id or name"), Query),
     security(("admin_token" = ["read_settings"])),
-    responses((status = 200, body = Items<VersionView>))
+    responses((status = 200, body = Items<VersionSummaryView>))
 )]
 pub async fn list(
     _: Admin<ReadSettings>,
     State(app): State<App>,
     Segment(given): Segment,
     Params(query): Params<Query>,
-) -> Result<Json<Items<VersionView>>, ApiError> {
+) -> Result<Json<Items<VersionSummaryView>>, ApiError> {
     let versions = profile::versions(&app, &given, &page(query.after, query.limit)).await?;
-    Ok(Json(Items::of(versions, VersionView::from)))
+    Ok(Json(Items::of(versions, VersionSummaryView::from)))
 }
 
 /// Looks a version up.
