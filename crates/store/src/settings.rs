@@ -15,10 +15,12 @@ use crate::stored;
 
 pub use assignment::Assignment;
 pub use receipt::{MAX_BATCH, Reach};
-pub use version::{Published, Summary, Version, Wanted};
+pub use step::Wanted;
+pub use version::{Published, Summary, Version};
 
 mod content;
 mod version;
+mod step;
 mod assignment;
 mod receipt;
 
@@ -143,7 +145,7 @@ impl Store {
             .await
         })
         .map_err(StoreError::inserting(NOUN, &new.name))?;
-        version::add_draft(&mut tx, org, new.id, 1, &new.content, act).await?;
+        step::add_draft(&mut tx, org, new.id, 1, &new.content, act).await?;
         tx.record(org, act).await?;
         self.settings_profile(org, new.id).await
     }

@@ -76,6 +76,7 @@ impl World {
 }
 
 async fn a_profile_goes_the_whole_way(w: World) {
+    use StepKind::{Approved, Published, Retired, Submitted, Written};
     let profile =
         w.profile("Base", Target::Organization, json!({"model": "opus", "cleanupPeriodDays": 7})).await;
     assert_eq!((profile.newest, profile.published), (1, None));
@@ -93,7 +94,6 @@ async fn a_profile_goes_the_whole_way(w: World) {
     let first = w.version(&profile, 1).await;
     assert_eq!(first.state, VersionState::Retired);
     let kinds: Vec<StepKind> = first.steps.iter().map(|step| step.kind).collect();
-    use StepKind::{Approved, Published, Retired, Submitted, Written};
     assert_eq!(kinds, [Written, Written, Submitted, Approved, Published, Retired]);
     assert_eq!(first.steps[5].note.as_deref(), Some("replaced by version 2"));
     assert_eq!(first.steps[3].by, "bob");

@@ -17,6 +17,7 @@ use crate::app::App;
 use crate::settings::check;
 
 /// A key of the client's settings.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, as in the catalogue")]
 #[derive(Debug, Serialize, ToSchema)]
 pub struct KeyView {
     /// Where it stands.
