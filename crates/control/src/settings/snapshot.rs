@@ -230,16 +230,10 @@ fn served(settings: &Document, layers: Vec<LayerId>, published_at: UnixMillis) -
 
 /// The checksum's first half in the form of a UUID of one's own making (RFC 9562, version 8).
 pub fn uuid_of(checksum: &Checksum) -> String {
-    let mut bytes = [0; 16];
-    bytes.copy_from_slice(&checksum.as_bytes()[..16]);
+    let mut bytes = *checksum.as_bytes();
     bytes[6] = (bytes[6] & 0x0F) | 0x80;
     bytes[8] = (bytes[8] & 0x3F) | 0x80;
-    let mut text = String::with_capacity(36);
-    for (at, byte) in bytes.iter().enumerate() {
-        if matches!(at, 4 | 6 | 8 | 10) {
-            text.push('-');
-        }
-        text.push_str(&format!("{byte:02x}"));
-    }
-    text
+    let text = Checksum::from_bytes(bytes).to_string();
+    let hex = text.trim_start_matches("sha256:");
+    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..32]].join("-")
 }

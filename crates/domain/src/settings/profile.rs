@@ -103,12 +103,9 @@ impl Content {
     /// The SHA-256 of all of it: the settings in canonical form, the priority and the locks, a line each. It names the
     /// content; the client's own checksum, of a document made of several contents, is another.
     pub fn checksum(&self) -> Checksum {
-        let mut text = canonical(&self.settings);
-        text.push_str(&format!("\n{}", self.priority));
-        for lock in &self.locks {
-            text.push_str(&format!("\n{lock}"));
-        }
-        Checksum::from_bytes(Sha256::digest(text).into())
+        let mut lines = vec![canonical(&self.settings), self.priority.to_string()];
+        lines.extend(self.locks.iter().map(ToString::to_string));
+        Checksum::from_bytes(Sha256::digest(lines.join("\n")).into())
     }
 
     /// The layer that it is in a user's settings. Profiles have names of their own, so that none is there twice.

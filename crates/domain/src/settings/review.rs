@@ -216,7 +216,9 @@ mod tests {
     impl Way {
         fn written_by(names: &[&str]) -> Self {
             let mut way = Self { state: VersionState::Draft, steps: Vec::new(), approvals: 1 };
-            names.iter().for_each(|name| way.note(StepKind::Written, name));
+            for name in names {
+                way.note(StepKind::Written, name);
+            }
             way
         }
 

@@ -32,15 +32,13 @@ pub(super) fn run(wanted: &Export, client: &Client, out: &mut Out) -> Result<(),
         written.push(write(&wanted.output, &path, &bytes)?);
     }
     let told = json!({"files": written, "checksum": answer["checksum"], "key": answer["key"]});
-    let mut sentence = format!("Wrote {} ({}).", written.join(", "), field(&answer, "checksum"));
-    if wanted.format == "bundle" {
-        let path = written.first().map(String::as_str).unwrap_or_default();
-        sentence.push_str(&format!(
-            "\nCheck it with `gatehouse bundle verify {path} --key {}`.",
-            field(&answer, "key")
-        ));
-    }
-    Ok(out.done(&told, &sentence)?)
+    let (files, sum) = (written.join(", "), field(&answer, "checksum"));
+    let next = if wanted.format == "bundle" {
+        format!("\nCheck it with `gatehouse bundle verify {files} --key {}`.", field(&answer, "key"))
+    } else {
+        String::new()
+    };
+    Ok(out.done(&told, &format!("Wrote {files} ({sum}).{next}"))?)
 }
 
 /// Writes a file beneath a folder. The server names the path, so one that leads elsewhere is refused.
