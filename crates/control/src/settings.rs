@@ -5,7 +5,7 @@
 //! memory and takes in what clients report.
 
 pub use check::Rules;
-pub use delivery::{Answer, Delivery};
+pub use delivery::{Answer, Delivery, NotServed};
 pub use snapshot::{Served, Snapshot};
 
 pub mod check;

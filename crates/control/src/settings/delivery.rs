@@ -11,7 +11,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arc_swap::ArcSwap;
+use arc_swap::ArcSwapOption;
 use gatehouse_domain::id::{OrgId, UserId};
 use gatehouse_domain::settings::merge::BadLayers;
 use gatehouse_domain::settings::{Catalogue, Checksum, ClientVersion, Receipt, ReceiptState};
@@ -31,7 +31,7 @@ const MAX_FLUSH: usize = 20 * MAX_BATCH;
 #[derive(Debug)]
 pub struct Delivery {
     catalogue: Arc<Catalogue>,
-    snapshot: ArcSwap<Snapshot>,
+    snapshot: ArcSwapOption<Snapshot>,
     held: Mutex<HashMap<UserId, Held>>,
 }
 
@@ -39,6 +39,17 @@ pub struct Delivery {
 struct Held {
     receipt: Receipt,
     is_new: bool,
+}
+
+/// Why a client cannot be told its settings. To be answered with a failure: "nothing" would clear the policy that it has.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotServed {
+    /// This node has not read yet what is published.
+    #[error("this node has not read yet what is published")]
+    NotRead,
+    /// The user's layers cannot be put together.
+    #[error(transparent)]
+    Layers(#[from] BadLayers),
 }
 
 /// What a client that asks for its settings is to be told.
@@ -53,11 +64,9 @@ pub enum Answer {
 }
 
 impl Delivery {
-    /// Begins without settings for anybody.
+    /// Begins without knowing what is published.
     pub fn new(catalogue: Catalogue) -> Self {
-        let catalogue = Arc::new(catalogue);
-        let empty = Snapshot::empty(Arc::clone(&catalogue));
-        Self { catalogue, snapshot: ArcSwap::from_pointee(empty), held: Mutex::default() }
+        Self { catalogue: Arc::new(catalogue), snapshot: ArcSwapOption::empty(), held: Mutex::default() }
     }
 
     /// The catalogue of the client's keys.
@@ -70,8 +79,8 @@ impl Delivery {
         Arc::clone(&self.catalogue)
     }
 
-    /// What is published, as this node knows it.
-    pub fn snapshot(&self) -> Arc<Snapshot> {
+    /// What is published, as this node knows it; `None` until it was read for the first time.
+    pub fn snapshot(&self) -> Option<Arc<Snapshot>> {
         self.snapshot.load_full()
     }
 
@@ -80,7 +89,7 @@ impl Delivery {
     /// # Errors
     /// A content was changed in the database; the database.
     pub async fn refresh(&self, store: &Store, org: OrgId) -> Result<(), StoreError> {
-        self.snapshot.store(Arc::new(Snapshot::load(store, org, Arc::clone(&self.catalogue)).await?));
+        self.snapshot.store(Some(Arc::new(Snapshot::load(store, org, self.shared_catalogue()).await?)));
         Ok(())
     }
 
@@ -89,15 +98,15 @@ impl Delivery {
     /// `if_none_match` and `user_agent` are the headers as they came.
     ///
     /// # Errors
-    /// The user's layers together are too many or too large. To be answered with a failure, never with "nothing".
+    /// It cannot be told.
     pub fn fetch(
         &self,
         user: UserId,
         if_none_match: Option<&str>,
         user_agent: Option<&str>,
         now: UnixMillis,
-    ) -> Result<Answer, BadLayers> {
-        let served = self.snapshot.load().served(user)?;
+    ) -> Result<Answer, NotServed> {
+        let served = self.snapshot().ok_or(NotServed::NotRead)?.served(user)?;
         let has = if_none_match.and_then(reported);
         let client = user_agent.and_then(client_of);
         let Some(served) = served else {
@@ -126,7 +135,7 @@ impl Delivery {
         let has = reported(checksum)?;
         let client = user_agent.and_then(client_of);
         let receipt = self.note(user, |receipt| receipt.report(Some(has), client, now));
-        let served = self.snapshot.load().served(user).ok().flatten()?;
+        let served = self.snapshot()?.served(user).ok().flatten()?;
         Some(receipt.state(served.checksum, served.range, now))
     }
 
@@ -217,7 +226,8 @@ mod tests {
 
     fn delivery(layers: Vec<Published>, assignments: &[Assignment]) -> Delivery {
         let delivery = Delivery::new(Catalogue::builtin());
-        delivery.snapshot.store(Arc::new(Snapshot::new(1, delivery.shared_catalogue(), layers, assignments)));
+        let snapshot = Snapshot::new(1, delivery.shared_catalogue(), layers, assignments);
+        delivery.snapshot.store(Some(Arc::new(snapshot)));
         delivery
     }
 
@@ -237,9 +247,10 @@ mod tests {
     }
 
     #[test]
-    fn nobody_has_settings_until_some_are_published() {
-        let delivery = Delivery::new(Catalogue::builtin());
-        assert_eq!(delivery.fetch(ADA, None, None, NOW), Ok(Answer::Nothing));
+    fn what_was_not_read_is_not_nothing() {
+        let unread = Delivery::new(Catalogue::builtin());
+        assert_eq!(unread.fetch(ADA, None, None, NOW), Err(NotServed::NotRead));
+        assert_eq!(delivery(vec![], &[]).fetch(ADA, None, None, NOW), Ok(Answer::Nothing));
     }
 
     #[test]
@@ -266,7 +277,7 @@ mod tests {
     #[test]
     fn what_a_client_reports_tells_how_far_it_is() {
         let delivery = two_layers();
-        let served = delivery.snapshot().served(ADA).unwrap().unwrap();
+        let served = delivery.snapshot().unwrap().served(ADA).unwrap().unwrap();
         let sum = served.checksum.to_string();
         let report =
             |text: &str, agent: &str, ms| delivery.report(ADA, text, Some(agent), NOW.plus_millis(ms));
@@ -292,7 +303,7 @@ mod tests {
     #[test]
     fn users_with_the_same_layers_share_one_document() {
         let delivery = two_layers();
-        let snapshot = delivery.snapshot();
+        let snapshot = delivery.snapshot().unwrap();
         let one = snapshot.served(BOB).unwrap().unwrap();
         let other = snapshot.served(UserId::from_bits(77)).unwrap().unwrap();
         assert!(Arc::ptr_eq(&one, &other));

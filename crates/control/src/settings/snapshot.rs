@@ -64,11 +64,6 @@ struct Made {
 }
 
 impl Snapshot {
-    /// A snapshot in which nobody has settings.
-    pub fn empty(catalogue: Arc<Catalogue>) -> Self {
-        Self::new(0, catalogue, Vec::new(), &[])
-    }
-
     /// Makes a snapshot of published layers and of who they concern. `version` is the policy's.
     pub fn new(
         version: u64,

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use gatehouse_control::settings::Answer;
+use gatehouse_control::settings::{Answer, NotServed};
 use gatehouse_domain::role::Role;
 use gatehouse_domain::settings::{Checksum, Document};
 use serde_json::{Value, json};
@@ -86,7 +86,7 @@ async fn from_a_draft_to_the_client_and_back() {
     // What the client gets is that, with the checksum that it computes itself.
     let ada = gatehouse_control::user::get(&b.world.app, "ada@b.c").await.unwrap().id;
     let (app, now) = (&b.world.app, b.world.app.now());
-    assert_eq!(app.settings.fetch(ada, None, None, now), Ok(Answer::Nothing), "not read yet");
+    assert_eq!(app.settings.fetch(ada, None, None, now), Err(NotServed::NotRead));
     app.settings.refresh(&app.store, app.org).await.unwrap();
     let Ok(Answer::Settings(served)) = app.settings.fetch(ada, None, None, now) else { panic!("settings") };
     let body: Value = serde_json::from_str(&served.body).unwrap();

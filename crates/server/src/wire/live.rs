@@ -85,7 +85,10 @@ impl Live {
         let failed = |error: StoreError| vec![error.to_string()];
         let snapshot = load_snapshot(&parts.store, parts.org).await.map_err(failed)?;
         let delivery = Delivery::new(Catalogue::builtin());
-        delivery.refresh(&parts.store, parts.org).await.map_err(failed)?;
+        if let Err(error) = delivery.refresh(&parts.store, parts.org).await {
+            // Model requests do not depend on it. Clients that ask for settings are told to wait.
+            tracing::error!(%error, "what settings are published cannot be read");
+        }
         let (sealed, shut) = sealed_keys(&parts.config, &parts.store, &parts.keyring, parts.org).await?;
         for (provider, problem) in shut {
             // The server must run for another key to be given; the provider is without one until then.
@@ -205,7 +208,7 @@ impl Live {
                 self.policy.store(Arc::new(load_snapshot(&self.store, self.org).await?));
             }
             // After the keys and apart from them: settings that cannot be read keep no revoked key at work.
-            if version == self.delivery.snapshot().version() {
+            if self.delivery.snapshot().is_some_and(|snapshot| snapshot.version() == version) {
                 return Ok(Ok(()));
             }
             Ok(self.delivery.refresh(&self.store, self.org).await)
