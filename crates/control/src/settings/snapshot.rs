@@ -82,7 +82,9 @@ impl Snapshot {
                 users.entry(assignment.user).or_insert_with(|| everyone.clone()).push(*at);
             }
         }
-        users.values_mut().for_each(|own| own.sort_unstable());
+        for own in users.values_mut() {
+            own.sort_unstable();
+        }
         Self { version, catalogue, layers, everyone, users, made: Mutex::default() }
     }
 

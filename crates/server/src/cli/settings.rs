@@ -30,6 +30,7 @@ pub(crate) fn run(
     environment: &Environment,
     out: &mut Out,
 ) -> Result<u8, Failure> {
+    let client = || connect(global, environment);
     match command {
         SettingsCommand::Lint { file, machine, language } => {
             return offline::check(&file, machine, &language, environment, out);
@@ -37,47 +38,42 @@ pub(crate) fn run(
         SettingsCommand::Catalogue { key, language } => {
             return offline::catalogue(key.as_deref(), &language, environment, out);
         }
-        online => with_server(online, &connect(global, environment)?, out)?,
+        SettingsCommand::List => show::profiles(&client()?, out)?,
+        SettingsCommand::Show { profile, version: None } => show::profile(&profile, &client()?, out)?,
+        SettingsCommand::Show { profile, version: Some(version) } => {
+            show::version(&profile, version, &client()?, out)?;
+        }
+        SettingsCommand::New { name, target, text } => new(&name, &target, &text, &client()?, out)?,
+        SettingsCommand::Edit { profile, text } => {
+            show::written(&client()?.put(&path_of(&profile, "/draft"), &body_of(&text)?)?, out)?;
+        }
+        SettingsCommand::Submit(step) => take(&step, "submit", &client()?, out)?,
+        SettingsCommand::Approve(step) => take(&step, "approve", &client()?, out)?,
+        SettingsCommand::Return(step) => take(&step, "return", &client()?, out)?,
+        SettingsCommand::Publish(step) => take(&step, "publish", &client()?, out)?,
+        SettingsCommand::Retire(step) => take(&step, "retire", &client()?, out)?,
+        SettingsCommand::Rollback { profile, version, note } => {
+            let step = Step { profile, version: Some(version), note, checksum: None };
+            take(&step, "rollback", &client()?, out)?;
+        }
+        SettingsCommand::Diff { profile, version, against, users } => {
+            let client = client()?;
+            let version = version.map_or_else(|| newest(&profile, &client), Ok)?;
+            show::diff(&profile, version, against.as_deref(), users, &client, out)?;
+        }
+        SettingsCommand::Explain { user, key } => show::explain(&user, &key, &client()?, out)?,
+        SettingsCommand::Effective { user } => show::effective(&user, &client()?, out)?,
+        SettingsCommand::Receipts { state } => show::receipts(state.as_deref(), &client()?, out)?,
+        SettingsCommand::Export(wanted) => export::run(&wanted, &client()?, out)?,
     }
     Ok(0)
 }
 
-fn with_server(command: SettingsCommand, client: &Client, out: &mut Out) -> Result<(), Failure> {
-    match command {
-        SettingsCommand::List => show::profiles(client, out),
-        SettingsCommand::Show { profile, version: None } => show::profile(&profile, client, out),
-        SettingsCommand::Show { profile, version: Some(version) } => {
-            show::version(&profile, version, client, out)
-        }
-        SettingsCommand::New { name, target, text } => {
-            let mut body = body_of(&text)?;
-            body["name"] = json!(name);
-            body["target"] = target_of(&target)?;
-            show::written(&client.post(PROFILES, &body)?, out)
-        }
-        SettingsCommand::Edit { profile, text } => {
-            show::written(&client.put(&path_of(&profile, "/draft"), &body_of(&text)?)?, out)
-        }
-        SettingsCommand::Submit(step) => take(&step, "submit", client, out),
-        SettingsCommand::Approve(step) => take(&step, "approve", client, out),
-        SettingsCommand::Return(step) => take(&step, "return", client, out),
-        SettingsCommand::Publish(step) => take(&step, "publish", client, out),
-        SettingsCommand::Retire(step) => take(&step, "retire", client, out),
-        SettingsCommand::Rollback { profile, version, note } => {
-            let step = Step { profile, version: Some(version), note, checksum: None };
-            take(&step, "rollback", client, out)
-        }
-        SettingsCommand::Diff { profile, version, against, users } => {
-            let version = version.map_or_else(|| newest(&profile, client), Ok)?;
-            show::diff(&profile, version, against.as_deref(), users, client, out)
-        }
-        SettingsCommand::Explain { user, key } => show::explain(&user, &key, client, out),
-        SettingsCommand::Effective { user } => show::effective(&user, client, out),
-        SettingsCommand::Receipts { state } => show::receipts(state.as_deref(), client, out),
-        SettingsCommand::Export(wanted) => export::run(&wanted, client, out),
-        // Those need no server.
-        SettingsCommand::Lint { .. } | SettingsCommand::Catalogue { .. } => Ok(()),
-    }
+fn new(name: &str, target: &str, text: &Text, client: &Client, out: &mut Out) -> Result<(), Failure> {
+    let mut body = body_of(text)?;
+    body["name"] = json!(name);
+    body["target"] = target_of(target)?;
+    show::written(&client.post(PROFILES, &body)?, out)
 }
 
 fn path_of(profile: &str, rest: &str) -> String {

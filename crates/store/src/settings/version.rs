@@ -173,7 +173,7 @@ impl Store {
         let steps = read!(self, |db| bound!(sqlx::query_as::<_, StepRow>(sql), args).fetch_all(db).await)?;
         let mut steps = steps_of(steps)?;
         let mut summary = |row| summary_of(row, &mut steps);
-        let items = listed.items.into_iter().map(&mut summary).collect::<Result<_, _>>()?;
+        let items = listed.items.iter().map(&mut summary).collect::<Result<_, _>>()?;
         Ok(Listed { items, next: listed.next })
     }
 
@@ -238,7 +238,7 @@ pub(super) async fn one(
     filter.sql("ORDER BY s.step");
     let (sql, args) = filter.into_parts();
     let steps = within!(tx, |db| bound!(sqlx::query_as::<_, StepRow>(sql), args).fetch_all(db).await)?;
-    version_of(profile.target, row, &mut steps_of(steps)?)
+    version_of(profile.target, &row, &mut steps_of(steps)?)
 }
 
 fn steps_of(rows: Vec<StepRow>) -> Result<BTreeMap<i64, Vec<Step>>, StoreError> {
@@ -251,7 +251,11 @@ fn steps_of(rows: Vec<StepRow>) -> Result<BTreeMap<i64, Vec<Step>>, StoreError> 
     Ok(steps)
 }
 
-fn version_of(target: Target, row: Row, steps: &mut BTreeMap<i64, Vec<Step>>) -> Result<Version, StoreError> {
+fn version_of(
+    target: Target,
+    row: &Row,
+    steps: &mut BTreeMap<i64, Vec<Step>>,
+) -> Result<Version, StoreError> {
     let given = row.number.to_string();
     let content = content_of(target, &row.content)?;
     Ok(Version {
@@ -265,7 +269,7 @@ fn version_of(target: Target, row: Row, steps: &mut BTreeMap<i64, Vec<Step>>) ->
     })
 }
 
-fn summary_of(row: SummaryRow, steps: &mut BTreeMap<i64, Vec<Step>>) -> Result<Summary, StoreError> {
+fn summary_of(row: &SummaryRow, steps: &mut BTreeMap<i64, Vec<Step>>) -> Result<Summary, StoreError> {
     let given = row.number.to_string();
     Ok(Summary {
         number: number_of(&given, row.number)?,

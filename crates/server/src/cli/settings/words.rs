@@ -145,7 +145,7 @@ pub(crate) struct Step {
 /// In which language help and findings are shown.
 #[derive(Args)]
 pub(crate) struct Language {
-    /// Language of help and findings [default: by $LC_ALL or $LANG]
+    /// Language of help and findings [default: the environment's]
     #[arg(long = "lang", value_name = "LANG", value_parser = ["en", "zh-CN", "zh-TW"])]
     pub(crate) lang: Option<String>,
 }
