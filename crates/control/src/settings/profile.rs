@@ -3,6 +3,7 @@
 use gatehouse_domain::audit::Object;
 use gatehouse_domain::id::ProfileId;
 use gatehouse_domain::name::Name;
+use gatehouse_domain::role::Scope;
 use gatehouse_domain::settings::{Content, Document, Finding, Path, Target};
 use gatehouse_store::settings::{NewProfile, Profile, Summary, Version};
 use gatehouse_store::{Listed, Page};
@@ -146,9 +147,9 @@ pub(super) fn object(profile: &Profile) -> Object {
 async fn find(app: &App, whose: &Whose) -> Result<Target, ActError> {
     Ok(match whose {
         Whose::Organization => Target::Organization,
-        Whose::Team(given) => Target::Team(team::named(app, "target", given).await?.id),
+        Whose::Team(given) => Target::Team(team::named(app, Scope::Organization, "target", given).await?.id),
         Whose::Project(given) => Target::Project(project::named(app, "target", given).await?.id),
-        Whose::User(given) => Target::User(user::named(app, "target", given).await?.id),
+        Whose::User(given) => Target::User(user::named(app, Scope::Organization, "target", given).await?.id),
     })
 }
 
