@@ -31,6 +31,7 @@ pub mod exchange;
 pub mod audit;
 pub mod config;
 pub mod provider;
+pub mod settings;
 
 use axum::Router;
 use axum::extract::State;
@@ -149,6 +150,32 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(config::reload))
         .routes(routes!(provider::list))
         .routes(routes!(provider::set_key, provider::remove_key))
+        .merge(settings_routes())
+}
+
+fn settings_routes() -> OpenApiRouter<App> {
+    use settings::{catalogue, compare, export, person, profile, receipt, version};
+    OpenApiRouter::new()
+        .routes(routes!(profile::list, profile::create))
+        .routes(routes!(profile::get))
+        .routes(routes!(profile::write))
+        .routes(routes!(version::list))
+        .routes(routes!(version::get))
+        .routes(routes!(version::submit))
+        .routes(routes!(version::approve))
+        .routes(routes!(version::send_back))
+        .routes(routes!(version::publish))
+        .routes(routes!(version::retire))
+        .routes(routes!(version::roll_back))
+        .routes(routes!(compare::diff))
+        .routes(routes!(compare::affected))
+        .routes(routes!(person::effective))
+        .routes(routes!(person::explain))
+        .routes(routes!(receipt::list))
+        .routes(routes!(receipt::count))
+        .routes(routes!(catalogue::list))
+        .routes(routes!(catalogue::lint))
+        .routes(routes!(export::get))
 }
 
 /// Adds what all operations share: the way to sign in, and the one shape of every error.

@@ -5,8 +5,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gatehouse_domain::audit::Signer;
 use gatehouse_domain::id::{NodeId, OrgId};
 use gatehouse_domain::key::Pepper;
+use gatehouse_domain::settings::lint::ModelState;
 use gatehouse_domain::time::UnixMillis;
 use gatehouse_identity::keyring::Keyring;
 use gatehouse_identity::ldap::Directory;
@@ -17,6 +19,7 @@ use crate::attempts::Attempts;
 use crate::config::{ReloadRefused, Reloaded};
 use crate::directory::Configured;
 use crate::provider::ProviderInfo;
+use crate::settings::{Delivery, Rules};
 use crate::status::{LedgerState, Readiness};
 
 /// An answer that takes a while.
@@ -108,6 +111,10 @@ pub struct Parts {
     pub started_at: UnixMillis,
     /// Failed sign-ins of the last minute.
     pub attempts: Attempts,
+    /// Signs bundles of settings.
+    pub bundle_signer: Signer,
+    /// Settings for clients; the data path asks it too.
+    pub settings: Arc<Delivery>,
     /// What the rest of the process does for the management plane.
     pub house: House,
 }
@@ -144,6 +151,10 @@ pub struct House {
     pub directories: Box<dyn Fn() -> Vec<Configured> + Send + Sync>,
     /// Makes the directory of this name ready to be asked; a sentence when that cannot be done.
     pub open_directory: OpenDirectory,
+    /// What the configuration says of settings for clients.
+    pub settings_rules: Box<dyn Fn() -> Rules + Send + Sync>,
+    /// What is known of a model.
+    pub model_state: Box<dyn Fn(&str) -> ModelState + Send + Sync>,
     /// The configured providers.
     pub providers: Box<dyn Fn() -> Vec<ProviderInfo> + Send + Sync>,
     /// Whether requests will be served.

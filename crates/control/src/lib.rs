@@ -30,6 +30,7 @@ pub mod config;
 pub mod provider;
 pub mod session;
 pub mod portal;
+pub mod settings;
 pub mod api;
 
 pub use api::{openapi, probe_router, router};

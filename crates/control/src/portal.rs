@@ -37,7 +37,7 @@ use gatehouse_identity::refresh::RefreshKey;
 use crate::app::App;
 
 pub use request::{Asked, Entry};
-pub use settings::{Admission, BadPublicUrl, DirectorySource, Local, PublicUrl, Rules, Served};
+pub use settings::{Admission, BadPublicUrl, DirectorySource, Local, PublicUrl, Rules};
 
 use reply::Refused;
 use request::Path;
@@ -111,7 +111,7 @@ impl<F: Fetch> Portal<F> {
         }
         let answered = match (path, &rules.public_url) {
             (Path::Protocol, url) => Ok(discovery::protocol(url.as_ref())),
-            (Path::Settings, _) => Ok(about::settings(&rules, asked)),
+            (Path::Settings, _) => about::settings(&self.app, asked),
             (Path::Usage, _) => self.usage(asked).await,
             (Path::Bootstrap, url) => Ok(about::bootstrap(&rules, url.as_ref(), self.app.now())),
             (Path::Telemetry, _) => Ok(about::telemetry(asked)),

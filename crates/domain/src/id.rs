@@ -135,6 +135,10 @@ id!(
     /// One run of the synchronization of a directory.
     SyncRunId, "run_", "a sync run"
 );
+id!(
+    /// A settings profile: what one part of the organization contributes to its people's settings.
+    ProfileId, "set_", "a settings profile"
+);
 
 #[cfg(test)]
 mod tests {

@@ -128,6 +128,15 @@ pub(crate) fn form_fault(head: &Parts, limits: &Limits) -> Option<Refusal> {
     too_large.then_some(Refusal::HeadTooLarge)
 }
 
+/// Passes on which settings a client says it has. It says so where the settings ask it to.
+fn note_settings(worker: &Worker, headers: &HeaderMap, grant: &Grant) {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    if let Some(checksum) = text("x-claude-code-managed-settings-checksum") {
+        let user_agent = text(header::USER_AGENT.as_str());
+        worker.shared.reception.reported(grant.principal().user, checksum, user_agent);
+    }
+}
+
 /// The body, unless its sender waits for a go-ahead that it will not get.
 pub(crate) fn readable(headers: &HeaderMap, body: Incoming) -> Option<Incoming> {
     (!headers.contains_key(header::EXPECT)).then_some(body)
@@ -148,6 +157,7 @@ async fn identify(worker: &Rc<Worker>, accepted: Accepted) -> Result<Identified,
     match recognize(worker, &head.headers).await {
         Ok(grant) => {
             open.note_grant(&grant);
+            note_settings(worker, &head.headers, &grant);
             let active = Rc::clone(open.active().expect("just noted"));
             Ok(Identified { open, kind, head, body, grant, active })
         }

@@ -8,6 +8,7 @@ use std::pin::Pin;
 
 use bytes::Bytes;
 use gatehouse_domain::exchange::Principal;
+use gatehouse_domain::id::UserId;
 use http::{HeaderMap, Method, Response};
 
 /// An answer that takes a while.
@@ -50,6 +51,10 @@ pub trait Portal: Send + Sync {
 
     /// Answers a request. Runs on the portal's runtime, and is given up after 30 s.
     fn answer(&self, asked: Asked) -> Later<Response<Bytes>>;
+
+    /// Takes note of the checksum of the settings that a user's client says it has, as it stands in its header, and of its
+    /// `User-Agent`. Returns at once.
+    fn reported(&self, user: UserId, checksum: &str, user_agent: Option<&str>);
 
     /// Brings the policy up to date: somebody came with a genuine token for a session that it does not hold. Waits for a
     /// short time at most; however many call, the database is asked one time after the other.

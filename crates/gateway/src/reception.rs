@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use gatehouse_domain::exchange::Kind;
+use gatehouse_domain::id::UserId;
 use gatehouse_domain::policy::Grant;
 use http::request::Parts;
 use http::{HeaderValue, Request, Response, header};
@@ -52,6 +53,11 @@ impl Reception {
     pub(crate) async fn catch_up(&self) {
         // A task that panicked has changed nothing; the caller looks again either way.
         drop(self.runtime.spawn(self.portal.catch_up()).await);
+    }
+
+    /// Passes on which settings a user's client says it has.
+    pub(crate) fn reported(&self, user: UserId, checksum: &str, user_agent: Option<&str>) {
+        self.portal.reported(user, checksum, user_agent);
     }
 
     async fn answer(&self, asked: Asked) -> Result<Response<Bytes>, Refusal> {

@@ -6,6 +6,8 @@
 
 use gatehouse_domain::key::Pepper;
 use gatehouse_domain::token::AccessKey;
+use hkdf::Hkdf;
+use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use crate::keyring::Keyring;
@@ -65,6 +67,16 @@ impl Roots {
         MasterKey::from_bytes(*self.pepper).derive(purpose)
     }
 
+    /// The seed of the Ed25519 key that signs bundles of settings: derived from the audit key's by HKDF-SHA256 (RFC 5869), so
+    /// that it lasts as long and tells nothing of it.
+    pub fn bundle_seed(&self) -> Zeroizing<[u8; 32]> {
+        let mut seed = Zeroizing::new([0; 32]);
+        Hkdf::<Sha256>::new(None, &*self.audit_seed)
+            .expand(b"gatehouse/v1/settings-bundles", &mut *seed)
+            .expect("HKDF-SHA256 gives up to 8160 bytes");
+        seed
+    }
+
     /// Seals them under the newest master key, to be kept in the database.
     pub fn seal(&self, ring: &Keyring, nonce: [u8; NONCE_LEN]) -> Sealed {
         let mut both = Vec::with_capacity(64);
@@ -104,6 +116,8 @@ mod tests {
 
         assert_eq!(*after.pepper, *first.pepper);
         assert_eq!(*after.audit_seed(), *first.audit_seed());
+        assert_eq!(*after.bundle_seed(), *first.bundle_seed());
+        assert_ne!(*first.bundle_seed(), **first.audit_seed());
         assert_ne!(*after.pepper, *Roots::of(&key(2)).pepper);
     }
 

@@ -15,6 +15,7 @@ mod spending;
 mod audit;
 mod config;
 mod operate;
+mod settings;
 
 use std::process::ExitCode;
 
@@ -111,6 +112,8 @@ fn run(args: Args, environment: &Environment, out: &mut Out) -> Result<u8, Failu
             directory::directory(command, &client::connect(global, environment)?, out)
         }
         Command::Scim(command) => directory::scim(command, &client::connect(global, environment)?, out),
+        Command::Settings(command) => settings::run(command, global, environment, out),
+        Command::Bundle(command) => settings::bundle(&command, out),
         Command::Status => operate::status(&client::connect(global, environment)?, out),
     }
 }

@@ -17,14 +17,14 @@ mod show;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-pub(crate) use identity::{ClientAuth, Identity, Ldap, LdapKind, Oidc};
 pub(crate) use directory::Directory;
+pub(crate) use identity::{ClientAuth, Identity, Ldap, LdapKind, Oidc};
 pub(crate) use mistake::{Mistake, Mistakes};
 pub(crate) use pricing::Pricing;
 pub(crate) use provider::{Provider, SecretSource};
 pub(crate) use section::{
     Audit, Counters, Drain, Gateway, Journal, Listen, Log, LogFormat, MasterKeySource, Policy, Scim, Secrets,
-    Store, WhenStale,
+    Settings, Store, WhenStale,
 };
 pub(crate) use show::{Shown, changes};
 pub(crate) use tree::Origin;
@@ -51,6 +51,8 @@ pub(crate) struct Config {
     pub(crate) drain: Drain,
     /// How long the node may go by the policy it has.
     pub(crate) policy: Policy,
+    /// What settings for clients may do.
+    pub(crate) settings: Settings,
     /// What is logged and how.
     pub(crate) log: Log,
     /// When the audit log is signed.
@@ -61,8 +63,6 @@ pub(crate) struct Config {
     pub(crate) secrets: Secrets,
     /// How people sign in.
     pub(crate) identity: Identity,
-    /// The file with the settings that every client is served.
-    pub(crate) managed_settings: Option<PathBuf>,
     /// What things cost.
     pub(crate) pricing: Pricing,
     /// Providers, in order of preference.
@@ -142,12 +142,12 @@ fn read_all(top: &Section<'_, '_>, tree: &Node) -> Option<Config> {
     let journal = top.section("journal", section::journal);
     let drain = top.section("drain", section::drain);
     let policy = top.section("policy", section::policy);
+    let settings = top.section("settings", section::settings);
     let log = top.section("log", section::log);
     let audit = top.section("audit", section::audit);
     let scim = top.section("scim", section::scim);
     let secrets = top.section("secrets", section::secrets);
     let identity = top.section("identity", identity::identity);
-    let managed_settings = top.section("settings", identity::settings);
     let pricing = top.section("pricing", pricing::pricing);
     let providers = provider::providers(top);
     let directories = directory::directories(top);
@@ -159,12 +159,12 @@ fn read_all(top: &Section<'_, '_>, tree: &Node) -> Option<Config> {
         journal: journal?,
         drain: drain?,
         policy: policy?,
+        settings: settings?,
         log: log??,
         audit: audit?,
         scim: scim??,
         secrets: secrets??,
         identity: identity?,
-        managed_settings: managed_settings?,
         pricing: pricing?,
         providers,
         directories,

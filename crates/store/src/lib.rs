@@ -39,6 +39,7 @@ pub mod node;
 pub mod policy;
 pub mod access;
 pub mod role;
+pub mod settings;
 pub mod audit;
 pub mod journal;
 pub mod ledger;

@@ -40,6 +40,7 @@ pub const ALL: &[Migration] = &[
     migration!(2, "0002_ledger", "ledger", needs 2),
     migration!(3, "0003_access", "access", needs 3),
     migration!(4, "0004_provisioning", "provisioning", needs 3),
+    migration!(5, "0005_settings", "settings", needs 3),
     migration!(6, "0006_sessions", "sessions", needs 3),
 ];
 

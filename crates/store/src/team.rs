@@ -124,7 +124,8 @@ impl Store {
     /// Removes a team.
     ///
     /// # Errors
-    /// There is none; it has members, or keys charge it (revoked ones included: their history names it); the database.
+    /// There is none; it has members or a settings profile, or keys charge it (revoked ones included: their history names
+    /// it); the database.
     pub async fn remove_team(&self, org: OrgId, id: TeamId, act: &Draft) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
         let gone = change!(tx, |db| {
@@ -144,7 +145,7 @@ impl Store {
                 Err(StoreError::refused(
                     NOUN,
                     id,
-                    "has members or keys, or a directory's group stands for it",
+                    "has members, keys or a settings profile, or a directory's group stands for it",
                 ))
             }
             Err(e) => Err(e.into()),

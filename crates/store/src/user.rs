@@ -84,7 +84,12 @@ impl Store {
         .map_err(StoreError::inserting(NOUN, &new.email))?;
         join(&mut tx, org, new.id, &new.teams).await?;
         let user = in_tx(&mut tx, org, new.id).await?;
-        tx.record(org, act).await?;
+        // Which settings a user gets depends on their teams.
+        if new.teams.is_empty() {
+            tx.record(org, act).await?;
+        } else {
+            tx.publish(org, act).await?;
+        }
         Ok(user)
     }
 

@@ -67,6 +67,21 @@ impl<S: Send + Sync> FromRequestParts<S> for Segment {
     }
 }
 
+/// The two variable segments of the path, as texts.
+#[derive(Debug)]
+pub struct Pair(pub String, pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Pair {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        match Path::<(String, String)>::from_request_parts(parts, state).await {
+            Ok(Path((first, second))) => Ok(Self(first, second)),
+            Err(_) => Err(ApiError::new(Code::NotFound, "the path is not UTF-8")),
+        }
+    }
+}
+
 impl Segment {
     /// The identifier in the path; a text that is none names nothing that exists.
     ///

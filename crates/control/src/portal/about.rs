@@ -11,26 +11,35 @@ use super::Portal;
 use super::reply::{self, Empty, Refused};
 use super::request::Asked;
 use super::settings::{PublicUrl, Rules};
+use crate::app::App;
+use crate::settings::Answer;
 
-/// The settings of a client, from memory. 404 is the one answer that means "none".
-pub(super) fn settings(rules: &Rules, asked: &Asked) -> Response<Bytes> {
-    let Some(served) = &rules.served else { return Refused::NotFound.response() };
-    let known = asked.header(header::IF_NONE_MATCH).unwrap_or_default();
-    let matches = known.split(',').map(str::trim).any(|tag| tag == "*" || tag == served.etag);
-    let mut response = if matches {
-        reply::empty(Empty::NotModified)
-    } else {
-        let mut response = Response::new(served.body.clone());
-        let json = HeaderValue::from_static("application/json");
-        response.headers_mut().insert(header::CONTENT_TYPE, json);
-        response
+/// The settings of a client, from memory. 404 is the one answer that means "none": whatever goes wrong is another, since a
+/// client that is told "none" drops the policy it has.
+pub(super) fn settings(app: &App, asked: &Asked) -> Result<Response<Bytes>, Refused> {
+    let principal = asked.principal.ok_or(Refused::Unavailable)?;
+    let known = asked.header(header::IF_NONE_MATCH);
+    let agent = asked.header(header::USER_AGENT);
+    let answer = app.settings.fetch(principal.user, known, agent, app.now()).map_err(|error| {
+        tracing::error!(user = %principal.user, %error, "a client cannot be told its settings");
+        Refused::Unavailable
+    })?;
+    let (mut response, served) = match answer {
+        Answer::Nothing => return Err(Refused::NotFound),
+        Answer::Same(served) => (reply::empty(Empty::NotModified), served),
+        Answer::Settings(served) => {
+            let mut response = Response::new(Bytes::copy_from_slice(served.body.as_bytes()));
+            let json = HeaderValue::from_static("application/json");
+            response.headers_mut().insert(header::CONTENT_TYPE, json);
+            (response, served)
+        }
     };
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     if let Ok(etag) = HeaderValue::from_str(&served.etag) {
         headers.insert(header::ETAG, etag);
     }
-    response
+    Ok(response)
 }
 
 /// The desktop client's configuration: it finds us, and signs in here itself.

@@ -2,12 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use axum::body::Bytes;
 use axum::http::Uri;
-use gatehouse_domain::settings::{Checksum, Document};
 use gatehouse_identity::ldap::Directory;
 use gatehouse_identity::oidc::Sources;
-use serde_json::json;
 
 /// Everything the portal is configured with; a reload swaps the whole.
 pub struct Rules {
@@ -27,8 +24,6 @@ pub struct Rules {
     pub admissions: BTreeMap<String, Admission>,
     /// Directories where people sign in with name and password, in the order of the page.
     pub directories: Vec<DirectorySource>,
-    /// The settings that every client is served.
-    pub served: Option<Served>,
     /// Models that clients may be told of.
     pub models: Vec<String>,
 }
@@ -121,25 +116,6 @@ impl PublicUrl {
     /// Whether browsers reach us by TLS.
     pub(super) fn is_secure(&self) -> bool {
         self.origin.starts_with("https://")
-    }
-}
-
-/// Settings as clients are served them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Served {
-    /// `"sha256:…"`, quotation marks included.
-    pub(super) etag: String,
-    /// The answer's body.
-    pub(super) body: Bytes,
-}
-
-impl Served {
-    /// Prepares a document.
-    pub fn new(document: &Document) -> Self {
-        let checksum = Checksum::of(document).to_string();
-        // The client takes any text for an identifier; one that names the content says what is served.
-        let body = json!({"uuid": checksum, "checksum": checksum, "settings": document});
-        Self { etag: format!("\"{checksum}\""), body: Bytes::from(body.to_string()) }
     }
 }
 

@@ -13,11 +13,14 @@ use gatehouse_control::app::{House, InForce, NotFlushed, Parts};
 use gatehouse_control::attempts::Attempts;
 use gatehouse_control::config::{ReloadRefused, Reloaded};
 use gatehouse_control::provider::ProviderInfo;
+use gatehouse_control::settings::{Delivery, Rules};
 use gatehouse_control::status::{Check, LedgerState, Readiness};
 use gatehouse_control::{App, bootstrap, router};
 use gatehouse_domain::audit::Signer;
 use gatehouse_domain::id::NodeId;
 use gatehouse_domain::role::Role;
+use gatehouse_domain::settings::Catalogue;
+use gatehouse_domain::settings::lint::ModelState;
 use gatehouse_domain::time::UnixMillis;
 use gatehouse_identity::keyring::Keyring;
 use gatehouse_identity::master::MasterKey;
@@ -44,6 +47,7 @@ pub(crate) struct Knobs {
     pub(crate) not_ready: Mutex<Option<String>>,
     pub(crate) flushes: AtomicU32,
     pub(crate) ledger_stuck: Mutex<bool>,
+    pub(crate) allow_commands: AtomicBool,
 }
 
 /// A management plane.
@@ -123,6 +127,8 @@ pub(crate) async fn world() -> World {
         version: "1.2.3",
         started_at: BEGIN,
         attempts: Attempts::default(),
+        bundle_signer: Signer::new(&started.roots.bundle_seed()),
+        settings: Arc::new(Delivery::new(Catalogue::builtin())),
         house: house(&knobs),
     });
     let owner = started.owner.unwrap().text.to_string();
@@ -132,7 +138,7 @@ pub(crate) async fn world() -> World {
 fn house(knobs: &Arc<Knobs>) -> House {
     let with = || Arc::clone(knobs);
     let (now, changed, keys, reload) = (with(), with(), with(), with());
-    let (ready, flush) = (with(), with());
+    let (ready, flush, rules) = (with(), with(), with());
     House {
         now: Box::new(move || UnixMillis(now.now.load(Ordering::Relaxed))),
         random: Box::new(random),
@@ -168,6 +174,12 @@ fn house(knobs: &Arc<Knobs>) -> House {
         scim_base: Box::new(|| "https://gate.example.com/scim/v2".to_owned()),
         directories: Box::new(crate::directories::configured),
         open_directory: Box::new(|_| Box::pin(async { Err("the directory is away".to_owned()) })),
+        settings_rules: Box::new(move || Rules {
+            allow_commands: rules.allow_commands.load(Ordering::Relaxed),
+        }),
+        model_state: Box::new(|name| {
+            if name.starts_with("claude-") { ModelState::Served } else { ModelState::Unknown }
+        }),
         providers: Box::new(|| {
             vec![ProviderInfo {
                 name: "main".into(),

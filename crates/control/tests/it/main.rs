@@ -16,4 +16,5 @@ mod start;
 mod audit;
 mod config;
 mod sign_in;
+mod settings;
 mod document;

@@ -34,7 +34,6 @@ fn rules() -> Rules {
         oidc: None,
         admissions: BTreeMap::new(),
         directories: vec![],
-        served: None,
         models: vec![],
     }
 }

@@ -31,6 +31,17 @@ impl PublicKey {
         &self.0
     }
 
+    /// Checks a signature that [`Signer::sign`] made of these bytes.
+    ///
+    /// # Errors
+    /// The key or the signature is not good.
+    pub fn check(&self, domain: &str, bytes: &[u8], signature: &Signature) -> Result<(), BadCheckpoint> {
+        let key = VerifyingKey::from_bytes(&self.0).map_err(|_| BadCheckpoint::Key)?;
+        let signature = ed25519_dalek::Signature::from_bytes(&signature.0);
+        key.verify_strict(&[domain.as_bytes(), bytes].concat(), &signature)
+            .map_err(|_| BadCheckpoint::Signature)
+    }
+
     /// A short name for people: the first 16 hexadecimal digits of the key's SHA-256.
     pub fn id(&self) -> String {
         let mut id = Hash::from_bytes(Sha256::digest(self.0).into()).to_string();
@@ -108,6 +119,11 @@ impl Signer {
     pub fn public(&self) -> PublicKey {
         PublicKey(self.0.verifying_key().to_bytes())
     }
+
+    /// Signs some bytes of a purpose: `domain` goes before them, so that the signature can stand for nothing else.
+    pub fn sign(&self, domain: &str, bytes: &[u8]) -> Signature {
+        Signature(self.0.sign(&[domain.as_bytes(), bytes].concat()).to_bytes())
+    }
 }
 
 /// A signed statement: the organization's chain has this hash at this entry.
@@ -155,7 +171,7 @@ impl Checkpoint {
 
     /// Signs it. The signer must be the owner of [`Checkpoint::key`].
     pub fn sign(&self, signer: &Signer) -> Signature {
-        Signature(signer.0.sign(format!("{DOMAIN}{}", self.canonical()).as_bytes()).to_bytes())
+        signer.sign(DOMAIN, self.canonical().as_bytes())
     }
 
     /// Checks a signature by the key the checkpoint names.
@@ -163,10 +179,7 @@ impl Checkpoint {
     /// # Errors
     /// The key or the signature is not good.
     pub fn check(&self, signature: &Signature) -> Result<(), BadCheckpoint> {
-        let key = VerifyingKey::from_bytes(&self.key.0).map_err(|_| BadCheckpoint::Key)?;
-        let signature = ed25519_dalek::Signature::from_bytes(&signature.0);
-        key.verify_strict(format!("{DOMAIN}{}", self.canonical()).as_bytes(), &signature)
-            .map_err(|_| BadCheckpoint::Signature)
+        self.key.check(DOMAIN, self.canonical().as_bytes(), signature)
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+use super::settings::{BundleCommand, SettingsCommand};
 pub(crate) use directory::{DirectoryCommand, GroupCommand, ScimCommand, ScimTokenCommand};
 
 /// The house around AI coding assistants: gateway, keys, ledger and audit log in one program.
@@ -97,6 +98,12 @@ pub(crate) enum Command {
     /// Prices
     #[command(subcommand)]
     Price(PriceCommand),
+    /// Settings that the organization gives to its people's clients
+    #[command(subcommand)]
+    Settings(SettingsCommand),
+    /// Signed bundles of settings
+    #[command(subcommand)]
+    Bundle(BundleCommand),
     /// How the server is doing
     Status,
 }
@@ -543,6 +550,11 @@ mod tests {
             "exchanges --since 2026-11-01",
             "audit export FILE",
             "audit verify FILE --key K --checkpoint C",
+            "settings new base --for team:core -f FILE --lock model --lock env --priority 3",
+            "settings approve base 2 --note fine --checksum S",
+            "settings explain a@b.c permissions.deny",
+            "settings export --format bundle --team core -o DIR",
+            "bundle verify FILE --key K",
         ] {
             let words = std::iter::once("gatehouse").chain(line.split(' '));
             let parsed = Args::try_parse_from(words);

@@ -1,4 +1,4 @@
-//! `[identity]`, `[[identity.oidc]]`, `[[identity.ldap]]` and `[settings]`.
+//! `[identity]`, `[[identity.oidc]]` and `[[identity.ldap]]`.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -265,9 +265,4 @@ fn teams(s: &Section<'_, '_>) -> BTreeMap<String, String> {
         }
     }
     out
-}
-
-/// Reads `[settings]`: the document that every client is served, if there is one.
-pub(crate) fn settings(s: &Section<'_, '_>) -> Option<PathBuf> {
-    s.text("managed").map(PathBuf::from)
 }

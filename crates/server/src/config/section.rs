@@ -241,6 +241,18 @@ pub(crate) fn policy(s: &Section<'_, '_>) -> Policy {
     Policy { stale: s.seconds("stale_seconds", 5..=24 * HOUR), when_stale: s.choice("when_stale", &stances) }
 }
 
+/// What settings for clients may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Settings {
+    /// Whether they may make programs run on people's machines.
+    pub(crate) allow_commands: bool,
+}
+
+/// Reads `[settings]`.
+pub(crate) fn settings(s: &Section<'_, '_>) -> Settings {
+    Settings { allow_commands: s.boolean("allow_commands") }
+}
+
 /// When the audit log is signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Audit {

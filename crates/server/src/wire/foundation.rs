@@ -37,6 +37,8 @@ pub(super) struct Foundation {
     pub(super) pepper: Pepper,
     pub(super) roots: Roots,
     pub(super) notary: Notary,
+    /// Signs bundles of settings.
+    pub(super) bundle_signer: Signer,
     pub(super) node: NodeId,
     /// Whether the organization's first owner was made just now.
     pub(super) first_start: bool,
@@ -70,6 +72,7 @@ pub(super) async fn lay(
         keyring,
         org: started.org.id,
         pepper: started.roots.pepper(),
+        bundle_signer: Signer::new(&started.roots.bundle_seed()),
         roots: started.roots,
         notary,
         node,

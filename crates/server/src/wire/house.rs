@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use gatehouse_control::app::{House, NotFlushed};
 use gatehouse_control::provider::ProviderInfo;
+use gatehouse_control::settings::Rules;
 use gatehouse_control::status::LedgerState;
+use gatehouse_domain::settings::lint::ModelState;
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::{Value, json};
 
@@ -33,6 +35,7 @@ pub(super) fn house(
     let (policy, keys, version, age, reload) = (of(), of(), of(), of(), of());
     let (config, providers, readiness, figures) = (of(), of(), of(), of());
     let (scim, directories, directory) = (of(), of(), of());
+    let (rules, models) = (of(), of());
     let (flush, behind, behind_figures) = (Arc::clone(books), Arc::clone(books), Arc::clone(books));
     House {
         now: Box::new(clock::now),
@@ -67,6 +70,10 @@ pub(super) fn house(
             let (live, name) = (Arc::clone(&directory), name.to_owned());
             Box::pin(async move { super::directory::open(&live, &name).await })
         }),
+        settings_rules: Box::new(move || Rules {
+            allow_commands: rules.config.load().settings.allow_commands,
+        }),
+        model_state: Box::new(move |name| model_state(&models, name)),
         providers: Box::new(move || providers.providers().iter().map(info).collect()),
         readiness: Box::new(move || readiness.judge()),
         metrics: Box::new(move || {
@@ -85,6 +92,18 @@ fn state(books: &Books) -> LedgerState {
         lag_bytes: lag.bytes,
         lag_seconds: lag.seconds,
         shed: books.journal().shed,
+    }
+}
+
+/// The price table is what is known of models.
+fn model_state(live: &Live, name: &str) -> ModelState {
+    let settings = live.settings.load();
+    match settings.prices.find(name) {
+        None => ModelState::Unknown,
+        Some(known) if settings.prices.models(clock::now()).any(|served| served == known) => {
+            ModelState::Served
+        }
+        Some(_) => ModelState::Retired,
     }
 }
 

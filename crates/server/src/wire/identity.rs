@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use gatehouse_control::portal::{Admission, DirectorySource, PublicUrl, Rules, Served};
+use gatehouse_control::portal::{Admission, DirectorySource, PublicUrl, Rules};
 use gatehouse_domain::price::PriceTable;
-use gatehouse_domain::settings::Document;
 use gatehouse_identity::ldap::{self, Dn, Groups, Limits, People, Trust};
 use gatehouse_identity::oidc::{ClientAuth, Loopback, Source, SourceConfig, Sources, UserInfoUse};
 use gatehouse_identity::secret::Secret;
@@ -49,13 +48,6 @@ fn rules(
     resolve: Resolve<'_>,
 ) -> Result<(Rules, Reach), Vec<String>> {
     let mut mistakes = Vec::new();
-    let served = match config.managed_settings.as_ref().map(|path| served(path)).transpose() {
-        Ok(served) => served,
-        Err(mistake) => {
-            mistakes.push(format!("settings.managed: {mistake}"));
-            None
-        }
-    };
     let (mut sources, mut admissions, mut reach) = (Vec::new(), BTreeMap::new(), Reach::default());
     if !config.identity.oidc.is_empty() {
         reach.tls = trust(None).ok();
@@ -99,16 +91,9 @@ fn rules(
         oidc,
         admissions,
         directories,
-        served,
         models: prices.models(clock::now()).map(|model| model.id.clone()).collect(),
     };
     Ok((rules, reach))
-}
-
-fn served(path: &std::path::Path) -> Result<Served, String> {
-    let text = std::fs::read(path).map_err(|error| format!("cannot read `{}`: {error}", path.display()))?;
-    let document = Document::parse(&text).map_err(|error| format!("`{}`: {error}", path.display()))?;
-    Ok(Served::new(&document))
 }
 
 fn source(

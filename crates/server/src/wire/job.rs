@@ -29,6 +29,8 @@ const PRESENCE: Duration = Duration::from_secs(30);
 const TURN: Duration = Duration::from_mins(1);
 /// How often sign-ins that have run out are cleared.
 const SIGN_INS: Duration = Duration::from_mins(1);
+/// How often it is written down what clients say of their settings.
+const RECEIPTS: Duration = Duration::from_secs(5);
 /// How often readiness is judged anew.
 const READINESS: Duration = Duration::from_secs(1);
 
@@ -43,6 +45,7 @@ pub(super) fn start(
     jobs.spawn(policy(Arc::clone(live)));
     jobs.spawn(checkpoints(Arc::clone(live), app.clone()));
     jobs.spawn(presence(Arc::clone(live), app.clone()));
+    jobs.spawn(receipts(Arc::clone(live)));
     jobs.spawn(readiness(Arc::clone(live)));
     jobs.spawn(sign_ins(Arc::clone(portal)));
     jobs.spawn(directory::job(app.clone()));
@@ -142,6 +145,16 @@ async fn sign_ins(portal: Arc<SignIn>) {
         clock.tick().await;
         trouble.note("clearing sign-ins that have run out", in_time(TURN, portal.clear()).await);
         portal.warm().await;
+    }
+}
+
+async fn receipts(live: Arc<Live>) {
+    let (mut clock, mut trouble) = (interval(RECEIPTS), Trouble::default());
+    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        clock.tick().await;
+        let done = in_time(TURN, live.delivery.flush(&live.store, live.org)).await;
+        trouble.note("writing down what clients say of their settings", done);
     }
 }
 

@@ -9,10 +9,12 @@ use gatehouse_control::access::load_snapshot;
 use gatehouse_control::config::{ReloadRefused, Reloaded};
 use gatehouse_control::portal::{PublicUrl, Rules};
 use gatehouse_control::secret::SecretError;
+use gatehouse_control::settings::Delivery;
 use gatehouse_control::status::{Check, Readiness};
 use gatehouse_domain::id::OrgId;
 use gatehouse_domain::policy::Snapshot;
 use gatehouse_domain::price::PriceTable;
+use gatehouse_domain::settings::Catalogue;
 use gatehouse_gateway::settings::Settings;
 use gatehouse_identity::keyring::Keyring;
 use gatehouse_store::{Store, StoreError, in_time};
@@ -43,6 +45,8 @@ pub(super) struct Live {
     pub(super) settings: Arc<ArcSwap<Settings>>,
     /// Keys and what they may.
     pub(super) policy: Arc<ArcSwap<Snapshot>>,
+    /// Settings for clients.
+    pub(super) delivery: Arc<Delivery>,
     /// Whether requests will be served, for the data path's own `/readyz`.
     pub(super) ready: Arc<AtomicBool>,
     /// The database.
@@ -88,6 +92,11 @@ impl Live {
     pub(super) async fn begin(parts: Beginnings) -> Result<Self, Vec<String>> {
         let failed = |error: StoreError| vec![error.to_string()];
         let snapshot = load_snapshot(&parts.store, parts.org).await.map_err(failed)?;
+        let delivery = Delivery::new(Catalogue::builtin());
+        if let Err(error) = delivery.refresh(&parts.store, parts.org).await {
+            // Model requests do not depend on it. Clients that ask for settings are told to wait.
+            tracing::error!(%error, "what settings are published cannot be read");
+        }
         let (sealed, shut) = sealed_keys(&parts.config, &parts.store, &parts.keyring, parts.org).await?;
         for (provider, problem) in shut {
             // The server must run for another key to be given; the provider is without one until then.
@@ -104,6 +113,7 @@ impl Live {
             config: ArcSwap::from_pointee(parts.config),
             settings: Arc::new(ArcSwap::from_pointee(settings)),
             policy: Arc::new(ArcSwap::from_pointee(snapshot)),
+            delivery: Arc::new(delivery),
             ready: Arc::new(AtomicBool::new(false)),
             store: parts.store,
             org: parts.org,
@@ -233,11 +243,15 @@ impl Live {
             if version != self.policy.load().version() {
                 self.policy.store(Arc::new(load_snapshot(&self.store, self.org).await?));
             }
-            Ok(())
+            // After the keys and apart from them: settings that cannot be read keep no revoked key at work.
+            if self.delivery.snapshot().is_some_and(|snapshot| snapshot.version() == version) {
+                return Ok(Ok(()));
+            }
+            Ok(self.delivery.refresh(&self.store, self.org).await)
         };
-        in_time(READ_POLICY, read).await?;
+        let settings = in_time(READ_POLICY, read).await?;
         self.fresh.reached(asked);
-        Ok(())
+        settings
     }
 
     /// No more requests from now on.

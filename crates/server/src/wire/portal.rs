@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gatehouse_control::portal::{self, Keys};
+use gatehouse_domain::id::UserId;
 use gatehouse_gateway::portal::{Asked, Entry, Later, Portal};
 use gatehouse_identity::form::FormKey;
 use gatehouse_identity::roots::Roots;
 use http::Response;
 
 use super::live::Live;
+use crate::clock;
 use crate::fetch::Net;
 
 /// How long a request may wait for the policy to be brought up to date.
@@ -59,6 +61,10 @@ impl Portal for Front {
             };
             portal.answer(&asked).await
         })
+    }
+
+    fn reported(&self, user: UserId, checksum: &str, user_agent: Option<&str>) {
+        self.live.delivery.hear(user, checksum, user_agent, clock::now());
     }
 
     fn catch_up(&self) -> Later<()> {

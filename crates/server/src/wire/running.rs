@@ -121,6 +121,8 @@ fn app(
         version: env!("CARGO_PKG_VERSION"),
         started_at: clock::now(),
         attempts: Attempts::default(),
+        bundle_signer: ground.bundle_signer,
+        settings: Arc::clone(&live.delivery),
         house: house::house(live, books, metrics, admin),
     })
 }
@@ -181,6 +183,9 @@ impl Running {
         self.gateway.drain(patience, async move { stop.next().await }).await;
         if !self.books.flush(LAST_FLUSH).await {
             tracing::warn!("the ledger did not catch up; the journal keeps the rest for the next start");
+        }
+        if let Err(error) = self.live.delivery.flush(&self.live.store, self.live.org).await {
+            tracing::warn!(%error, "what clients last said of their settings was not written down");
         }
         self.jobs.shutdown().await;
         self.books.close().await;

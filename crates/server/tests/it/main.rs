@@ -21,3 +21,4 @@ mod durability;
 mod audit;
 mod access;
 mod admin;
+mod settings;

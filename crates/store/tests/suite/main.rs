@@ -17,4 +17,5 @@ mod paging;
 mod audit;
 mod ledger;
 mod usage;
+mod settings;
 mod silence;

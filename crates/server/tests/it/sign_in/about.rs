@@ -4,19 +4,43 @@ use gatehouse_testkit::http::once;
 use gatehouse_testkit::wait;
 use serde_json::{Value, json};
 
-use super::{URL, text, world};
+use super::{URL, World, text, world};
 use crate::world::{ask, echo};
 
+/// Publishes settings for the whole organization, as two people do it.
+fn publish(w: &World, second: &str, settings: &str) {
+    let file = w.gatehouse.dir().join("settings.json");
+    std::fs::write(&file, settings).unwrap();
+    let file = file.to_str().unwrap();
+    let known = w.gatehouse.cli(&["settings", "show", "base"]).status.success();
+    if known {
+        w.gatehouse.json(&["settings", "edit", "base", "-f", file]);
+    } else {
+        w.gatehouse.json(&["settings", "new", "base", "--for", "organization", "-f", file]);
+    }
+    w.gatehouse.json(&["settings", "submit", "base"]);
+    w.gatehouse.json(&["--token", second, "settings", "approve", "base"]);
+    assert_eq!(w.gatehouse.json(&["settings", "publish", "base"])["in_force"], true);
+}
+
+/// From what is published to the client's word that it has it: assigned, offered, confirmed, and back after a rollback.
 #[test]
-fn settings_are_served_from_memory_and_change_with_a_reload() {
-    let folder = gatehouse_testkit::folder();
-    let file = folder.path().join("managed.json");
-    let config = format!("[settings]\nmanaged = \"{}\"\n", file.display());
-    std::fs::write(&file, r#"{"permissions":{"deny":["Read(./.env)"]},"availableModels":["claude-sonnet-4-6"],"env":{"A":"1","B":"é"}}"#).unwrap();
-    let w = world("sqlite", &config, echo(1, 1));
+fn published_settings_reach_the_client_and_it_confirms_them() {
+    let w = world("sqlite", "", echo(1, 1));
     w.person("ada@example.com");
+    let made =
+        w.gatehouse.json(&["admin", "token", "create", "--name", "reviewer", "--role", "security_admin"]);
+    let second = text(&made, "token").to_owned();
     let tokens = w.sign_in("ada@example.com");
     let access = text(&tokens, "access_token");
+    let state = || w.gatehouse.json(&["settings", "receipts"])[0]["state"].as_str().unwrap().to_owned();
+    assert_eq!(w.get("/managed/settings", access, &[]).status, 404, "no policy");
+
+    publish(
+        &w,
+        &second,
+        r#"{"permissions":{"deny":["Read(./.env)"]},"availableModels":["claude-sonnet-4-6"],"env":{"A":"1","B":"é"}}"#,
+    );
     let first = w.get("/managed/settings", access, &[]);
     let checksum = "sha256:c3be3543660eb4fcf30b8e85313f7467f2ecded0ad8bb3047af3ca26a7a080ed";
     let etag = format!("\"{checksum}\"");
@@ -24,23 +48,34 @@ fn settings_are_served_from_memory_and_change_with_a_reload() {
     let body = first.json();
     assert_eq!((text(&body, "checksum"), &body["settings"]["env"]["B"]), (checksum, &json!("é")));
     assert!(body["uuid"].is_string());
+    wait::until("the offer", || (state() == "offered").then_some(()));
     for known in [etag.as_str(), "*"] {
         let same = w.get("/managed/settings", access, &[("if-none-match", known)]);
         assert_eq!((same.status, same.header("etag"), same.body.len()), (304, Some(etag.as_str()), 0));
     }
+    wait::until("the confirmation by a poll", || (state() == "confirmed").then_some(()));
     assert_eq!(w.get("/managed/settings", access, &[("if-none-match", "\"sha256:x\"")]).status, 200);
 
-    std::fs::write(&file, "{\"a\":").unwrap();
-    assert!(!w.gatehouse.cli(&["config", "reload"]).status.success());
+    publish(&w, &second, r#"{"model":"claude-sonnet-4-6"}"#);
+    let next = w.get("/managed/settings", access, &[("if-none-match", &etag)]);
+    assert_eq!(next.status, 200);
+    // The client says what it has with its requests, too.
+    let has = text(&next.json(), "checksum").to_owned();
+    let authorization = format!("Bearer {access}");
+    let headers = [
+        ("authorization", authorization.as_str()),
+        ("x-claude-code-managed-settings-checksum", has.as_str()),
+    ];
+    assert_eq!(once(&w.gatehouse.gateway, "POST", "/v1/messages", &headers, &ask(false)).status, 200);
+    wait::until("the confirmation by a request", || (state() == "confirmed").then_some(()));
+
+    w.gatehouse.json(&["settings", "rollback", "base", "1", "--note", "not it"]);
     assert_eq!(
-        w.get("/managed/settings", access, &[("if-none-match", &etag)]).status,
-        304,
-        "the old one stays"
+        w.get("/managed/settings", access, &[("if-none-match", &format!("\"{has}\""))]).header("etag"),
+        Some(etag.as_str())
     );
-    std::fs::write(&file, "{\"model\":\"claude-sonnet-4-6\"}").unwrap();
-    w.gatehouse.json(&["config", "reload"]);
-    // A new document under the same name in the configuration is taken over too.
-    assert_eq!(w.get("/managed/settings", access, &[("if-none-match", &etag)]).status, 200);
+    assert_eq!(w.get("/managed/settings", access, &[("if-none-match", &etag)]).status, 304);
+    wait::until("the confirmation of the first version", || (state() == "confirmed").then_some(()));
 
     for path in ["/managed/settings", "/api/oauth/usage", "/user/bootstrap"] {
         let stranger = once(&w.gatehouse.gateway, "GET", path, &[], b"");

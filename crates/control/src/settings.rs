@@ -1,0 +1,20 @@
+//! Settings that the organization gives to its people's clients.
+//!
+//! [`profile`] writes them, [`review`] takes them to clients, [`compare`] tells what a version changes and for whom, and
+//! [`look`] what all of them amount to for one person. [`Delivery`] is what the data path reads: it answers a client from
+//! memory and takes in what clients report.
+
+pub use check::Rules;
+pub use delivery::{Answer, Delivery, NotServed};
+pub use snapshot::{Served, Snapshot};
+
+pub mod check;
+pub mod profile;
+pub mod review;
+pub mod compare;
+pub mod look;
+pub mod receipt;
+pub mod artefact;
+pub mod export;
+pub mod snapshot;
+pub mod delivery;

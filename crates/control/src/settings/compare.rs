@@ -1,0 +1,179 @@
+//! What a version changes, and for whom.
+
+use std::sync::Arc;
+
+use gatehouse_domain::id::UserId;
+use gatehouse_domain::settings::{Checksum, Content, Difference, Path, diff};
+use gatehouse_store::settings::{Profile, Reach, Version};
+use gatehouse_store::{Listed, MAX_LIMIT, Page};
+
+use super::profile;
+use super::snapshot::{Served, Snapshot};
+use crate::act::ActError;
+use crate::app::App;
+
+/// How one version of a profile differs from another.
+#[derive(Debug)]
+pub struct Comparison {
+    /// The profile.
+    pub profile: Profile,
+    /// The version.
+    pub version: u32,
+    /// The one it is compared with; `None` is nothing at all.
+    pub against: Option<u32>,
+    /// Values that are different, by path.
+    pub differences: Vec<Difference>,
+    /// Locks that only the version has.
+    pub locks_added: Vec<Path>,
+    /// Locks that only the other has.
+    pub locks_removed: Vec<Path>,
+    /// Both priorities, if they differ: the other's, the version's.
+    pub priority: Option<(u32, u32)>,
+    /// How many active users get other settings by it.
+    pub affected: u64,
+}
+
+/// A user who gets other settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Affected {
+    /// The user.
+    pub user: UserId,
+    /// Their address.
+    pub email: String,
+    /// The checksum of their settings with the other version; `None` if they have none.
+    pub before: Option<Checksum>,
+    /// The same with the version.
+    pub after: Option<Checksum>,
+}
+
+/// Compares a version with another: with `against` if given (a number, or `nothing`), else with the published one, and
+/// the published one with the version before it.
+///
+/// # Errors
+/// There is no such version; the database.
+pub async fn compare(
+    app: &App,
+    given: &str,
+    number: &str,
+    against: Option<&str>,
+) -> Result<Comparison, ActError> {
+    let (profile, version, other) = both(app, given, number, against).await?;
+    let (before, after) = snapshots(app, &profile, &version, other.as_ref()).await?;
+    let mut affected = 0;
+    let mut page = Page::first(MAX_LIMIT);
+    loop {
+        let users = app.store.settings_reach(app.org, &page).await?;
+        let changed = users.items.iter().filter(|reach| change(reach, &before, &after).is_some());
+        affected += u64::try_from(changed.count()).unwrap_or(u64::MAX);
+        let Some(next) = users.next else { break };
+        page = Page::after(next, MAX_LIMIT);
+    }
+    let nothing = Content::default();
+    let (new, old) = (&version.content, other.as_ref().map_or(&nothing, |other| &other.content));
+    let only = |of: &Content, other: &Content| {
+        of.locks().iter().filter(|lock| !other.locks().contains(lock)).cloned().collect()
+    };
+    Ok(Comparison {
+        version: version.number,
+        against: other.as_ref().map(|other| other.number),
+        differences: diff(old.settings(), new.settings()),
+        locks_added: only(new, old),
+        locks_removed: only(old, new),
+        priority: (old.priority() != new.priority()).then(|| (old.priority(), new.priority())),
+        affected,
+        profile,
+    })
+}
+
+/// Lists the active users who get other settings by a version, by address.
+///
+/// # Errors
+/// There is no such version; a bad page; the database.
+pub async fn affected(
+    app: &App,
+    given: &str,
+    number: &str,
+    against: Option<&str>,
+    page: &Page,
+) -> Result<Listed<Affected>, ActError> {
+    let (profile, version, other) = both(app, given, number, against).await?;
+    let (before, after) = snapshots(app, &profile, &version, other.as_ref()).await?;
+    walk(app, page, |reach| change(&reach, &before, &after)).await
+}
+
+/// Goes through active users by address and keeps those that are wanted, until the page is full.
+pub(super) async fn walk<T>(
+    app: &App,
+    page: &Page,
+    mut wanted: impl FnMut(Reach) -> Option<T>,
+) -> Result<Listed<T>, ActError> {
+    if !(1..=MAX_LIMIT).contains(&page.limit) {
+        return Err(ActError::field("limit", format!("expected 1 to {MAX_LIMIT}")));
+    }
+    let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
+    let (mut items, mut last) = (Vec::new(), None);
+    let mut part = Page { after: page.after.clone(), limit: MAX_LIMIT };
+    loop {
+        let users = app.store.settings_reach(app.org, &part).await?;
+        for reach in users.items {
+            let email = reach.email.clone();
+            let Some(item) = wanted(reach) else { continue };
+            if items.len() == limit {
+                return Ok(Listed { items, next: last });
+            }
+            items.push(item);
+            last = Some(email);
+        }
+        let Some(next) = users.next else { return Ok(Listed { items, next: None }) };
+        part = Page::after(next, MAX_LIMIT);
+    }
+}
+
+async fn both(
+    app: &App,
+    given: &str,
+    number: &str,
+    against: Option<&str>,
+) -> Result<(Profile, Version, Option<Version>), ActError> {
+    let (profile, version) = profile::version(app, given, number).await?;
+    let other = match against {
+        Some("nothing") => None,
+        Some(text) => {
+            let number = text
+                .parse::<u32>()
+                .map_err(|_| ActError::field("against", "expected the number of a version, or `nothing`"))?;
+            Some(number)
+        }
+        None => match profile.published {
+            Some(published) if published != version.number => Some(published),
+            Some(_) => version.number.checked_sub(1).filter(|before| *before > 0),
+            None => None,
+        },
+    };
+    let other = match other {
+        Some(number) => Some(app.store.settings_version(app.org, &profile, number).await?),
+        None => None,
+    };
+    Ok((profile, version, other))
+}
+
+/// Everybody's settings with the other version in place, and with this one.
+async fn snapshots(
+    app: &App,
+    profile: &Profile,
+    version: &Version,
+    other: Option<&Version>,
+) -> Result<(Snapshot, Snapshot), ActError> {
+    let before = Snapshot::with(app, profile, other.map(|other| &other.content)).await?;
+    let after = Snapshot::with(app, profile, Some(&version.content)).await?;
+    Ok((before, after))
+}
+
+fn change(reach: &Reach, before: &Snapshot, after: &Snapshot) -> Option<Affected> {
+    let sum = |snapshot: &Snapshot| {
+        let served: Option<Arc<Served>> = snapshot.served(reach.user).ok().flatten();
+        served.map(|served| served.checksum)
+    };
+    let (before, after) = (sum(before), sum(after));
+    (before != after).then(|| Affected { user: reach.user, email: reach.email.clone(), before, after })
+}

@@ -1,0 +1,236 @@
+//! What every user's settings amount to, in memory.
+//!
+//! A snapshot holds the published layers and which of them concern whom, and never changes. Users with the same layers
+//! share one document, which is made when the first of them asks.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use gatehouse_domain::id::{OrgId, TeamId, UserId};
+use gatehouse_domain::settings::merge::BadLayers;
+use gatehouse_domain::settings::receipt::VersionRange;
+use gatehouse_domain::settings::{
+    Catalogue, Checksum, ClientVersion, Content, Document, Layer, LayerId, Merged, Path, Target, merge,
+};
+use gatehouse_domain::time::UnixMillis;
+use gatehouse_store::settings::{Assignment, Profile, Published};
+use gatehouse_store::{Store, StoreError};
+
+use crate::act::ActError;
+use crate::app::App;
+
+/// Bytes of documents that a snapshot keeps; beyond that they are made anew for every question.
+const MAX_KEPT: usize = 64 * 1024 * 1024;
+
+/// The settings of one user, ready to be served.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Served {
+    /// Names the document: made of its checksum, so that the same settings always have the same.
+    pub uuid: String,
+    /// The checksum that the client computes of them.
+    pub checksum: Checksum,
+    /// The checksum as an entity tag, with quotation marks.
+    pub etag: String,
+    /// The body of `GET /managed/settings`: `{"uuid", "checksum", "settings"}`.
+    pub body: Arc<str>,
+    /// The settings.
+    pub settings: Document,
+    /// The versions of the client that they let start.
+    pub range: VersionRange,
+    /// The layers they are made of, the general first.
+    pub layers: Vec<LayerId>,
+    /// When the newest of these was published.
+    pub published_at: UnixMillis,
+}
+
+/// Published layers, and whom they concern.
+#[derive(Debug)]
+pub struct Snapshot {
+    version: u64,
+    catalogue: Arc<Catalogue>,
+    layers: Vec<Published>,
+    /// Those of the whole organization, by their place in `layers`.
+    everyone: Vec<usize>,
+    /// All of those who have others besides.
+    users: HashMap<UserId, Vec<usize>>,
+    made: Mutex<Made>,
+}
+
+/// Documents by the layers they are made of.
+#[derive(Debug, Default)]
+struct Made {
+    bytes: usize,
+    documents: HashMap<Vec<usize>, Arc<Served>>,
+}
+
+impl Snapshot {
+    /// Makes a snapshot of published layers and of who they concern. `version` is the policy's.
+    pub fn new(
+        version: u64,
+        catalogue: Arc<Catalogue>,
+        layers: Vec<Published>,
+        assignments: &[Assignment],
+    ) -> Self {
+        let is_everyones = |layer: &Published| layer.target == Target::Organization;
+        let everyone: Vec<usize> =
+            layers.iter().enumerate().filter(|(_, layer)| is_everyones(layer)).map(|(at, _)| at).collect();
+        let places: HashMap<_, usize> =
+            layers.iter().zip(0..).map(|(layer, at)| (layer.profile, at)).collect();
+        let mut users = HashMap::<UserId, Vec<usize>>::new();
+        for assignment in assignments {
+            if let Some(at) = places.get(&assignment.profile) {
+                users.entry(assignment.user).or_insert_with(|| everyone.clone()).push(*at);
+            }
+        }
+        for own in users.values_mut() {
+            own.sort_unstable();
+        }
+        Self { version, catalogue, layers, everyone, users, made: Mutex::default() }
+    }
+
+    /// Reads what is published. The version is read first, so that a change in between is noticed by the next look.
+    ///
+    /// # Errors
+    /// A content was changed in the database; the database.
+    pub async fn load(store: &Store, org: OrgId, catalogue: Arc<Catalogue>) -> Result<Self, StoreError> {
+        let version = store.policy_version(org).await?;
+        let layers = store.published_settings(org).await?;
+        let particular = layers.iter().any(|layer| layer.target != Target::Organization);
+        let assignments = if particular { store.settings_assignments(org, None).await? } else { Vec::new() };
+        Ok(Self::new(version, catalogue, layers, &assignments))
+    }
+
+    /// Reads what would be published if a profile said something else, or nothing.
+    pub(super) async fn with(
+        app: &App,
+        profile: &Profile,
+        content: Option<&Content>,
+    ) -> Result<Self, ActError> {
+        let mut layers = app.store.published_settings(app.org).await?;
+        layers.retain(|layer| layer.profile != profile.id);
+        layers.extend(content.map(|content| Published {
+            profile: profile.id,
+            name: profile.name.clone(),
+            target: profile.target,
+            number: 0,
+            content: content.clone(),
+            published_at: app.now(),
+        }));
+        let assignments = app.store.settings_assignments(app.org, None).await?;
+        Ok(Self::new(0, app.settings.shared_catalogue(), layers, &assignments))
+    }
+
+    /// The version of the policy it was made of.
+    pub const fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The settings of a user; `None` if no published profile concerns them.
+    ///
+    /// # Errors
+    /// Their layers together are too many or too large.
+    pub fn served(&self, user: UserId) -> Result<Option<Arc<Served>>, BadLayers> {
+        self.document(self.layers_of(user))
+    }
+
+    /// The settings of somebody who is in this team and in no other; `None` if no published profile concerns them.
+    ///
+    /// # Errors
+    /// The layers together are too many or too large.
+    pub fn served_to_team(&self, team: TeamId) -> Result<Option<Arc<Served>>, BadLayers> {
+        let concerns =
+            |layer: &Published| layer.target == Target::Organization || layer.target == Target::Team(team);
+        let own: Vec<usize> =
+            self.layers.iter().enumerate().filter(|(_, layer)| concerns(layer)).map(|(at, _)| at).collect();
+        self.document(&own)
+    }
+
+    /// A user's layers, merged, with the history of each value.
+    ///
+    /// # Errors
+    /// They are too many or too large together.
+    pub fn merged(&self, user: UserId) -> Result<Merged, BadLayers> {
+        merge(&self.catalogue, &self.made_layers(self.layers_of(user)))
+    }
+
+    /// Whether everybody's settings can be delivered.
+    ///
+    /// # Errors
+    /// What is wrong with those of the first for whom they cannot.
+    pub fn check_all(&self) -> Result<(), BadLayers> {
+        self.document(&self.everyone)?;
+        for own in self.users.values() {
+            self.document(own)?;
+        }
+        Ok(())
+    }
+
+    fn layers_of(&self, user: UserId) -> &[usize] {
+        self.users.get(&user).unwrap_or(&self.everyone)
+    }
+
+    fn made_layers(&self, own: &[usize]) -> Vec<Layer> {
+        let published = own.iter().filter_map(|at| self.layers.get(*at));
+        // The locks were checked when the content was made, so that no layer is left out here.
+        published.filter_map(|one| one.content.layer(one.target, &one.name).ok()).collect()
+    }
+
+    fn document(&self, own: &[usize]) -> Result<Option<Arc<Served>>, BadLayers> {
+        if own.is_empty() {
+            return Ok(None);
+        }
+        if let Some(made) = self.lock().documents.get(own) {
+            return Ok(Some(Arc::clone(made)));
+        }
+        let layers = self.made_layers(own);
+        let published_at = own.iter().filter_map(|at| Some(self.layers.get(*at)?.published_at)).max();
+        let merged = merge(&self.catalogue, &layers)?;
+        let ids = layers.iter().map(|layer| layer.id().clone()).collect();
+        let served = Arc::new(served(merged.settings(), ids, published_at.unwrap_or(UnixMillis(0))));
+        let mut made = self.lock();
+        if made.bytes.saturating_add(served.body.len()) <= MAX_KEPT {
+            made.bytes += served.body.len();
+            made.documents.insert(own.to_vec(), Arc::clone(&served));
+        }
+        Ok(Some(served))
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Made> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn served(settings: &Document, layers: Vec<LayerId>, published_at: UnixMillis) -> Served {
+    let checksum = Checksum::of(settings);
+    let uuid = uuid_of(&checksum);
+    let text = serde_json::to_string(settings).expect("a document has text keys only");
+    // The parts are texts without anything that JSON escapes.
+    let body = format!(r#"{{"uuid":"{uuid}","checksum":"{checksum}","settings":{text}}}"#);
+    let version = |key| {
+        let value = Path::root().key(key).find(settings.as_map())?.as_str()?;
+        ClientVersion::parse(value).ok()
+    };
+    Served {
+        range: VersionRange {
+            lowest: version("requiredMinimumVersion"),
+            highest: version("requiredMaximumVersion"),
+        },
+        etag: format!("\"{checksum}\""),
+        body: body.into(),
+        settings: settings.clone(),
+        uuid,
+        checksum,
+        layers,
+        published_at,
+    }
+}
+
+/// The checksum's first half in the form of a UUID of one's own making (RFC 9562, version 8).
+pub fn uuid_of(checksum: &Checksum) -> String {
+    let mut bytes = *checksum.as_bytes();
+    bytes[6] = (bytes[6] & 0x0F) | 0x80;
+    bytes[8] = (bytes[8] & 0x3F) | 0x80;
+    let text = Checksum::from_bytes(bytes).to_string();
+    let hex = text.trim_start_matches("sha256:");
+    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..32]].join("-")
+}
