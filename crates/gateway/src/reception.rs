@@ -137,13 +137,14 @@ async fn open(
     body: &mut Option<Incoming>,
     most: usize,
 ) -> Result<Response<Bytes>, Refusal> {
-    let reception = &worker.shared.reception;
-    let _seat =
-        reception.open.try_acquire().map_err(|_| Refusal::Overloaded("sign-in requests under way"))?;
     if head.headers.get(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity") {
         return Err(Refusal::EncodedBody);
     }
+    // A seat is taken once all has arrived: who sends slowly keeps nobody out.
     let bytes = collect(body, limits, most, Keep::All).await?;
+    let reception = &worker.shared.reception;
+    let _seat =
+        reception.open.try_acquire().map_err(|_| Refusal::Overloaded("sign-in requests under way"))?;
     reception.answer(asked(connection, head, bytes, None)).await
 }
 
@@ -156,13 +157,13 @@ async fn granted(
     entry: Entry,
 ) -> Result<Response<Bytes>, Refusal> {
     let grant = recognize(worker, &head.headers).await?;
-    let reception = &worker.shared.reception;
-    let _seat =
-        reception.granted.try_acquire().map_err(|_| Refusal::Overloaded("requests of clients under way"))?;
     if entry == Entry::Discarding {
         let most = usize::try_from(limits.max_body).unwrap_or(usize::MAX);
         collect(body, limits, most, Keep::Nothing).await?;
     }
+    let reception = &worker.shared.reception;
+    let _seat =
+        reception.granted.try_acquire().map_err(|_| Refusal::Overloaded("requests of clients under way"))?;
     reception.answer(asked(connection, head, Bytes::new(), Some(&grant))).await
 }
 

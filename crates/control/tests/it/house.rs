@@ -135,6 +135,7 @@ pub(crate) async fn world() -> World {
     World { router: router(app.clone()), app, owner, knobs, dir, address: AtomicU32::new(0) }
 }
 
+#[expect(clippy::too_many_lines, reason = "one line for each thing that the house does")]
 fn house(knobs: &Arc<Knobs>) -> House {
     let with = || Arc::clone(knobs);
     let (now, changed, keys, reload) = (with(), with(), with(), with());
