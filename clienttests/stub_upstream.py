@@ -190,6 +190,12 @@ def s_long_text(call):
     return text(long_text(), chunk=40, chunk_delay=0.003, usage={"output_tokens": 8000})
 
 
+@scenario("slow-stream")
+def s_slow_stream(call):
+    """Goes on for minutes, a few words at a time."""
+    return text(long_text(), chunk=24, chunk_delay=0.25)
+
+
 @scenario("tool-write")
 def tool_write(call):
     got = call.results()

@@ -63,7 +63,7 @@ fn checksum(block: &[u8; BLOCK]) -> u32 {
     block.iter().enumerate().map(byte).sum()
 }
 
-/// Reads an archive back, and takes nothing that [`write`] would not have written.
+/// Reads an archive back, and takes nothing that [`write()`] would not have written.
 pub(super) fn read(bytes: &[u8]) -> Result<Vec<File>, BadArchive> {
     let mut files = Vec::new();
     let mut rest = bytes;
