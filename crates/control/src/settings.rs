@@ -14,7 +14,7 @@ pub mod review;
 pub mod compare;
 pub mod look;
 pub mod receipt;
-pub mod artefact;
+pub mod artifact;
 pub mod export;
 pub mod snapshot;
 pub mod delivery;

@@ -2,7 +2,7 @@
 
 use gatehouse_domain::audit::{Object, PublicKey};
 
-use super::artefact::{File, Format, Subject, files};
+use super::artifact::{File, Format, Subject, files};
 use super::look;
 use crate::act::{ActError, Caller};
 use crate::app::App;

@@ -1,13 +1,17 @@
 //! The words of the command line.
 
+mod access;
 mod directory;
+mod operate;
 
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
 use super::settings::{BundleCommand, SettingsCommand};
+pub(crate) use access::{AccessCommand, ExplainArgs, RoleCommand};
 pub(crate) use directory::{DirectoryCommand, GroupCommand, ScimCommand, ScimTokenCommand};
+pub(crate) use operate::{AdminCommand, AuditCommand, ProviderCommand, TokenCommand};
 
 /// The house around AI coding assistants: gateway, keys, ledger and audit log in one program.
 #[derive(Parser)]
@@ -210,81 +214,6 @@ pub(crate) enum TeamCommand {
     },
 }
 
-/// `access …`
-#[derive(Subcommand)]
-pub(crate) enum AccessCommand {
-    /// List the access policies
-    List,
-    /// Show the text of one
-    Show {
-        /// Its name
-        name: String,
-    },
-    /// Write one, new or in place of the one of that name
-    Set {
-        /// Its name: a-z, 0-9 and `-`; `default` takes the place of the built-in one, which permits everything
-        name: String,
-        /// The file with its text, or `-`
-        file: PathBuf,
-    },
-    /// Remove one
-    Remove {
-        /// Its name
-        name: String,
-    },
-    /// Check a text without writing anything
-    Check {
-        /// The file, or `-`
-        file: PathBuf,
-    },
-    /// Show what policies can speak of
-    Schema,
-}
-
-/// `role …`
-#[derive(Subcommand)]
-pub(crate) enum RoleCommand {
-    /// List the roles and what each includes
-    List,
-    /// Write a role of your own, new or in place of the one of that name
-    Set {
-        /// Its name: a-z, 0-9 and `_`
-        name: String,
-        /// Names of permissions, separated by commas; `role list` shows them
-        #[arg(value_delimiter = ',', required = true)]
-        permissions: Vec<String>,
-    },
-    /// Remove a role that no token has
-    Remove {
-        /// Its name
-        name: String,
-    },
-}
-
-/// Arguments of `explain`.
-#[derive(clap::Args)]
-pub(crate) struct ExplainArgs {
-    /// E-mail address or id
-    pub(crate) user: String,
-    /// The model's name
-    pub(crate) model: String,
-    /// By this key of theirs
-    #[arg(long, value_name = "ID")]
-    pub(crate) key: Option<String>,
-    /// Charged to this team
-    #[arg(long)]
-    pub(crate) team: Option<String>,
-    /// Charged to this project
-    #[arg(long)]
-    pub(crate) project: Option<String>,
-    /// Of this provider [default: the one that would be used]
-    #[arg(long)]
-    pub(crate) provider: Option<String>,
-    /// From this IP address
-    #[arg(long, value_name = "ADDRESS")]
-    pub(crate) from: Option<String>,
-}
-
 /// `project …`
 #[derive(Subcommand)]
 pub(crate) enum ProjectCommand {
@@ -422,92 +351,6 @@ pub(crate) struct ExchangesArgs {
     /// A table for people instead of JSON lines
     #[arg(long, conflicts_with = "json")]
     pub(crate) table: bool,
-}
-
-/// `audit …`
-#[derive(Subcommand)]
-pub(crate) enum AuditCommand {
-    /// Check an export offline; exit code 1 if it was tampered with, 2 if it cannot be read
-    Verify {
-        /// The export
-        file: PathBuf,
-        /// The public key it must be signed with (hex) [default: the one in the file]
-        #[arg(long, value_name = "PUBKEY")]
-        key: Option<String>,
-        /// Checkpoints kept elsewhere that it must contain, one a line: a copy of `audit.checkpoint` in the data directory, or
-        /// those in the server's log
-        #[arg(long, value_name = "FILE")]
-        checkpoint: Option<PathBuf>,
-    },
-    /// Write the whole log to a file
-    Export {
-        /// Where to
-        file: PathBuf,
-    },
-    /// List the newest entries
-    List {
-        /// At most so many
-        #[arg(long, default_value_t = 50, value_name = "N")]
-        limit: u64,
-        /// Only this action, such as key.create
-        #[arg(long)]
-        action: Option<String>,
-    },
-}
-
-/// `provider …`
-#[derive(Subcommand)]
-pub(crate) enum ProviderCommand {
-    /// List providers
-    List,
-    /// Seal a provider's key, read from standard input, for `api_key = "sealed:"`
-    SetKey {
-        /// The provider's name
-        name: String,
-    },
-    /// Remove a provider's sealed key
-    RemoveKey {
-        /// The provider's name
-        name: String,
-    },
-}
-
-/// `admin …`
-#[derive(Subcommand)]
-pub(crate) enum AdminCommand {
-    /// Administrators' tokens
-    #[command(subcommand)]
-    Token(TokenCommand),
-}
-
-/// `admin token …`
-#[derive(Subcommand)]
-pub(crate) enum TokenCommand {
-    /// Make a token; its text is shown once
-    Create {
-        /// Whose or what for
-        #[arg(long)]
-        name: String,
-        /// What it may do: the name of a role, see `role list`
-        #[arg(long, default_value = "viewer")]
-        role: String,
-        /// Limit it to what is charged to this team
-        #[arg(long, conflicts_with = "user")]
-        team: Option<String>,
-        /// Limit it to this person
-        #[arg(long, value_name = "EMAIL")]
-        user: Option<String>,
-        /// When it ends: 30d, 2026-12-31
-        #[arg(long, value_name = "TIME")]
-        expires: Option<String>,
-    },
-    /// List tokens
-    List,
-    /// Refuse a token for good
-    Revoke {
-        /// The token's id
-        id: String,
-    },
 }
 
 /// `price …`

@@ -10,7 +10,7 @@ use crate::api::auth::{Admin, ReadSettings};
 use crate::api::error::ApiError;
 use crate::api::extract::Params;
 use crate::app::App;
-use crate::settings::artefact::Format;
+use crate::settings::artifact::Format;
 use crate::settings::export::{self, Exported, Whose};
 
 /// The files of an export.

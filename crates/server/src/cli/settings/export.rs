@@ -4,7 +4,7 @@ use std::io::Read as _;
 use std::path::{Component, Path};
 
 use base64ct::{Base64, Encoding as _};
-use gatehouse_control::settings::artefact::{Report, verify};
+use gatehouse_control::settings::artifact::{Report, verify};
 use gatehouse_domain::audit::PublicKey;
 use serde_json::json;
 

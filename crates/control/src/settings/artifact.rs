@@ -63,7 +63,7 @@ pub struct File {
 
 /// Settings that a format cannot hold.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum BadArtefact {
+pub enum BadArtifact {
     /// A property list has nothing for it.
     #[error(
         "`{0}` is null, which a macOS property list cannot hold; remove the key, or export another format"
@@ -110,7 +110,7 @@ pub fn files(
     format: Format,
     subject: &Subject<'_>,
     signer: &gatehouse_domain::audit::Signer,
-) -> Result<Vec<File>, BadArtefact> {
+) -> Result<Vec<File>, BadArtifact> {
     match format {
         Format::LinuxFile => Ok(vec![linux("etc/claude-code/managed-settings.json", subject)]),
         Format::LinuxDropin => {

@@ -9,7 +9,7 @@ use gatehouse_domain::settings::{Checksum, Path};
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::{BadArtefact, File, Subject, escaped};
+use super::{BadArtifact, File, Subject, escaped};
 use crate::settings::snapshot::uuid_of;
 
 /// The preference domain that the client reads.
@@ -20,13 +20,13 @@ const HEAD: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
     <plist version=\"1.0\">\n";
 
 /// The property list for `/Library/Managed Preferences`.
-pub(super) fn preferences(subject: &Subject<'_>) -> Result<File, BadArtefact> {
+pub(super) fn preferences(subject: &Subject<'_>) -> Result<File, BadArtifact> {
     let settings = subject.settings.as_map();
     Ok(File { path: format!("{DOMAIN}.plist"), bytes: document(settings)? })
 }
 
 /// The configuration profile. Its identifiers are made of the settings, so that a device replaces the one it has.
-pub(super) fn profile(subject: &Subject<'_>) -> Result<File, BadArtefact> {
+pub(super) fn profile(subject: &Subject<'_>) -> Result<File, BadArtifact> {
     let named = |what: &str| {
         let digest = Sha256::digest(format!("gatehouse profile {what}\n{}", subject.checksum));
         uuid_of(&Checksum::from_bytes(digest.into())).to_uppercase()
@@ -57,14 +57,14 @@ pub(super) fn profile(subject: &Subject<'_>) -> Result<File, BadArtefact> {
     Ok(File { path: "claude-code.mobileconfig".to_owned(), bytes: document(&map)? })
 }
 
-fn document(map: &Map<String, Value>) -> Result<Vec<u8>, BadArtefact> {
+fn document(map: &Map<String, Value>) -> Result<Vec<u8>, BadArtifact> {
     let mut out = HEAD.to_owned();
     dict(&mut out, 0, &Path::root(), map)?;
     out.push_str("</plist>\n");
     Ok(out.into_bytes())
 }
 
-fn dict(out: &mut String, depth: usize, path: &Path, map: &Map<String, Value>) -> Result<(), BadArtefact> {
+fn dict(out: &mut String, depth: usize, path: &Path, map: &Map<String, Value>) -> Result<(), BadArtifact> {
     let indent = "\t".repeat(depth);
     if map.is_empty() {
         let _ = writeln!(out, "{indent}<dict/>");
@@ -80,10 +80,10 @@ fn dict(out: &mut String, depth: usize, path: &Path, map: &Map<String, Value>) -
     Ok(())
 }
 
-fn value(out: &mut String, depth: usize, path: &Path, given: &Value) -> Result<(), BadArtefact> {
+fn value(out: &mut String, depth: usize, path: &Path, given: &Value) -> Result<(), BadArtifact> {
     let indent = "\t".repeat(depth);
     let _ = match given {
-        Value::Null => return Err(BadArtefact::Null(path.to_string())),
+        Value::Null => return Err(BadArtifact::Null(path.to_string())),
         Value::Bool(true) => writeln!(out, "{indent}<true/>"),
         Value::Bool(false) => writeln!(out, "{indent}<false/>"),
         Value::Number(number) if number.is_f64() => writeln!(out, "{indent}<real>{number}</real>"),
@@ -103,13 +103,13 @@ fn value(out: &mut String, depth: usize, path: &Path, given: &Value) -> Result<(
 }
 
 /// A text of the list. XML 1.0 has no way to write most control characters.
-fn text(path: &Path, given: &str) -> Result<String, BadArtefact> {
+fn text(path: &Path, given: &str) -> Result<String, BadArtifact> {
     let cannot = |c: char| {
         (c.is_control() && !matches!(c, '\t' | '\n' | '\r' | '\u{7f}'..='\u{9f}'))
             || matches!(c, '\u{fffe}' | '\u{ffff}')
     };
     if given.chars().any(cannot) {
-        return Err(BadArtefact::Character(path.to_string()));
+        return Err(BadArtifact::Character(path.to_string()));
     }
     Ok(escaped(given))
 }

@@ -1,4 +1,4 @@
-//! All artefacts of some settings in one archive, with a signed list of them. It is checked without a server.
+//! All artifacts of some settings in one archive, with a signed list of them. It is checked without a server.
 //!
 //! `manifest.json` names every file with its SHA-256; `manifest.sig` is the Ed25519 signature of the manifest's bytes.
 
@@ -7,7 +7,7 @@ use gatehouse_domain::settings::{Checksum, Document, Path};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::{BadArtefact, File, Format, Subject, files, tar};
+use super::{BadArtifact, File, Format, Subject, files, tar};
 
 /// Signed before every manifest, so that the signature can stand for nothing else.
 const DOMAIN: &str = "gatehouse settings bundle v1\n";
@@ -95,7 +95,7 @@ pub enum BadBundle {
     Settings,
 }
 
-pub(super) fn make(subject: &Subject<'_>, signer: &Signer) -> Result<File, BadArtefact> {
+pub(super) fn make(subject: &Subject<'_>, signer: &Signer) -> Result<File, BadArtifact> {
     let mut contents = Vec::new();
     for (folder, format) in FOLDERS {
         for file in files(format, subject, signer)? {

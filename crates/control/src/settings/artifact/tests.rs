@@ -1,4 +1,4 @@
-//! Artefacts, read back by readers that know nothing of the writers.
+//! Artifacts, read back by readers that know nothing of the writers.
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -26,7 +26,7 @@ fn hard() -> Document {
     .unwrap()
 }
 
-fn made(format: Format, settings: &Document) -> Result<Vec<File>, BadArtefact> {
+fn made(format: Format, settings: &Document) -> Result<Vec<File>, BadArtifact> {
     let checksum = Checksum::of(settings);
     let subject = Subject {
         settings,

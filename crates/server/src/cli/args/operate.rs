@@ -1,0 +1,91 @@
+//! The words of `audit`, `provider` and `admin`.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+
+/// `audit …`
+#[derive(Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Check an export offline; exit code 1 if it was tampered with, 2 if it cannot be read
+    Verify {
+        /// The export
+        file: PathBuf,
+        /// The public key it must be signed with (hex) [default: the one in the file]
+        #[arg(long, value_name = "PUBKEY")]
+        key: Option<String>,
+        /// Checkpoints kept elsewhere that it must contain, one a line: a copy of `audit.checkpoint` in the data directory, or
+        /// those in the server's log
+        #[arg(long, value_name = "FILE")]
+        checkpoint: Option<PathBuf>,
+    },
+    /// Write the whole log to a file
+    Export {
+        /// Where to
+        file: PathBuf,
+    },
+    /// List the newest entries
+    List {
+        /// At most so many
+        #[arg(long, default_value_t = 50, value_name = "N")]
+        limit: u64,
+        /// Only this action, such as key.create
+        #[arg(long)]
+        action: Option<String>,
+    },
+}
+
+/// `provider …`
+#[derive(Subcommand)]
+pub(crate) enum ProviderCommand {
+    /// List providers
+    List,
+    /// Seal a provider's key, read from standard input, for `api_key = "sealed:"`
+    SetKey {
+        /// The provider's name
+        name: String,
+    },
+    /// Remove a provider's sealed key
+    RemoveKey {
+        /// The provider's name
+        name: String,
+    },
+}
+
+/// `admin …`
+#[derive(Subcommand)]
+pub(crate) enum AdminCommand {
+    /// Administrators' tokens
+    #[command(subcommand)]
+    Token(TokenCommand),
+}
+
+/// `admin token …`
+#[derive(Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Make a token; its text is shown once
+    Create {
+        /// Whose or what for
+        #[arg(long)]
+        name: String,
+        /// What it may do: the name of a role, see `role list`
+        #[arg(long, default_value = "viewer")]
+        role: String,
+        /// Limit it to what is charged to this team
+        #[arg(long, conflicts_with = "user")]
+        team: Option<String>,
+        /// Limit it to this person
+        #[arg(long, value_name = "EMAIL")]
+        user: Option<String>,
+        /// When it ends: 30d, 2026-12-31
+        #[arg(long, value_name = "TIME")]
+        expires: Option<String>,
+    },
+    /// List tokens
+    List,
+    /// Refuse a token for good
+    Revoke {
+        /// The token's id
+        id: String,
+    },
+}
