@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 pub(crate) use directory::Directory;
-pub(crate) use identity::{ClientAuth, Identity, Ldap, LdapKind, Oidc};
+pub(crate) use identity::{ClientAuth, Identity, Oidc};
 pub(crate) use mistake::{Mistake, Mistakes};
 pub(crate) use pricing::Pricing;
 pub(crate) use provider::{Provider, SecretSource};

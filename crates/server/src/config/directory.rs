@@ -1,5 +1,6 @@
-//! `[[directory]]`: directories that are read by LDAP.
+//! `[[directory]]`: directories that are read by LDAP, and where people may sign in.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use gatehouse_identity::ldap::{
     DisableLimit, Dn, Encryption, GroupMode, Groups, IdFormat, Limits, People, ServerUrl,
 };
 
+use super::identity;
 use super::mistake::Mistake;
 use super::provider::SecretSource;
 use super::read::{Section, brief};
@@ -35,10 +37,18 @@ pub(crate) struct Directory {
     pub(crate) groups: Option<Groups>,
     /// Time-outs and bounds.
     pub(crate) limits: Limits,
-    /// How often it is read.
+    /// How often it is read; zero for never.
     pub(crate) interval: Duration,
     /// How many accounts one run may disable.
     pub(crate) disable: DisableLimit,
+    /// Whether people sign in with its passwords.
+    pub(crate) sign_in: bool,
+    /// Its name on the sign-in page.
+    pub(crate) label: String,
+    /// Whether somebody who is not known here is added when they sign in.
+    pub(crate) create: bool,
+    /// Teams by group, for who signs in.
+    pub(crate) teams: BTreeMap<String, String>,
 }
 
 /// Which kind of server keeps the directory: decides what is not said otherwise.
@@ -94,7 +104,18 @@ fn directory(s: &Section<'_, '_>) -> Option<Directory> {
     let bind_password = s.parsed("bind_password", password);
     let people = people(s, kind);
     let groups = groups(s, kind);
-    let sync = optional(s, "sync_seconds", 60..=7 * 24 * 3600, 900);
+    let sync = optional(s, "sync_seconds", 0..=7 * 24 * 3600, 900);
+    if (1..60).contains(&sync) {
+        s.mistake("sync_seconds", "expected at least 60, or 0 for a directory where people only sign in");
+    }
+    let (sign_in, create) = (s.boolean_or("sign_in", false), s.boolean_or("create", false));
+    let (label, teams) = (s.text("label").map(str::to_owned), identity::teams(s));
+    if sync == 0 && !sign_in {
+        s.mistake(
+            "sync_seconds",
+            "0 leaves nothing to do for a directory where nobody signs in (sign_in = true)",
+        );
+    }
     let percent = u8::try_from(optional(s, "max_disable_percent", 0..=100, 10)).unwrap_or(10);
     let at_least = usize::try_from(optional(s, "min_disable", 0..=1_000_000, 1)).unwrap_or(1);
     let defaults = Limits::default();
@@ -105,8 +126,13 @@ fn directory(s: &Section<'_, '_>) -> Option<Directory> {
             .unwrap_or(defaults.page_size),
         ..defaults
     };
+    let source = source?;
     Some(Directory {
-        source: source?,
+        sign_in,
+        label: label.unwrap_or_else(|| source.name().to_owned()),
+        create,
+        teams,
+        source,
         servers,
         encryption,
         ca_file,

@@ -1,12 +1,11 @@
-//! `[identity]`, `[[identity.oidc]]` and `[[identity.ldap]]`.
+//! `[identity]` and `[[identity.oidc]]`.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use gatehouse_control::portal::Local;
-use gatehouse_identity::ldap::Encryption;
-use gatehouse_identity::oidc::{EmailTrust, Prompt, SourceId};
+use gatehouse_identity::oidc::{EmailTrust, Prompt};
 
 use super::mistake::Mistake;
 use super::provider::{SecretSource, source};
@@ -30,8 +29,6 @@ pub(crate) struct Identity {
     pub(crate) local: Local,
     /// Identity providers, in the order of the page.
     pub(crate) oidc: Vec<Oidc>,
-    /// Directories, in the order of the page.
-    pub(crate) ldap: Vec<Ldap>,
 }
 
 /// An identity provider that speaks OpenID Connect.
@@ -69,44 +66,6 @@ pub(crate) struct Oidc {
     pub(crate) teams: BTreeMap<String, String>,
 }
 
-/// A directory where people sign in.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Ldap {
-    /// Its name here; unique.
-    pub(crate) name: String,
-    /// Its name on the page.
-    pub(crate) label: String,
-    /// What kind of directory it is.
-    pub(crate) kind: LdapKind,
-    /// Addresses, in the order in which they are tried.
-    pub(crate) servers: Vec<String>,
-    /// How `ldap://` addresses are spoken to.
-    pub(crate) encryption: Encryption,
-    /// Whose certificates are believed; none for the system's.
-    pub(crate) ca_file: Option<PathBuf>,
-    /// The entry that searches are made as.
-    pub(crate) bind_dn: String,
-    /// Where its password is.
-    pub(crate) bind_password: SecretSource,
-    /// Subtrees with people.
-    pub(crate) people: Vec<String>,
-    /// Subtrees with groups; none when groups do not matter.
-    pub(crate) groups: Vec<String>,
-    /// Whether somebody who is not known here is added.
-    pub(crate) create: bool,
-    /// Teams by group.
-    pub(crate) teams: BTreeMap<String, String>,
-}
-
-/// What kind of directory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum LdapKind {
-    /// OpenLDAP and most others.
-    OpenLdap,
-    /// Active Directory.
-    ActiveDirectory,
-}
-
 /// How a client proves itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ClientAuth {
@@ -131,7 +90,6 @@ pub(crate) fn identity(s: &Section<'_, '_>) -> Identity {
         notice,
         local: if s.boolean("local_accounts") { Local::On } else { Local::Off },
         oidc: all(s, "oidc", oidc, |one| &one.name),
-        ldap: all(s, "ldap", ldap, |one| &one.name),
     }
 }
 
@@ -158,41 +116,6 @@ fn all<T>(
         out.push(one);
     }
     out
-}
-
-fn ldap(s: &Section<'_, '_>) -> Option<Ldap> {
-    let kinds = [("openldap", LdapKind::OpenLdap), ("active-directory", LdapKind::ActiveDirectory)];
-    let encryptions = [("starttls", Encryption::StartTls), ("loopback", Encryption::PlainOnLoopback)];
-    let owned = |texts: Vec<&str>| texts.into_iter().map(str::to_owned).collect();
-    let name = s.parsed("name", |text| {
-        // The rule for names of identity providers holds here too.
-        SourceId::parse(text).ok_or("expected 1 to 64 lower-case letters, digits and `-`")
-    });
-    let kind = s.choice("kind", &kinds);
-    let encryption =
-        s.text("encryption").map_or(Encryption::StartTls, |_| s.choice("encryption", &encryptions));
-    let bind_dn = s.required("bind_dn");
-    let bind_password = s.required("bind_password").and_then(|text| secret(s, "bind_password", text));
-    let label = s.text("label").map(str::to_owned);
-    let (servers, people, groups) =
-        (owned(s.texts("servers")), owned(s.texts("people")), owned(s.texts("groups")));
-    let (ca_file, create, teams) =
-        (s.text("ca_file").map(PathBuf::from), s.boolean_or("create", false), teams(s));
-    let name = name?.as_str().to_owned();
-    Some(Ldap {
-        label: label.unwrap_or_else(|| name.clone()),
-        name,
-        kind,
-        servers,
-        encryption,
-        ca_file,
-        bind_dn: bind_dn?.to_owned(),
-        bind_password: bind_password?,
-        people,
-        groups,
-        create,
-        teams,
-    })
 }
 
 fn oidc(s: &Section<'_, '_>) -> Option<Oidc> {
@@ -248,7 +171,7 @@ fn secret(s: &Section<'_, '_>, key: &'static str, text: &str) -> Option<SecretSo
 }
 
 /// `teams = { group = "Team" }`.
-fn teams(s: &Section<'_, '_>) -> BTreeMap<String, String> {
+pub(super) fn teams(s: &Section<'_, '_>) -> BTreeMap<String, String> {
     let Some(node) = s.node("teams") else { return BTreeMap::new() };
     let expected = "expected teams by group, such as { engineers = \"Core\" }";
     let Value::Section(members) = &node.value else {

@@ -260,8 +260,8 @@ fn changes_say_what_needs_a_restart() {
 fn sign_in_mistakes_are_told_at_once_and_no_secret_is_repeated() {
     let text = "[listen]\npublic_url = \"http://gw.example.com\"\n[identity]\naccess_token_seconds = 60\n\
          local_accounts = \"yes\"\n[[identity.oidc]]\nname = \"corp\"\nissuer = \"https://idp\"\nclient_id = \"x\"\n\
-         client_secret = \"canary-secret\"\nteams = { eng = 7 }\nscope = \"x\"\n[[identity.ldap]]\nname = \"A B\"\n\
-         kind = \"openldap\"\nbind_dn = \"cn=x\"\nbind_password = \"sealed:\"\n";
+         client_secret = \"canary-secret\"\nteams = { eng = 7 }\nscope = \"x\"\n[[directory]]\nname = \"A B\"\n\
+         sync_seconds = 0\nbind_dn = \"cn=x\"\nbind_password = \"sealed:\"\n";
     let found = mistakes(text, &[]);
     for (line, path) in [
         (2, "listen.public_url: "),
@@ -270,8 +270,9 @@ fn sign_in_mistakes_are_told_at_once_and_no_secret_is_repeated() {
         (10, "identity.oidc[corp].client_secret: a secret does not belong"),
         (11, "identity.oidc[corp].teams: "),
         (12, "identity.oidc[corp].scope: unknown setting (did you mean `scopes`?)"),
-        (14, "identity.ldap[A B].name: "),
-        (17, "identity.ldap[A B].bind_password: "),
+        (14, "directory[A B].name: "),
+        (15, "directory[A B].sync_seconds: 0 leaves nothing to do"),
+        (17, "directory[A B].bind_password: "),
     ] {
         let start = format!("my.toml:{line}: {path}");
         assert!(found.iter().any(|told| told.starts_with(&start)), "{start}: {found:#?}");

@@ -8,6 +8,7 @@ use gatehouse_control::act::Caller;
 use gatehouse_control::directory::{self, Configured, Mode, Overview};
 use gatehouse_domain::time::UnixMillis;
 use gatehouse_identity::ldap::{self, Trust};
+use gatehouse_identity::secret::Secret;
 use gatehouse_store::in_time;
 use gatehouse_store::sync_run::SyncOutcome;
 use metrics::gauge;
@@ -15,8 +16,8 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::live::Live;
-use crate::config::Directory;
-use crate::environment::Environment;
+use crate::config::{Directory, SecretSource};
+use crate::secret::SecretError;
 use crate::{clock, secret};
 
 /// How often it is seen which directories are to be read.
@@ -43,12 +44,20 @@ pub(super) async fn open(live: &Live, name: &str) -> Result<ldap::Directory, Str
     let directory = found.ok_or_else(|| format!("the directory `{name}` is not configured (any more)"))?;
     let environment = live.environment.clone();
     // Files are read, and commands run.
-    let opened = tokio::task::spawn_blocking(move || prepare(directory, &environment)).await;
+    let opened = tokio::task::spawn_blocking(move || {
+        prepare(&directory, &|source| secret::resolve(source, &environment))
+    });
+    let opened = opened.await;
     opened.map_err(|error| error.to_string())?
 }
 
-fn prepare(directory: Directory, environment: &Environment) -> Result<ldap::Directory, String> {
-    let password = secret::resolve(&directory.bind_password, environment)
+/// Where a secret is looked up.
+pub(super) type Resolve<'a> = &'a dyn Fn(&SecretSource) -> Result<Option<Secret>, SecretError>;
+
+/// Makes a configured directory ready to be asked. May run commands: blocks.
+pub(super) fn prepare(directory: &Directory, resolve: Resolve<'_>) -> Result<ldap::Directory, String> {
+    let directory = directory.clone();
+    let password = resolve(&directory.bind_password)
         .map_err(|error| format!("bind_password: {error}"))?
         .ok_or("bind_password: it cannot be sealed")?;
     let trust = match &directory.ca_file {
@@ -91,6 +100,9 @@ pub(super) async fn job(app: App) {
         let Ok(Ok(all)) = listing.await else { continue };
         for one in all {
             figures(&one);
+            if one.configured.interval.is_zero() {
+                continue;
+            }
             let (name, now) = (one.configured.source.name().to_owned(), clock::now());
             let due = *next.entry(name.clone()).or_insert_with(|| first(&one, now));
             if now < due || under_way.contains(&name) {

@@ -4,21 +4,18 @@ use std::collections::BTreeMap;
 
 use gatehouse_control::portal::{Admission, DirectorySource, PublicUrl, Rules};
 use gatehouse_domain::price::PriceTable;
-use gatehouse_identity::ldap::{self, Dn, Groups, Limits, People, Trust};
 use gatehouse_identity::oidc::{ClientAuth, Loopback, Source, SourceConfig, Sources, UserInfoUse};
 use gatehouse_identity::secret::Secret;
 
+use super::directory::{self, Resolve};
 use crate::clock;
-use crate::config::{self, Config, Ldap, LdapKind, Oidc, SecretSource};
+use crate::config::{self, Config, Oidc, SecretSource};
 use crate::environment::Environment;
 use crate::fetch::{Known, Reach, trust};
-use crate::secret::{self, SecretError};
+use crate::secret;
 
 /// By how many seconds the clocks of issuers may differ from ours.
 const SKEW: u16 = 60;
-
-/// Where a secret is looked up.
-type Resolve<'a> = &'a dyn Fn(&SecretSource) -> Result<Option<Secret>, SecretError>;
 
 /// What would keep a server with this configuration from starting. Runs no commands.
 pub(crate) fn mistakes(config: &Config, prices: &PriceTable, environment: &Environment) -> Vec<String> {
@@ -70,12 +67,14 @@ fn rules(
         }
     };
     let mut directories = Vec::new();
-    for one in &config.identity.ldap {
-        match directory(one, resolve) {
-            Ok(source) => directories.push(source),
-            Err(found) => {
-                mistakes.extend(found.into_iter().map(|what| format!("identity.ldap[{}]: {what}", one.name)));
+    for one in config.directories.iter().filter(|one| one.sign_in) {
+        let name = one.source.name().to_owned();
+        match directory::prepare(one, resolve) {
+            Ok(directory) => {
+                let admission = Admission { create: one.create, teams: one.teams.clone() };
+                directories.push(DirectorySource { name, label: one.label.clone(), directory, admission });
             }
+            Err(found) => mistakes.push(format!("directory[{name}]: {found}")),
         }
     }
     if !mistakes.is_empty() {
@@ -140,48 +139,4 @@ fn source(
         reach.known.insert(host.trim_matches(['[', ']']).to_ascii_lowercase(), Known { tls });
     }
     Ok(source)
-}
-
-fn directory(one: &Ldap, resolve: Resolve<'_>) -> Result<DirectorySource, Vec<String>> {
-    let mut mistakes = Vec::new();
-    let servers = all_parsed("servers", &one.servers, &mut mistakes);
-    let people = all_parsed("people", &one.people, &mut mistakes);
-    let groups: Vec<Dn> = all_parsed("groups", &one.groups, &mut mistakes);
-    let bind_dn = all_parsed("bind_dn", std::slice::from_ref(&one.bind_dn), &mut mistakes).pop();
-    let password =
-        resolve(&one.bind_password).map_err(|error| mistakes.push(format!("bind_password: {error}")));
-    let trust = one.ca_file.as_ref().map(|path| {
-        let read = std::fs::read_to_string(path);
-        read.map_err(|error| mistakes.push(format!("ca_file: cannot read `{}`: {error}", path.display())))
-    });
-    let (Some(bind_dn), Ok(Some(bind_password)), true) = (bind_dn, password, mistakes.is_empty()) else {
-        return Err(mistakes);
-    };
-    let (people, groups) = match one.kind {
-        LdapKind::OpenLdap => (People::open_ldap(people), Groups::open_ldap(groups)),
-        LdapKind::ActiveDirectory => (People::active_directory(people), Groups::active_directory(groups)),
-    };
-    let config = ldap::Config {
-        servers,
-        encryption: one.encryption,
-        trust: trust.and_then(Result::ok).map_or(Trust::System, Trust::Authorities),
-        bind_dn,
-        bind_password,
-        people,
-        groups: Some(groups).filter(|groups| !groups.bases.is_empty()),
-        limits: Limits::default(),
-    };
-    let directory = ldap::Directory::new(config);
-    let directory = directory.map_err(|wrong| wrong.iter().map(ToString::to_string).collect::<Vec<_>>())?;
-    let admission = Admission { create: one.create, teams: one.teams.clone() };
-    Ok(DirectorySource { name: one.name.clone(), label: one.label.clone(), directory, admission })
-}
-
-fn all_parsed<T: std::str::FromStr<Err: std::fmt::Display>>(
-    key: &str,
-    texts: &[String],
-    mistakes: &mut Vec<String>,
-) -> Vec<T> {
-    let parsed = texts.iter().map(|text| text.parse().map_err(|error: T::Err| format!("{key}: {error}")));
-    parsed.filter_map(|one: Result<T, String>| one.map_err(|mistake| mistakes.push(mistake)).ok()).collect()
 }

@@ -26,10 +26,10 @@ fn address(folder: &Path) -> String {
 
 fn config(folder: &Path, servers: &str, more: &str) -> String {
     format!(
-        "[identity]\nlocal_accounts = false\n[[identity.ldap]]\nname = \"staff\"\nlabel = \"Staff & Co\"\n\
-         kind = \"openldap\"\nservers = [{servers}]\nca_file = \"{}\"\nbind_dn = \"cn=reader,dc=example,dc=com\"\n\
-         bind_password = \"exec:echo password-of-reader\"\npeople = [\"ou=people,dc=example,dc=com\"]\n\
-         groups = [\"ou=groups,dc=example,dc=com\"]\n{more}\n",
+        "[identity]\nlocal_accounts = false\n[[directory]]\nname = \"staff\"\nlabel = \"Staff & Co\"\n\
+         sign_in = true\nsync_seconds = 0\nservers = [{servers}]\nca_file = \"{}\"\nbind_dn = \"cn=reader,dc=example,dc=com\"\n\
+         bind_password = \"exec:echo password-of-reader\"\npeople_bases = [\"ou=people,dc=example,dc=com\"]\n\
+         group_bases = [\"ou=groups,dc=example,dc=com\"]\n{more}\n",
         folder.join("ca.pem").display()
     )
 }
