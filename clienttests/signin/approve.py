@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Approve a device code as a person with a browser would.
 
-    approve.py PAGE [--user LOGIN | --email ADDRESS --password-file FILE] [--deny] [-v]
+    approve.py PAGE [--user LOGIN | --email ADDRESS --password-file FILE [--way WAY]] [--deny] [-v]
 
 PAGE is what the client shows: .../device?user_code=ABCD-EFGH. Loads it, fills in the form of the wanted way (an identity
 provider, or address and password), sends it, and follows every redirect with one cookie jar; --deny presses the other
@@ -23,6 +23,7 @@ ap.add_argument("--user")
 ap.add_argument("--idp", default="http://127.0.0.1:8611", help="origin that gets the cookie idp_user")
 ap.add_argument("--email")
 ap.add_argument("--password-file")
+ap.add_argument("--way", help="which form of the page, such as ldap:staff")
 ap.add_argument("--deny", action="store_true")
 ap.add_argument("-v", action="store_true")
 a = ap.parse_args()
@@ -73,7 +74,7 @@ def forms(page):
 
 
 url, status, page = follow(*send(a.page))
-wanted = "local" if a.email else "oidc:"
+wanted = a.way or ("local" if a.email else "oidc:")
 found = next((f for f in forms(page) if f[1].get("way", "").startswith(wanted)), None)
 if not found:
     sys.exit(f"no form for {wanted} at {url} (status {status}): {page[:500]}")

@@ -38,6 +38,7 @@ ap.add_argument("--user", default="alice", help="login at the test IdP")
 ap.add_argument("--idp", default="http://127.0.0.1:8611")
 ap.add_argument("--email", help="sign in with this address and a password instead")
 ap.add_argument("--password-file")
+ap.add_argument("--way", help="which form of the page, such as ldap:staff")
 ap.add_argument("--deny", action="store_true", help="press Deny on the verification page")
 ap.add_argument("--reject-trust", action="store_true", help="stop at the trust prompt")
 ap.add_argument("--decline-settings", action="store_true", help="decline the managed settings")
@@ -165,6 +166,7 @@ while time.time() - t0 < a.timeout:
             page += ("&" if "?" in page else "?") + "user_code=" + urllib.parse.quote(m[1])
         cmd = [sys.executable, str(HERE / "approve.py"), page]
         cmd += ["--email", a.email, "--password-file", a.password_file] if a.email else ["--user", a.user, "--idp", a.idp]
+        cmd += ["--way", a.way] if a.way else []
         cmd += ["--deny"] if a.deny else []
         r = subprocess.run(cmd, capture_output=True, text=True)
         out["approve"] = (r.stdout + r.stderr).strip()
