@@ -42,7 +42,8 @@ fn ldap(folder: &Path, tool: &str, args: &[&str], input: &str) {
     assert!(done.status.success(), "{tool}: {}", String::from_utf8_lossy(&done.stderr));
 }
 
-/// A branch of the test server's tree that only this test uses.
+/// A branch of the test server's tree that only this test uses. Its people are of a class of their own, so that other
+/// tests, which search the whole tree meanwhile, do not find them.
 struct Branch {
     folder: PathBuf,
     base: String,
@@ -60,8 +61,8 @@ impl Branch {
         let mut tree = format!("dn: {base}\nobjectClass: organizationalUnit\nou: {ou}\n\n");
         for n in 0..PEOPLE {
             let entry = format!(
-                "dn: uid=s{n:02},{base}\nobjectClass: inetOrgPerson\nobjectClass: marked\nuid: s{n:02}\ncn: s\nsn: s\n\
-                 mail: s{n:02}@example.com\ndisplayName: Sync {n:02}\n\n"
+                "dn: uid=s{n:02},{base}\nobjectClass: pilotPerson\nobjectClass: marked\nuid: s{n:02}\n\
+                 cn: Sync {n:02}\nsn: s\nmail: s{n:02}@example.com\n\n"
             );
             tree.push_str(&entry);
         }
@@ -94,6 +95,7 @@ impl Branch {
         format!(
             "[[directory]]\nname = \"hq\"\nservers = [\"{}\"]\nca_file = \"{}\"\n\
              bind_dn = \"cn=reader,dc=example,dc=com\"\nbind_password = \"exec:echo password-of-reader\"\n\
+             people_filter = \"(objectClass=pilotPerson)\"\nname_attribute = \"cn\"\n\
              people_bases = [\"{base}\"]\ngroup_bases = [\"{base}\"]\n",
             read(&self.folder, "ldap"),
             self.folder.join("ca.pem").display(),
