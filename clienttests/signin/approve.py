@@ -69,22 +69,24 @@ def forms(page):
         for tag in re.findall(r"<input\b[^>]*>", inside):
             name, value = re.search(r'name="([^"]*)"', tag), re.search(r'value="([^"]*)"', tag)
             fields[name[1]] = html.unescape(value[1]) if value else ""
-        other = re.search(r'formaction="([^"]*)"', inside)
-        yield action, fields, html.unescape(other[1]) if other else None
+        yield action, fields
 
 
 url, status, page = follow(*send(a.page))
 wanted = a.way or ("local" if a.email else "oidc:")
 found = next((f for f in forms(page) if f[1].get("way", "").startswith(wanted)), None)
+deny = next((f for f in forms(page) if f[0].endswith("/device/deny")), None)
 if not found:
     sys.exit(f"no form for {wanted} at {url} (status {status}): {page[:500]}")
-action, fields, deny = found
-if a.email:
+if a.deny and not deny:
+    sys.exit(f"nothing can be denied at {url}: {page[:500]}")
+action, fields = deny if a.deny else found
+if a.email and not a.deny:
     fields["email"] = a.email
     fields["password"] = open(a.password_file).read().strip()
 place = urllib.parse.urlparse(url)
 same_origin = {"Origin": f"{place.scheme}://{place.netloc}", "Sec-Fetch-Site": "same-origin"}
-target = urllib.parse.urljoin(url, deny if a.deny else action)
+target = urllib.parse.urljoin(url, action)
 url, status, page = follow(*send(target, urllib.parse.urlencode(fields).encode(), same_origin))
 text = re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", " ", re.sub(r"(?s)<style.*?</style>|<title.*?</title>", " ", page))))
 print(status, url.split("?")[0], text.strip()[:300])

@@ -235,8 +235,9 @@ async fn less_than_all_is_an_outage() {
 async fn one_base_within_another_lists_everyone_once() {
     let Some(mut config) = config() else { return };
     let count: usize = read(&server().unwrap(), "people").parse().unwrap();
-    config.people.bases =
-        ["ou=people,dc=example,dc=com", "OU=Berlin, OU=People, DC=example, DC=com"].map(|b| b.parse().unwrap()).into();
+    config.people.bases = ["ou=people,dc=example,dc=com", "OU=Berlin, OU=People, DC=example, DC=com"]
+        .map(|b| b.parse().unwrap())
+        .into();
     let directory = directory(config);
     assert_eq!(directory.sync(NOW).await.unwrap().people().len(), count);
     signed_in(&directory, "ann").await;

@@ -15,12 +15,18 @@ use super::request::Asked;
 use super::settings::{Local, PublicUrl, Rules};
 use super::text::{Language, Texts};
 
-const STYLE: &str = "body{font:1rem/1.5 system-ui,sans-serif;max-width:30rem;margin:3rem auto;padding:0 1rem;color:#1b1b1b;\
-background:#fff}h1{font-size:1.4rem}form{margin:1rem 0}label{display:block;margin:.6rem 0}input{display:block;width:100%;\
-box-sizing:border-box;font:inherit;padding:.4rem}button{font:inherit;padding:.5rem 1rem;margin:.4rem .4rem 0 0}\
-.code{font:2rem/1.5 monospace;letter-spacing:.1em}.told{border-left:.3rem solid #b00020;padding-left:.7rem}\
-nav{margin-top:2.5rem;font-size:.9rem}nav a{margin-right:1rem}\
-@media(prefers-color-scheme:dark){body{color:#eee;background:#161616}a{color:#9cf}}";
+const STYLE: &str = ":root{color-scheme:light dark;--ink:#1b1b1b;--paper:#f4f4f2;--card:#fff;--line:#8a8a85;--go:#1f4e8c;\
+--bad:#b00020}@media(prefers-color-scheme:dark){:root{--ink:#eee;--paper:#161616;--card:#222;--line:#8a8a8a;--go:#9cc4ff;\
+--bad:#ff8a98}}*{box-sizing:border-box}body{font:1rem/1.5 system-ui,sans-serif;max-width:30rem;margin:2.5rem auto;\
+padding:0 1rem;color:var(--ink);background:var(--paper)}main{background:var(--card);border:1px solid var(--line);\
+border-radius:.6rem;padding:1.5rem}h1{font-size:1.4rem;margin:0}h2{font-size:1rem;margin:0 0 .6rem}form{margin:0}\
+.way{margin-top:1.2rem;padding-top:1.2rem;border-top:1px solid var(--line)}label{display:block;margin:.6rem 0}\
+input{display:block;width:100%;font:inherit;padding:.5rem;border:1px solid var(--line);border-radius:.3rem;\
+color:inherit;background:transparent}button{font:inherit;width:100%;padding:.6rem 1rem;border-radius:.3rem;cursor:pointer;\
+border:1px solid var(--go);color:var(--card);background:var(--go)}.deny button{color:var(--bad);background:transparent;\
+border-color:var(--bad)}.code{font:2rem/1.5 ui-monospace,monospace;letter-spacing:.1em;text-align:center;margin:.8rem 0;\
+overflow-wrap:anywhere}.told{border-left:.3rem solid var(--bad);padding-left:.7rem}nav{margin-top:1.2rem;font-size:.9rem;\
+text-align:center}nav a{margin:0 .5rem;color:var(--go)}:focus-visible{outline:.15rem solid var(--go);outline-offset:.1rem}";
 
 /// What a page is about.
 pub(super) enum Shown<'a> {
@@ -184,20 +190,18 @@ fn choose(
          value=\"{proof}\"><input type=\"hidden\" name=\"lang\" value=\"{}\">",
         language.tag()
     );
-    let start =
-        format!("<form method=\"post\" action=\"{}\">{hidden}", escaped(&url.path("/device/continue")));
-    let deny = format!(
-        "<button formaction=\"{}\" formnovalidate>{}</button>",
-        escaped(&url.path("/device/deny")),
-        t.deny
-    );
-    let mut ways = ways(rules, t);
+    let form = |path, inside: &str| {
+        format!("<form method=\"post\" action=\"{}\">{hidden}{inside}</form>", escaped(&url.path(path)))
+    };
+    let ways = ways(rules, t);
     if ways.is_empty() {
-        ways.push(format!("<p>{}</p>", t.no_way));
+        let _ = write!(out, "<div class=\"way\"><p>{}</p></div>", t.no_way);
     }
     for way in ways {
-        let _ = write!(out, "{start}{way}{deny}</form>");
+        let _ = write!(out, "<div class=\"way\">{}</div>", form("/device/continue", &way));
     }
+    let deny = form("/device/deny", &format!("<button>{}</button>", t.deny));
+    let _ = write!(out, "<div class=\"way deny\">{deny}</div>");
     out
 }
 
@@ -215,7 +219,7 @@ fn ways(rules: &Rules, t: &Texts) -> Vec<String> {
     }
     for source in &rules.directories {
         ways.push(format!(
-            "<p>{}</p><input type=\"hidden\" name=\"way\" value=\"ldap:{}\"><label>{}<input name=\"email\" required \
+            "<h2>{}</h2><input type=\"hidden\" name=\"way\" value=\"ldap:{}\"><label>{}<input name=\"email\" required \
              autocomplete=\"username\" autocapitalize=\"none\" spellcheck=\"false\" maxlength=\"256\"></label>\
              <label>{}<input name=\"password\" type=\"password\" required autocomplete=\"current-password\" \
              maxlength=\"1024\"></label><button>{}</button>",
@@ -228,7 +232,7 @@ fn ways(rules: &Rules, t: &Texts) -> Vec<String> {
     }
     if rules.local == Local::On {
         ways.push(format!(
-            "<p>{}</p><input type=\"hidden\" name=\"way\" value=\"local\"><label>{}<input name=\"email\" type=\"email\" \
+            "<h2>{}</h2><input type=\"hidden\" name=\"way\" value=\"local\"><label>{}<input name=\"email\" type=\"email\" \
              required autocomplete=\"username\" maxlength=\"254\"></label><label>{}<input name=\"password\" \
              type=\"password\" required autocomplete=\"current-password\" maxlength=\"1024\"></label><button>{}</button>",
             t.or_password, t.email, t.password, t.sign_in

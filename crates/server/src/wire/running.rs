@@ -84,11 +84,12 @@ pub(super) async fn build(
         ready: Arc::clone(&live.ready),
     };
     let gateway = gatehouse_gateway::start(&gateway, workers, parts).map_err(failed)?;
+    // Before anything can judge that it is ready: whoever sees that it is looks up the addresses.
+    write_addresses(addresses, data.path())?;
     let mut jobs = job::start(&live, &app, &portal, metrics).map_err(failed)?;
     admin.set_nonblocking(true).map_err(failed)?;
     let admin = tokio::net::TcpListener::from_std(admin).map_err(failed)?;
     jobs.spawn(admin::serve(admin, app));
-    write_addresses(addresses, data.path())?;
     live.judge();
     Ok(Running { live, gateway, books, jobs, stop, addresses, first_start })
 }
