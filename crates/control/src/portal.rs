@@ -20,6 +20,7 @@ mod directory;
 mod provider;
 mod admission;
 mod token;
+mod exchange;
 mod refresh;
 mod revoke;
 mod about;
@@ -37,7 +38,7 @@ use gatehouse_identity::refresh::RefreshKey;
 use crate::app::App;
 
 pub use request::{Asked, Entry};
-pub use settings::{Admission, BadPublicUrl, DirectorySource, Local, PublicUrl, Rules};
+pub use settings::{Admission, BadPublicUrl, DirectorySource, JobRule, Jobs, Local, PublicUrl, Rules};
 
 use reply::Refused;
 use request::Path;
@@ -135,6 +136,11 @@ impl<F: Fetch> Portal<F> {
         for client in rules.oidc.iter().flat_map(Sources::all) {
             if let Err(error) = client.issuer().refresh(&self.fetch, self.app.now()).await {
                 tracing::warn!(source = %client.source().id(), %error, "an identity provider cannot be asked");
+            }
+        }
+        for issuer in rules.jobs.iter().flat_map(|jobs| jobs.exchange.issuers()) {
+            if let Err(error) = issuer.refresh(&self.fetch, self.app.now()).await {
+                tracing::warn!(issuer = issuer.url().as_str(), %error, "an issuer of CI jobs' tokens cannot be asked");
             }
         }
     }

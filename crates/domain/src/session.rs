@@ -60,7 +60,7 @@ pub struct Session {
     pub email: String,
     /// Name of the team it charges.
     pub team: Option<String>,
-    /// Where they signed in: `local`, `oidc:NAME` or `ldap:NAME`.
+    /// Where they signed in: `local`, `oidc:NAME`, `ldap:NAME` or `ci:NAME`.
     pub source: String,
     /// Which product asked for it, as that says of itself.
     pub surface: Option<String>,

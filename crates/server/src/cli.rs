@@ -11,6 +11,7 @@ mod role;
 mod directory;
 mod key;
 mod session;
+mod helper;
 mod spending;
 mod audit;
 mod config;
@@ -101,6 +102,7 @@ fn run(args: Args, environment: &Environment, out: &mut Out) -> Result<u8, Failu
         Command::Explain(args) => access::explain(&args, &client::connect(global, environment)?, out),
         Command::Key(command) => key::run(command, &client::connect(global, environment)?, out),
         Command::Session(command) => session::run(command, &client::connect(global, environment)?, out),
+        Command::Client(command) => helper::run(command, global, environment, out),
         Command::Usage(command) => spending::usage(&command, &client::connect(global, environment)?, out),
         Command::Exchanges(command) => {
             spending::exchanges(&command, &client::connect(global, environment)?, out)

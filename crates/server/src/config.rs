@@ -10,6 +10,7 @@ mod read;
 mod section;
 mod provider;
 mod identity;
+mod ci;
 mod directory;
 mod pricing;
 mod show;
@@ -17,6 +18,7 @@ mod show;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+pub(crate) use ci::{Ci, CiRule};
 pub(crate) use directory::Directory;
 pub(crate) use identity::{ClientAuth, Identity, Oidc};
 pub(crate) use mistake::{Mistake, Mistakes};

@@ -98,21 +98,20 @@ impl Store {
         if !device::deliver(&mut tx, org, device, act.at).await? {
             return Ok(None);
         }
-        let holder: Option<(String,)> = within!(tx, |db| {
-            sqlx::query_as("SELECT state FROM users WHERE org_id = $1 AND id = $2")
-                .bind(org.to_string())
-                .bind(new.user.to_string())
-                .fetch_optional(db)
-                .await
-        })?;
-        let (state,) = holder.ok_or_else(|| StoreError::not_found("user", new.user))?;
-        if stored::user_state(&new.user.to_string(), &state)? == UserState::Disabled {
-            return Err(StoreError::refused("user", new.user, "is disabled"));
-        }
-        insert(&mut tx, org, new, act.at).await?;
-        let session = in_tx(&mut tx, org, new.id).await?;
-        tx.publish(org, act).await?;
-        Ok(Some(session))
+        begin_in(tx, org, new, act).await.map(Some)
+    }
+
+    /// Begins a session that nobody had to approve: of a service account, by the token of a CI job.
+    ///
+    /// # Errors
+    /// The account does not exist or is disabled; the database.
+    pub async fn begin_service_session(
+        &self,
+        org: OrgId,
+        new: &NewSession,
+        act: &Draft,
+    ) -> Result<Session, StoreError> {
+        begin_in(self.begin().await?, org, new, act).await
     }
 
     /// Looks a session up.
@@ -181,6 +180,25 @@ impl Store {
         tx.publish(org, act).await?;
         Ok((session, true))
     }
+}
+
+/// Makes the session, if its holder may have one.
+async fn begin_in(mut tx: Tx, org: OrgId, new: &NewSession, act: &Draft) -> Result<Session, StoreError> {
+    let holder: Option<(String,)> = within!(tx, |db| {
+        sqlx::query_as("SELECT state FROM users WHERE org_id = $1 AND id = $2")
+            .bind(org.to_string())
+            .bind(new.user.to_string())
+            .fetch_optional(db)
+            .await
+    })?;
+    let (state,) = holder.ok_or_else(|| StoreError::not_found("user", new.user))?;
+    if stored::user_state(&new.user.to_string(), &state)? == UserState::Disabled {
+        return Err(StoreError::refused("user", new.user, "is disabled"));
+    }
+    insert(&mut tx, org, new, act.at).await?;
+    let session = in_tx(&mut tx, org, new.id).await?;
+    tx.publish(org, act).await?;
+    Ok(session)
 }
 
 async fn insert(tx: &mut Tx, org: OrgId, new: &NewSession, now: UnixMillis) -> Result<(), StoreError> {

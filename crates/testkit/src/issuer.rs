@@ -98,6 +98,11 @@ impl FakeIssuer {
         self.state.answers.lock().unwrap().insert(code.to_owned(), Answer::Error(status, error));
     }
 
+    /// A token that it gives to a job of CI, for the audience `gatehouse`, with these claims besides the usual.
+    pub fn job_token(&self, claims: &Value) -> String {
+        self.id_token(None, claims)
+    }
+
     /// Requests to the token endpoint.
     pub fn exchanges(&self) -> Vec<Seen> {
         let seen = self.state.seen.lock().unwrap();

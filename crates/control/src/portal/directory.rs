@@ -11,6 +11,7 @@ use gatehouse_store::device::Device;
 use super::Portal;
 use super::admission::Vouched;
 use super::approve::{Approval, Step, Why};
+use super::local::BAD_PASSWORD;
 use super::request::{Asked, Form};
 use super::settings::Rules;
 use super::throttle::network;
@@ -49,7 +50,7 @@ impl<F: Fetch> Portal<F> {
                 tracing::info!(source = name, %reason, "a directory did not sign somebody in");
                 self.throttles.addresses.count(&from, now);
                 self.throttles.accounts.count(&account, now);
-                self.note_failure(asked, &account, &format!("{SOURCE}{name}")).await;
+                self.note_failure(asked, &account, &format!("{SOURCE}{name}"), BAD_PASSWORD).await;
                 return Err(Why::BadPassword);
             }
             SignIn::Unavailable(reason) => {

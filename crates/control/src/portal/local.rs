@@ -21,6 +21,8 @@ use crate::act::Caller;
 
 /// How long a check may wait for its turn.
 const TURN: Duration = Duration::from_secs(10);
+/// Why a sign-in with a password failed, as far as anybody is told.
+pub(super) const BAD_PASSWORD: &str = "wrong address or password";
 
 impl<F: Fetch> Portal<F> {
     /// Checks address and password, and approves the grant. Whoever fails is not told why: an unknown address, one without
@@ -46,7 +48,7 @@ impl<F: Fetch> Portal<F> {
         let Some(user) = self.person_with(&email, password).await? else {
             self.throttles.addresses.count(&from, now);
             self.throttles.accounts.count(&account, now);
-            self.note_failure(asked, email.as_str(), LOCAL).await;
+            self.note_failure(asked, email.as_str(), LOCAL, BAD_PASSWORD).await;
             return Err(Why::BadPassword);
         };
         let team = self.only_team(&user).await?;
@@ -91,7 +93,7 @@ impl<F: Fetch> Portal<F> {
     }
 
     /// Records a failed sign-in, within the bounds on such entries.
-    pub(super) async fn note_failure(&self, asked: &Asked, account: &str, source: &str) {
+    pub(super) async fn note_failure(&self, asked: &Asked, account: &str, source: &str, why: &str) {
         let now = self.app.now();
         let Some(unreported) = self.app.attempts.forbidden(now) else { return };
         let caller = Caller { actor: Actor::anonymous(), from: Some(asked.peer), request_id: None };
@@ -99,7 +101,7 @@ impl<F: Fetch> Portal<F> {
             .draft(now, "sign_in.fail", Object::new("user", "", account))
             .with("source", source)
             .with("unreported", unreported)
-            .ended(Outcome::Refused, "wrong address or password");
+            .ended(Outcome::Refused, why);
         if let Err(error) = self.app.store.record(self.app.org, &act).await {
             super::reply::note(&error);
         }

@@ -31,6 +31,10 @@ pub(super) enum Refused {
     Expired,
     /// The refresh token is not good, or its session is over.
     InvalidGrant,
+    /// The token of a job is not exchanged, for whatever reason: the log tells.
+    NotExchanged,
+    /// A token for something else than this gateway is asked for.
+    Target,
     /// Something we need does not answer now.
     Unavailable,
 }
@@ -42,7 +46,7 @@ impl Refused {
             Self::Method(_) => (405, "invalid_request", "This path takes another method."),
             Self::Invalid(why) => (400, "invalid_request", why),
             Self::UnsupportedGrant => {
-                (400, "unsupported_grant_type", "Only device codes and refresh tokens are exchanged here.")
+                (400, "unsupported_grant_type", "This kind of grant is not served here.")
             }
             Self::Pending => (400, "authorization_pending", "Nobody has approved the sign-in yet."),
             Self::SlowDown => (400, "slow_down", "Ask less often."),
@@ -52,6 +56,10 @@ impl Refused {
             Self::Denied => (400, "access_denied", "The sign-in was denied."),
             Self::Expired => (400, "expired_token", "The sign-in has run out. Begin it again."),
             Self::InvalidGrant => (401, "invalid_grant", "The session is over. Sign in again."),
+            Self::NotExchanged => {
+                (400, "invalid_grant", "This token is not exchanged here. The gateway's log says why.")
+            }
+            Self::Target => (400, "invalid_target", "Tokens are given out for this gateway only."),
             Self::Unavailable => {
                 (503, "temporarily_unavailable", "The gateway cannot decide this now. Try again shortly.")
             }
@@ -81,7 +89,9 @@ impl Refused {
             | Self::SlowDown
             | Self::Denied
             | Self::Expired
-            | Self::InvalidGrant => {}
+            | Self::InvalidGrant
+            | Self::NotExchanged
+            | Self::Target => {}
         }
         response
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::http::Uri;
+use gatehouse_identity::ci::Exchange;
 use gatehouse_identity::ldap::Directory;
 use gatehouse_identity::oidc::Sources;
 
@@ -24,6 +25,8 @@ pub struct Rules {
     pub admissions: BTreeMap<String, Admission>,
     /// Directories where people sign in with name and password, in the order of the page.
     pub directories: Vec<DirectorySource>,
+    /// Which jobs of CI become which service accounts; without it no job does.
+    pub jobs: Option<Jobs>,
     /// Models that clients may be told of.
     pub models: Vec<String>,
 }
@@ -35,6 +38,25 @@ pub enum Local {
     On,
     /// They may not.
     Off,
+}
+
+/// Which jobs of CI become which service accounts.
+pub struct Jobs {
+    /// The rules. The service of each is the e-mail address of an account.
+    pub exchange: Exchange,
+    /// What else they say, by their names.
+    pub rules: BTreeMap<String, JobRule>,
+}
+
+/// What a rule on the tokens of jobs says besides what they must be like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobRule {
+    /// Where its jobs come from, as their sessions say: `ci:NAME`.
+    pub source: String,
+    /// The audience that their tokens have.
+    pub audience: String,
+    /// Name of the team to charge; without it the account's only one.
+    pub team: Option<String>,
 }
 
 /// A directory and whom it lets in.

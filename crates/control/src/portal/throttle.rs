@@ -18,6 +18,9 @@ const MINUTE: i64 = 60_000;
 pub(super) struct Throttles {
     /// Sign-ins that are begun, by address: a whole office may share one.
     pub(super) begun: Throttle<IpAddr>,
+    /// Tokens of CI jobs that are presented, by address. Nobody guesses a signed token; but each takes a check, and each
+    /// good one makes a session. All the jobs of a company may share an address.
+    pub(super) jobs: Throttle<IpAddr>,
     /// User codes that were wrong, by address. Of some 10^10 codes a few are good at a time.
     pub(super) codes: Throttle<IpAddr>,
     /// Passwords that were wrong, by address.
@@ -30,6 +33,7 @@ impl Default for Throttles {
     fn default() -> Self {
         Self {
             begun: Throttle::new(300, 10 * MINUTE),
+            jobs: Throttle::new(1200, 10 * MINUTE),
             codes: Throttle::new(30, 10 * MINUTE),
             addresses: Throttle::new(60, 10 * MINUTE),
             accounts: Throttle::new(10, 10 * MINUTE),

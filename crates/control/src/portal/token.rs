@@ -1,4 +1,4 @@
-//! The token endpoint: a client collects its session, or refreshes it.
+//! The token endpoint: a client collects its session, or refreshes it; a job of CI gets one.
 
 use axum::body::Bytes;
 use axum::http::Response;
@@ -14,11 +14,11 @@ use gatehouse_store::device::{Device, DeviceState};
 use gatehouse_store::session::NewSession;
 use serde_json::json;
 
-use super::Portal;
 use super::approve::Approval;
 use super::reply::{self, Refused};
 use super::request::{Asked, Form};
 use super::settings::Rules;
+use super::{Portal, exchange};
 use crate::act::Caller;
 
 const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
@@ -34,12 +34,13 @@ pub(super) fn session_id(family: FamilyId) -> SessionId {
 }
 
 impl<F: Fetch> Portal<F> {
-    /// Exchanges a device code or a refresh token for tokens.
+    /// Exchanges a device code, a refresh token or the token of a CI job.
     pub(super) async fn token(&self, rules: &Rules, asked: &Asked) -> Result<Response<Bytes>, Refused> {
         let form = asked.form()?;
         match form.get("grant_type") {
             Some(DEVICE_CODE) => self.collect(rules, asked, &form).await,
             Some("refresh_token") => self.refresh(rules, asked, &form).await,
+            Some(exchange::GRANT) => self.exchange(rules, asked, &form).await,
             Some(_) => Err(Refused::UnsupportedGrant),
             None => Err(Refused::Invalid("`grant_type` is missing")),
         }

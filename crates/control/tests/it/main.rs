@@ -16,5 +16,6 @@ mod start;
 mod audit;
 mod config;
 mod sign_in;
+mod jobs;
 mod settings;
 mod document;

@@ -24,7 +24,7 @@ impl Fetch for NoNet {
     }
 }
 
-fn rules() -> Rules {
+pub(crate) fn rules() -> Rules {
     Rules {
         public_url: Some(PublicUrl::parse("https://gw.example.com").unwrap()),
         access_ms: 3_600_000,
@@ -34,6 +34,7 @@ fn rules() -> Rules {
         oidc: None,
         admissions: BTreeMap::new(),
         directories: vec![],
+        jobs: None,
         models: vec![],
     }
 }

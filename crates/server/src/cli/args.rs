@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+use super::helper::ClientCommand;
 use super::settings::{BundleCommand, SettingsCommand};
 pub(crate) use access::{AccessCommand, ExplainArgs, RoleCommand};
 pub(crate) use directory::{DirectoryCommand, GroupCommand, ScimCommand, ScimTokenCommand};
@@ -80,6 +81,9 @@ pub(crate) enum Command {
     /// Sessions of people who signed in
     #[command(subcommand)]
     Session(SessionCommand),
+    /// What coding clients and CI jobs run themselves
+    #[command(subcommand)]
+    Client(ClientCommand),
     /// What was consumed and what it cost
     Usage(UsageArgs),
     /// Single exchanges, one JSON line each, newest first
@@ -393,6 +397,8 @@ mod tests {
             "exchanges --since 2026-11-01",
             "audit export FILE",
             "audit verify FILE --key K --checkpoint C",
+            "client token --server http://h --from env:ID_TOKEN",
+            "client token --from -",
             "settings new base --for team:core -f FILE --lock model --lock env --priority 3",
             "settings approve base 2 --note fine --checksum S",
             "settings explain a@b.c permissions.deny",

@@ -186,6 +186,24 @@ impl Client {
     }
 }
 
+/// Posts a form to an address that nobody has to be known at. Gives the status and the answer, if that is JSON.
+pub(crate) fn post_form(server: &str, path: &str, form: &[(&str, &str)]) -> Result<(u16, Value), Failure> {
+    // The same as a query without its `?`.
+    let form = Zeroizing::new(with_query("", form).split_off(1));
+    let request = Request::builder()
+        .method(Method::POST)
+        .uri(format!("{server}{path}"))
+        .header("accept", "application/json")
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(form.as_str())
+        .map_err(|error| Failure::Usage(error.to_string()))?;
+    let sent = agent(server).run(request);
+    let response =
+        sent.map_err(|error| Failure::Unreachable(format!("cannot reach the server at {server}: {error}")))?;
+    let status = response.status().as_u16();
+    Ok((status, serde_json::from_slice(&Zeroizing::new(read(response)?)).unwrap_or_default()))
+}
+
 fn read(response: Response<Body>) -> Result<Vec<u8>, Failure> {
     let mut body = response.into_body();
     let text = body.with_config().limit(MAX_ANSWER).read_to_vec();

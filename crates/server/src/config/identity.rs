@@ -1,4 +1,4 @@
-//! `[identity]` and `[[identity.oidc]]`.
+//! `[identity]` and `[[identity.oidc]]`; `[[identity.ci]]` is in `ci.rs`.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -7,6 +7,7 @@ use std::time::Duration;
 use gatehouse_control::portal::Local;
 use gatehouse_identity::oidc::{EmailTrust, Prompt};
 
+use super::ci::{Ci, ci};
 use super::mistake::Mistake;
 use super::provider::{SecretSource, source};
 use super::read::{Section, brief};
@@ -29,6 +30,8 @@ pub(crate) struct Identity {
     pub(crate) local: Local,
     /// Identity providers, in the order of the page.
     pub(crate) oidc: Vec<Oidc>,
+    /// Issuers of the tokens of CI jobs, in the order of their rules.
+    pub(crate) ci: Vec<Ci>,
 }
 
 /// An identity provider that speaks OpenID Connect.
@@ -90,11 +93,12 @@ pub(crate) fn identity(s: &Section<'_, '_>) -> Identity {
         notice,
         local: if s.boolean("local_accounts") { Local::On } else { Local::Off },
         oidc: all(s, "oidc", oidc, |one| &one.name),
+        ci: all(s, "ci", ci, |one| &one.name),
     }
 }
 
 /// All sections of a kind. Their names must differ.
-fn all<T>(
+pub(super) fn all<T>(
     s: &Section<'_, '_>,
     key: &'static str,
     read: impl Fn(&Section<'_, '_>) -> Option<T>,
@@ -102,12 +106,13 @@ fn all<T>(
 ) -> Vec<T> {
     let Some(list) = s.node(key) else { return Vec::new() };
     let Some(items) = list.value.items() else {
-        s.mistake(key, format!("expected [[identity.{key}]] sections, found {}", list.value.type_name()));
+        let what = format!("expected [[{}]] sections, found {}", s.path_of(key), list.value.type_name());
+        s.mistake(key, what);
         return Vec::new();
     };
     let mut out: Vec<T> = Vec::new();
     for (index, item) in items.iter().enumerate() {
-        let path = format!("identity.{key}[{}]", item.name().map_or_else(|| index.to_string(), brief));
+        let path = format!("{}[{}]", s.path_of(key), item.name().map_or_else(|| index.to_string(), brief));
         let Some(one) = s.reader().section(&path, item, None, |section| read(section)) else { continue };
         if out.iter().any(|other| name(other) == name(&one)) {
             let what = format!("there is already one named `{}`", name(&one));

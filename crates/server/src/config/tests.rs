@@ -281,3 +281,27 @@ fn sign_in_mistakes_are_told_at_once_and_no_secret_is_repeated() {
     let on = load_text("[listen]\n", &[("GATEHOUSE__IDENTITY__LOCAL_ACCOUNTS", "false")], &[]).unwrap();
     assert_eq!(on.identity.local, gatehouse_control::portal::Local::Off);
 }
+
+#[test]
+fn mistakes_in_rules_for_jobs_are_told_at_their_lines() {
+    let text = "[[identity.ci]]\nname = \"GitHub\"\nplatform = \"gihub\"\nissuer = \"https://idp\"\naudience = \"\"\n\
+         issuers = 1\n[[identity.ci]]\nname = \"lab\"\nplatform = \"gitlab\"\nissuer = \"https://lab\"\n\
+         audience = \"gatehouse\"\n[[identity.ci.rules]]\nname = \"a\"\naccount = \"nobody\"\n\
+         claims = { sub = 7 }\n[[identity.ci.rules]]\nname = \"b\"\nuser = \"a@example.com\"\n";
+    let found = mistakes(text, &[]);
+    for (line, path) in [
+        (2, "identity.ci[GitHub].name: expected 1 to 32 lower-case letters"),
+        (3, "identity.ci[GitHub].platform: expected \"github\" or"),
+        (5, "identity.ci[GitHub].audience: it is required"),
+        (6, "identity.ci[GitHub].issuers: unknown setting (did you mean `issuer`?)"),
+        (1, "identity.ci[GitHub].rules: without a rule nobody gets a token"),
+        (14, "identity.ci[lab].rules[a].account: "),
+        (15, "identity.ci[lab].rules[a].claims: expected patterns by claim"),
+        (16, "identity.ci[lab].rules[b].account: it is required"),
+        (16, "identity.ci[lab].rules[b].claims: it is required"),
+        (18, "identity.ci[lab].rules[b].user: unknown setting"),
+    ] {
+        let start = format!("my.toml:{line}: {path}");
+        assert!(found.iter().any(|told| told.starts_with(&start)), "{start}: {found:#?}");
+    }
+}

@@ -1,15 +1,17 @@
 //! From the configuration to what the portal goes by: resolves secrets, reads files, checks sources; all at once.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
-use gatehouse_control::portal::{Admission, DirectorySource, PublicUrl, Rules};
+use gatehouse_control::portal::{Admission, DirectorySource, JobRule, Jobs, PublicUrl, Rules};
 use gatehouse_domain::price::PriceTable;
+use gatehouse_identity::ci::{Exchange, RuleConfig};
 use gatehouse_identity::oidc::{ClientAuth, Loopback, Source, SourceConfig, Sources, UserInfoUse};
 use gatehouse_identity::secret::Secret;
 
 use super::directory::{self, Resolve};
 use crate::clock;
-use crate::config::{self, Config, Oidc, SecretSource};
+use crate::config::{self, Ci, CiRule, Config, Oidc, SecretSource};
 use crate::environment::Environment;
 use crate::fetch::{Known, Reach, trust};
 use crate::secret;
@@ -46,7 +48,7 @@ fn rules(
 ) -> Result<(Rules, Reach), Vec<String>> {
     let mut mistakes = Vec::new();
     let (mut sources, mut admissions, mut reach) = (Vec::new(), BTreeMap::new(), Reach::default());
-    if !config.identity.oidc.is_empty() {
+    if !config.identity.oidc.is_empty() || !config.identity.ci.is_empty() {
         reach.tls = trust(None).ok();
     }
     for one in &config.identity.oidc {
@@ -77,6 +79,7 @@ fn rules(
             Err(found) => mistakes.push(format!("directory[{name}]: {found}")),
         }
     }
+    let jobs = jobs(&config.identity.ci, public_url, &mut reach).map_err(|found| mistakes.extend(found));
     if !mistakes.is_empty() {
         return Err(mistakes);
     }
@@ -90,6 +93,7 @@ fn rules(
         oidc,
         admissions,
         directories,
+        jobs: jobs.ok().flatten(),
         models: prices.models(clock::now()).map(|model| model.id.clone()).collect(),
     };
     Ok((rules, reach))
@@ -132,11 +136,66 @@ fn source(
         domains: one.domains.clone(),
     });
     let source = source.map_err(|found| found.iter().map(ToString::to_string).collect::<Vec<_>>())?;
-    let tls = one.ca_file.as_ref().map(|path| trust(Some(path))).transpose();
-    let tls = tls.map_err(|error| vec![format!("ca_file: {error}")])?;
-    // It has just been checked to be an address.
-    if let Some(host) = one.issuer.parse::<http::Uri>().ok().and_then(|uri| uri.host().map(str::to_owned)) {
-        reach.known.insert(host.trim_matches(['[', ']']).to_ascii_lowercase(), Known { tls });
-    }
+    know(&one.issuer, one.ca_file.as_ref(), reach).map_err(|error| vec![error])?;
     Ok(source)
+}
+
+/// Lets an issuer's host be reached, whatever its address. It has been checked to be an address.
+fn know(issuer: &str, ca_file: Option<&PathBuf>, reach: &mut Reach) -> Result<(), String> {
+    let tls = ca_file.map(|path| trust(Some(path))).transpose();
+    let tls = tls.map_err(|error| format!("ca_file: {error}"))?;
+    if let Some(host) = issuer.parse::<http::Uri>().ok().and_then(|uri| uri.host().map(str::to_owned)) {
+        let host = host.trim_matches(['[', ']']).to_ascii_lowercase();
+        let known = reach.known.entry(host).or_insert(Known { tls: None });
+        // The host may be named twice, and need its certificates once.
+        known.tls = tls.or_else(|| known.tls.take());
+    }
+    Ok(())
+}
+
+/// Which jobs of CI become which service accounts.
+fn jobs(all: &[Ci], public_url: Option<&PublicUrl>, reach: &mut Reach) -> Result<Option<Jobs>, Vec<String>> {
+    if all.is_empty() {
+        return Ok(None);
+    }
+    let (mut mistakes, mut configs, mut rules) = (Vec::new(), Vec::new(), BTreeMap::new());
+    if public_url.is_none() {
+        mistakes.push(
+            "identity.ci: it needs listen.public_url; without one nothing is served to sign in".to_owned(),
+        );
+    }
+    for one in all {
+        if let Err(error) = know(&one.issuer, one.ca_file.as_ref(), reach) {
+            mistakes.push(format!("identity.ci[{}].{error}", one.name));
+        }
+        for rule in &one.rules {
+            let config = rule_config(one, rule);
+            let source = format!("ci:{}", one.name);
+            let more = JobRule { source, audience: one.audience.clone(), team: rule.team.clone() };
+            rules.insert(config.name.clone(), more);
+            configs.push(config);
+        }
+    }
+    match Exchange::new(configs) {
+        Ok(exchange) if mistakes.is_empty() => Ok(Some(Jobs { exchange, rules })),
+        Ok(_) => Err(mistakes),
+        Err(found) => {
+            mistakes.extend(found.iter().map(|what| format!("identity.ci: {what}")));
+            Err(mistakes)
+        }
+    }
+}
+
+/// A rule as it is checked. Its full name is `ISSUER/RULE`, each as configured.
+fn rule_config(one: &Ci, rule: &CiRule) -> RuleConfig {
+    RuleConfig {
+        name: format!("{}/{}", one.name, rule.name),
+        platform: one.platform,
+        issuer: one.issuer.clone(),
+        // Plain http is refused for other hosts than this one, whatever is allowed.
+        loopback: if one.issuer.starts_with("http://") { Loopback::Allowed } else { Loopback::Refused },
+        audience: one.audience.clone(),
+        claims: rule.claims.iter().map(|(path, any)| (path.clone(), any.clone())).collect(),
+        service: rule.account.to_string(),
+    }
 }

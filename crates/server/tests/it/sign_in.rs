@@ -4,6 +4,7 @@ mod page;
 mod provider;
 mod directory;
 mod about;
+mod jobs;
 
 use std::time::{Duration, Instant};
 

@@ -148,6 +148,8 @@ async fn a_disabled_person_begins_no_session(w: World) {
     assert!(matches!(told, Err(StoreError::Refused { noun: "user", .. })));
     let nobody = w.store.begin_session(w.org, &[1; 32], &fresh(UserId::from_bits(1)), &act("x")).await;
     assert!(matches!(nobody, Err(StoreError::NotFound { noun: "user", .. })));
+    let service = w.store.begin_service_session(w.org, &fresh(ada.id), &act("x")).await;
+    assert!(matches!(service, Err(StoreError::Refused { noun: "user", .. })));
     // Nothing of it was done.
     let kept = w.store.device(w.org, &[1; 32]).await.unwrap().unwrap();
     assert_eq!(kept.state, DeviceState::Approved);
