@@ -284,7 +284,7 @@ fn sign_in_mistakes_are_told_at_once_and_no_secret_is_repeated() {
 
 #[test]
 fn mistakes_in_rules_for_jobs_are_told_at_their_lines() {
-    let text = "[[identity.ci]]\nname = \"GitHub\"\nplatform = \"gihub\"\nissuer = \"https://idp\"\naudience = \"\"\n\
+    let text = "[[identity.ci]]\nname = \"GitHub\"\nplatform = \"jenkins\"\nissuer = \"https://idp\"\naudience = \"\"\n\
          issuers = 1\n[[identity.ci]]\nname = \"lab\"\nplatform = \"gitlab\"\nissuer = \"https://lab\"\n\
          audience = \"gatehouse\"\n[[identity.ci.rules]]\nname = \"a\"\naccount = \"nobody\"\n\
          claims = { sub = 7 }\n[[identity.ci.rules]]\nname = \"b\"\nuser = \"a@example.com\"\n";

@@ -101,3 +101,46 @@ fn the_command_line_exchanges_a_token_and_prints_nothing_else() {
         assert!(said.contains(told), "{from}: {said}");
     }
 }
+
+/// The example in the manual of the configuration, with its comment signs taken off and without its certificates.
+fn example() -> String {
+    let manual = include_str!("../../../../../config.default.toml");
+    let lines = manual.lines().skip_while(|line| *line != "# [[identity.ci]]");
+    let lines = lines.take_while(|line| !line.is_empty()).map(|line| line.strip_prefix("# ").unwrap_or(line));
+    lines.filter(|line| !line.starts_with("ca_file")).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn rules_that_mean_anybody_are_found_before_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let check = |config: &str| {
+        let file = dir.path().join("gatehouse.toml");
+        std::fs::write(&file, config).unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_gatehouse"))
+            .args(["config", "check", "--config"])
+            .arg(&file)
+            .env_clear()
+            .env("HOME", dir.path())
+            .output()
+            .unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let listen = "[listen]\npublic_url = \"https://gw.example.com\"\n";
+    let example = example();
+    assert!(example.contains("repository = "), "{example}");
+    let good = format!("{listen}{example}\n");
+    let (code, said) = check(&good);
+    assert_eq!(code, Some(0), "{said}");
+    for (from, to, told) in [
+        ("repository = \"acme/app\"", "event_name = \"push\"", "it would fit anybody's jobs"),
+        ("acme/app", "acme*", "it would fit anybody's jobs"),
+        ("acme/app", "*", "matches everything"),
+        ("= \"gatehouse\"", "= \"https://github.com/acme\"", "what jobs get without asking"),
+        ("https://token", "http://token", "identity.ci: the rule `github/release`: "),
+        (listen, "", "it needs listen.public_url"),
+    ] {
+        assert!(good.contains(from), "{from}");
+        let (code, said) = check(&good.replace(from, to));
+        assert!(code == Some(2) && said.contains(told), "{told}: {code:?} {said}");
+    }
+}
