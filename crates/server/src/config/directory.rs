@@ -118,14 +118,7 @@ fn directory(s: &Section<'_, '_>) -> Option<Directory> {
     }
     let percent = u8::try_from(optional(s, "max_disable_percent", 0..=100, 10)).unwrap_or(10);
     let at_least = usize::try_from(optional(s, "min_disable", 0..=1_000_000, 1)).unwrap_or(1);
-    let defaults = Limits::default();
-    let limits = Limits {
-        connect: Duration::from_secs(optional(s, "connect_seconds", 1..=300, defaults.connect.as_secs())),
-        search: Duration::from_secs(optional(s, "search_seconds", 1..=600, defaults.search.as_secs())),
-        page_size: u16::try_from(optional(s, "page_size", 1..=10_000, u64::from(defaults.page_size)))
-            .unwrap_or(defaults.page_size),
-        ..defaults
-    };
+    let limits = limits(s);
     let source = source?;
     Some(Directory {
         sign_in,
@@ -144,6 +137,18 @@ fn directory(s: &Section<'_, '_>) -> Option<Directory> {
         interval: Duration::from_secs(sync),
         disable: DisableLimit::Percent { percent, at_least },
     })
+}
+
+/// How long it may take, and how much comes at once.
+fn limits(s: &Section<'_, '_>) -> Limits {
+    let defaults = Limits::default();
+    Limits {
+        connect: Duration::from_secs(optional(s, "connect_seconds", 1..=300, defaults.connect.as_secs())),
+        search: Duration::from_secs(optional(s, "search_seconds", 1..=600, defaults.search.as_secs())),
+        page_size: u16::try_from(optional(s, "page_size", 1..=10_000, u64::from(defaults.page_size)))
+            .unwrap_or(defaults.page_size),
+        ..defaults
+    }
 }
 
 fn people(s: &Section<'_, '_>, kind: Kind) -> People {
