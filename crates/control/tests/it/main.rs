@@ -17,4 +17,5 @@ mod audit;
 mod config;
 mod sign_in;
 mod settings;
+mod ownership;
 mod document;
