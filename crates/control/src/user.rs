@@ -147,12 +147,7 @@ pub async fn set_state(
 ///
 /// # Errors
 /// There is no such user; a bad name; the database.
-pub async fn set_name(
-    app: &App,
-    caller: &Caller,
-    given: &str,
-    name: Option<&str>,
-) -> Result<User, ActError> {
+pub async fn set_name(app: &App, caller: &Caller, given: &str, name: Option<&str>) -> Result<User, ActError> {
     let user = get(app, given).await?;
     let name = read("name", name.map(Name::parse).transpose())?;
     let act = caller

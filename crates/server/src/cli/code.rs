@@ -10,11 +10,15 @@ mod server;
 mod plan;
 mod apply;
 
+use std::path::Path;
+
 use serde_json::json;
 
 use super::args::{ApplyArgs, DiffArgs, ExportArgs};
 use super::client::Client;
 use super::{Failure, Out};
+use files::Files;
+use shape::Objects;
 
 /// Runs `export`.
 pub(crate) fn export(args: &ExportArgs, client: &Client, out: &mut Out) -> Result<u8, Failure> {
@@ -29,21 +33,28 @@ pub(crate) fn export(args: &ExportArgs, client: &Client, out: &mut Out) -> Resul
 
 /// Runs `diff`: exit code 1 when there are differences.
 pub(crate) fn diff(args: &DiffArgs, client: &Client, out: &mut Out) -> Result<u8, Failure> {
-    let files = files::read(&args.folder)?;
-    let plan = plan::compare(&files, &server::objects(client)?, &server::owned(client)?);
+    let (files, has) = both(&args.folder, client)?;
+    let plan = plan::compare(&files, &has, &server::owned(client)?);
     apply::tell(&plan, out)?;
     Ok(u8::from(!plan.differences.is_empty()))
 }
 
 /// Runs `apply`.
 pub(crate) fn apply(args: &ApplyArgs, client: &Client, out: &mut Out) -> Result<u8, Failure> {
-    let files = files::read(&args.folder)?;
+    let (files, has) = both(&args.folder, client)?;
     let owned = server::owned(client)?;
-    let plan = plan::compare(&files, &server::objects(client)?, &owned);
+    let plan = plan::compare(&files, &has, &owned);
     if args.dry_run {
         apply::rehearse(&plan, args.prune, out)?;
     } else {
         apply::run(client, &files, &owned, (&plan, args.prune), out)?;
     }
     Ok(0)
+}
+
+/// What the files say, in the server's spelling, and what the server has.
+fn both(folder: &Path, client: &Client) -> Result<(Files, Objects), Failure> {
+    let files = files::read(folder)?;
+    let has = server::objects(client)?;
+    Ok((files.spelled_as(&has), has))
 }

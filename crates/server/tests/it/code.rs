@@ -35,7 +35,9 @@ impl World {
         let all = value["differences"].as_array().unwrap();
         assert_eq!(done.status.code(), Some(i32::from(!all.is_empty())));
         let text = |one: &Value, key: &str| one[key].as_str().unwrap().to_owned();
-        all.iter().map(|one| format!("{} {} {}", text(one, "kind"), text(one, "noun"), text(one, "name"))).collect()
+        all.iter()
+            .map(|one| format!("{} {} {}", text(one, "kind"), text(one, "noun"), text(one, "name")))
+            .collect()
     }
 
     fn audited(&self) -> Vec<String> {
@@ -89,7 +91,8 @@ fn what_is_exported_is_the_same_again_and_there_is_nothing_to_do() {
         assert_eq!(
             files[Path::new("users.toml")],
             "[[user]]\nemail = \"ada@example.com\"\nname = \"Ada \\\"L\\\"\"\nstate = \"disabled\"\nteams = [\"Core\"]\n\n\
-             [[user]]\nemail = \"dev@example.com\"\nstate = \"active\"\n"
+             [[user]]\nemail = \"dev@example.com\"\nstate = \"active\"\n\n\
+             [[user]]\nemail = \"owner@localhost\"\nname = \"Owner\"\nstate = \"active\"\n"
         );
         let all = files.values().cloned().collect::<String>();
         assert!(!all.contains("gh_") && !all.contains("gha_") && !all.contains(&w.key_id), "{all}");
@@ -123,7 +126,10 @@ fn what_was_changed_in_files_comes_to_the_server() {
         write(
             &folder,
             &[
-                ("teams.toml", "[[team]]\nname = \"New\"\nmodels = [\"claude-opus-*\"]\n[[team]]\nname = \"Core\"\n"),
+                (
+                    "teams.toml",
+                    "[[team]]\nname = \"New\"\nmodels = [\"claude-opus-*\"]\n[[team]]\nname = \"Core\"\n",
+                ),
                 ("projects.toml", "[[project]]\nname = \"Zeus\"\n"),
                 ("roles.toml", "[[role]]\nname = \"release\"\npermissions = [\"read_usage\"]\n"),
                 (
@@ -149,13 +155,20 @@ fn what_was_changed_in_files_comes_to_the_server() {
         let before = w.audited().len();
         let told = w.good(&folder, &["apply", "--dry-run"]);
         assert!(told.contains("Nothing was done") && told.contains("claude-opus-*"), "{told}");
-        assert_eq!((w.differences(&folder).len(), w.audited().len()), (8, before), "a dry run changes nothing");
+        assert_eq!(
+            (w.differences(&folder).len(), w.audited().len()),
+            (8, before),
+            "a dry run changes nothing"
+        );
 
         let told = w.good(&folder, &["apply"]);
         assert!(told.contains("Done: 8."), "{told}");
         assert_eq!(w.differences(&folder), [""; 0]);
         let ada = w.gatehouse.json(&["user", "get", "ada@example.com"]);
-        assert_eq!((&ada["name"], &ada["state"], &ada["teams"]), (&json!("Ada"), &json!("active"), &json!(["Core", "New"])));
+        assert_eq!(
+            (&ada["name"], &ada["state"], &ada["teams"]),
+            (&json!("Ada"), &json!("active"), &json!(["Core", "New"]))
+        );
         assert_eq!(w.gatehouse.json(&["user", "get", "off@example.com"])["state"], "disabled");
         let teams = w.gatehouse.json(&["team", "list"]);
         assert_eq!((&teams[0]["models"], &teams[1]["models"]), (&json!([]), &json!(["claude-opus-*"])));
@@ -181,7 +194,10 @@ fn changes_by_hand_are_named_and_put_right() {
     assert!(code == 1 && told.contains("changed by hand") && told.contains("removed by hand"), "{told}");
     w.good(&folder, &["apply"]);
     assert_eq!(w.differences(&folder), [""; 0]);
-    assert_eq!(w.gatehouse.json(&["team", "list"])[0]["models"], json!(["claude-haiku-*", "claude-sonnet-*"]));
+    assert_eq!(
+        w.gatehouse.json(&["team", "list"])[0]["models"],
+        json!(["claude-haiku-*", "claude-sonnet-*"])
+    );
 }
 
 #[test]
@@ -236,6 +252,18 @@ fn only_what_was_applied_is_pruned_and_only_on_request() {
 }
 
 #[test]
+fn the_same_name_in_another_spelling_is_the_same_thing() {
+    let w = world(echo(1, 1));
+    w.furnish();
+    let folder = w.folder("files");
+    let users = "[[user]]\nemail = \" ADA@example.com\"\nname = \"Ada \\\"L\\\" \"\nstate = \"disabled\"\nteams = [\"CORE\", \"core\"]\n";
+    write(&folder, &[("projects.toml", "[[project]]\nname = \"apollo \"\n"), ("users.toml", users)]);
+    assert_eq!(w.differences(&folder), [""; 0]);
+    assert!(w.good(&folder, &["apply"]).contains("Nothing to do."));
+    assert_eq!(w.differences(&folder), [""; 0]);
+}
+
+#[test]
 fn a_file_that_is_not_there_speaks_of_nothing() {
     let w = world(echo(1, 1));
     let folder = w.folder("files");
@@ -278,16 +306,32 @@ fn mistakes_in_files_are_told_with_their_places_and_nothing_is_done() {
     let w = world(echo(1, 1));
     let before = w.audited().len();
     for (file, text, told) in [
-        ("teams.toml", "[[team]]\nname = \"a\"\n\n[[team]]\nmodel = []\nname = \"b\"\n", "teams.toml:5: unknown key `model`"),
+        (
+            "teams.toml",
+            "[[team]]\nname = \"a\"\n\n[[team]]\nmodel = []\nname = \"b\"\n",
+            "teams.toml:5: unknown key `model`",
+        ),
         ("teams.toml", "[[teams]]\nname = \"a\"\n", "teams.toml:1: unknown `teams`; expected [[team]]"),
         ("teams.toml", "[[team]]\nname = \"a\n", "teams.toml:2: not TOML"),
         ("teams.toml", "[[team]]\nmodels = []\n", "teams.toml:1: a team without `name`"),
         ("teams.toml", "[[team]]\nname = 7\n", "teams.toml:1: a team without `name`"),
-        ("teams.toml", "[[team]]\nname = \"a\"\nmodels = [\"x\",\n 5]\n", "teams.toml:4: models: expected a list of texts"),
+        (
+            "teams.toml",
+            "[[team]]\nname = \"a\"\nmodels = [\"x\",\n 5]\n",
+            "teams.toml:4: models: expected a list of texts",
+        ),
         ("teams.toml", "[[team]]\nname = \"a\"\n[[team]]\nname = \"a\"\n", "teams.toml:3: a second team `a`"),
         ("teams.toml", "team = 5\n", "teams.toml:1: unknown `team`"),
-        ("users.toml", "[[user]]\nemail = \"a@b.c\"\nstate = \"gone\"\n", "users.toml:3: state: expected \"active\""),
-        ("users.toml", "[[user]]\nemail = \"a@b.c\"\n[[user]]\nemail = \"A@b.c\"\n", "users.toml:3: a second user"),
+        (
+            "users.toml",
+            "[[user]]\nemail = \"a@b.c\"\nstate = \"gone\"\n",
+            "users.toml:3: state: expected \"active\"",
+        ),
+        (
+            "users.toml",
+            "[[user]]\nemail = \"a@b.c\"\n[[user]]\nemail = \"A@b.c\"\n",
+            "users.toml:3: a second user",
+        ),
         ("user.toml", "", "user.toml: unknown; expected teams.toml"),
         ("access/Bad Name.cedar", "", "Bad Name.cedar: expected NAME.cedar"),
         ("access/readme.md", "", "readme.md: expected NAME.cedar"),
@@ -316,13 +360,18 @@ fn mistakes_in_files_are_told_with_their_places_and_nothing_is_done() {
 fn many_people_are_applied_and_marked_in_one_run() {
     let w = world(echo(1, 1));
     let folder = w.folder("files");
-    let users: String = (0..500).map(|n| format!("[[user]]\nemail = \"u{n}@example.com\"\nteams = [\"Core\"]\n")).collect();
+    let users: String =
+        (0..500).map(|n| format!("[[user]]\nemail = \"u{n}@example.com\"\nteams = [\"Core\"]\n")).collect();
     write(&folder, &[("teams.toml", "[[team]]\nname = \"Core\"\n"), ("users.toml", &users)]);
     w.good(&folder, &["apply"]);
     assert_eq!(w.differences(&folder), [""; 0]);
     let audited = w.audited();
     let count = |wanted: &str| audited.iter().filter(|action| *action == wanted).count();
-    assert_eq!((count("user.add"), count("owned_objects.mark")), (501, 2), "one act a person, marks in batches");
+    assert_eq!(
+        (count("user.add"), count("owned_objects.mark")),
+        (502, 2),
+        "one act a person, two of them before; marks in batches"
+    );
     let again = w.folder("again");
     w.good(&again, &["export"]);
     assert_eq!(w.differences(&again), [""; 0]);

@@ -90,8 +90,7 @@ async fn a_user_gets_another_name(w: World) {
     assert_eq!(set(Some("Ada L.")).await.name.as_deref(), Some("Ada L."));
     assert_eq!(w.store.user(w.org, ada.id).await.unwrap().name.as_deref(), Some("Ada L."));
     let found = async |text: &str| {
-        let filter =
-            gatehouse_store::user::UserFilter { text: Some(text.to_owned()), ..Default::default() };
+        let filter = gatehouse_store::user::UserFilter { text: Some(text.to_owned()), ..Default::default() };
         w.store.users(w.org, &filter, &Page::first(9)).await.unwrap().items.len()
     };
     assert_eq!(found("ada l").await, 1);

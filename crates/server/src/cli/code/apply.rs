@@ -23,8 +23,7 @@ pub(super) fn run(
     (plan, prune): (&Plan, bool),
     out: &mut Out,
 ) -> Result<(), Failure> {
-    let wanted: Vec<&Difference> =
-        plan.differences.iter().filter(|one| prune || !one.is_pruning()).collect();
+    let wanted: Vec<&Difference> = plan.differences.iter().filter(|one| prune || !one.is_pruning()).collect();
     let mut done = 0;
     let mut stopped = None;
     for one in &wanted {
@@ -175,8 +174,7 @@ fn path_of((noun, name): &Key) -> String {
 
 /// Prints what would be done.
 pub(super) fn rehearse(plan: &Plan, prune: bool, out: &mut Out) -> Result<(), Failure> {
-    let wanted: Vec<&Difference> =
-        plan.differences.iter().filter(|one| prune || !one.is_pruning()).collect();
+    let wanted: Vec<&Difference> = plan.differences.iter().filter(|one| prune || !one.is_pruning()).collect();
     if out.wants_json() {
         let list: Vec<Value> = wanted.iter().map(|one| one.shown()).collect();
         return Ok(out.json(&json!({"dry_run": true, "would_do": list}))?);

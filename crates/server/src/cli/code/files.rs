@@ -1,6 +1,6 @@
 //! Reads a folder of files. Whatever is not understood is a mistake, told with file and line.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 use std::path::Path;
 
@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 
 use super::super::Failure;
 use super::shape::{
-    Field, Kind, Objects, POLICIES, POLICY_ENDING, SHAPES, Shape, is_policy_name, name_of, object, policy,
+    Field, Key, Kind, Objects, POLICIES, POLICY_ENDING, SHAPES, Shape, is_policy_name, name_of, object,
+    policy,
 };
 use crate::config::Mistake;
 use crate::config::tree::{self, Node, Value as Written};
@@ -70,7 +71,8 @@ fn expected() -> String {
 
 /// The sorted names in a folder. Those that begin with a dot belong to other programs.
 pub(super) fn names_in(folder: &Path) -> Result<Vec<String>, Failure> {
-    let failed = |error: std::io::Error| Failure::Usage(format!("cannot read `{}`: {error}", folder.display()));
+    let failed =
+        |error: std::io::Error| Failure::Usage(format!("cannot read `{}`: {error}", folder.display()));
     let mut names = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(failed)? {
         let name = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
@@ -87,7 +89,8 @@ pub(super) fn names_in(folder: &Path) -> Result<Vec<String>, Failure> {
 }
 
 fn text_of(path: &Path) -> Result<String, Failure> {
-    let failed = |why: &dyn std::fmt::Display| Failure::Usage(format!("cannot read `{}`: {why}", path.display()));
+    let failed =
+        |why: &dyn std::fmt::Display| Failure::Usage(format!("cannot read `{}`: {why}", path.display()));
     let mut text = String::new();
     let file = std::fs::File::open(path).map_err(|error| failed(&error))?;
     file.take(MAX_FILE + 1).read_to_string(&mut text).map_err(|error| failed(&error))?;
@@ -98,6 +101,30 @@ fn text_of(path: &Path) -> Result<String, Failure> {
 }
 
 impl Files {
+    /// Takes over the server's spelling of teams and projects, whose names are the same in whatever case.
+    pub(super) fn spelled_as(mut self, has: &Objects) -> Self {
+        let known: BTreeMap<Key, &String> = has
+            .keys()
+            .filter(|(noun, _)| matches!(noun, Noun::Team | Noun::Project))
+            .map(|(noun, name)| ((*noun, name.to_lowercase()), name))
+            .collect();
+        let spelled = |noun, name: &str| {
+            known.get(&(noun, name.to_lowercase())).map_or_else(|| name.to_owned(), |name| (*name).clone())
+        };
+        let renamed = std::mem::take(&mut self.objects).into_iter().map(|((noun, name), mut object)| {
+            if let (Noun::User, Some(Value::Array(teams))) = (noun, object.get_mut("teams")) {
+                let mut names: Vec<String> =
+                    teams.iter().filter_map(Value::as_str).map(|name| spelled(Noun::Team, name)).collect();
+                names.sort_unstable();
+                names.dedup();
+                *teams = names.into_iter().map(Value::String).collect();
+            }
+            ((noun, spelled(noun, &name)), object)
+        });
+        self.objects = renamed.collect();
+        self
+    }
+
     fn policies(&mut self, folder: &Path) -> Result<(), Failure> {
         for file in names_in(folder)? {
             let path = folder.join(&file);
@@ -148,7 +175,8 @@ impl Files {
                 Err((node, expected)) => self.wrong(node, &format!("{}: expected {expected}", field.name)),
             }
         }
-        let name = members.get(shape.id).and_then(|node| node.value.text()).map(|text| name_of(shape.noun, text));
+        let name =
+            members.get(shape.id).and_then(|node| node.value.text()).map(|text| name_of(shape.noun, text));
         match name.filter(|name| !name.is_empty()) {
             None => self.wrong(item, &format!("a {} without `{}`", shape.table, shape.id)),
             Some(name) => {

@@ -52,7 +52,8 @@ pub(super) struct Plan {
 /// Compares files and server. Nouns of which the files do not speak are left alone.
 pub(super) fn compare(files: &Files, has: &Objects, owned: &BTreeMap<Key, String>) -> Plan {
     let nothing = Value::Object(Map::new());
-    let by_hand = |key: &Key| owned.get(key).is_some_and(|was| has.get(key).map(digest).as_ref() != Some(was));
+    let by_hand =
+        |key: &Key| owned.get(key).is_some_and(|was| has.get(key).map(digest).as_ref() != Some(was));
     let difference = |act, key: &Key| Difference {
         act,
         key: key.clone(),
@@ -70,7 +71,9 @@ pub(super) fn compare(files: &Files, has: &Objects, owned: &BTreeMap<Key, String
     }
     let mut stale = Vec::new();
     // What speaks of others goes before them.
-    for key in owned.keys().rev().filter(|key| files.nouns.contains(&key.0) && !files.objects.contains_key(key)) {
+    for key in
+        owned.keys().rev().filter(|key| files.nouns.contains(&key.0) && !files.objects.contains_key(key))
+    {
         match (has.get(key), key.0) {
             (None, _) => stale.push(key.clone()),
             (Some(now), Noun::User) if now["state"] == "disabled" => stale.push(key.clone()),
@@ -117,11 +120,13 @@ impl Difference {
     }
 
     fn fields(&self) -> impl Iterator<Item = (&String, &Value, &Value)> {
-        let mut names: Vec<&String> = self.has.as_object().into_iter().flatten().map(|(name, _)| name).collect();
+        let mut names: Vec<&String> =
+            self.has.as_object().into_iter().flatten().map(|(name, _)| name).collect();
         names.extend(self.wanted.as_object().into_iter().flatten().map(|(name, _)| name));
         names.sort_unstable();
         names.dedup();
-        let both = names.into_iter().map(|name| (name, &self.has[name.as_str()], &self.wanted[name.as_str()]));
+        let both =
+            names.into_iter().map(|name| (name, &self.has[name.as_str()], &self.wanted[name.as_str()]));
         both.filter(|(_, has, wanted)| has != wanted)
     }
 
@@ -130,15 +135,21 @@ impl Difference {
         match self.act {
             Act::Add if self.by_hand => parts.push("removed by hand since it was applied".to_owned()),
             Act::Change if self.by_hand => parts.push("changed by hand since it was applied".to_owned()),
-            Act::Remove if self.key.0 == Noun::User => parts.push("not in the files any more: to be disabled".to_owned()),
+            Act::Remove if self.key.0 == Noun::User => {
+                parts.push("not in the files any more: to be disabled".to_owned())
+            }
             Act::Remove => parts.push("not in the files any more".to_owned()),
-            Act::Release => parts.push("not in the files any more; it cannot be removed and stays".to_owned()),
+            Act::Release => {
+                parts.push("not in the files any more; it cannot be removed and stays".to_owned())
+            }
             Act::Add | Act::Change => {}
         }
         if !self.is_pruning() {
             parts.extend(self.fields().map(|(name, has, wanted)| match self.act {
                 Act::Add => format!("{name}: {}", short(wanted)),
-                Act::Change | Act::Remove | Act::Release => format!("{name}: {} -> {}", short(has), short(wanted)),
+                Act::Change | Act::Remove | Act::Release => {
+                    format!("{name}: {} -> {}", short(has), short(wanted))
+                }
             }));
         }
         parts.join("; ")

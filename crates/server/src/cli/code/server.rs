@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use gatehouse_domain::ownership::Noun;
 use serde_json::Value;
 
+use super::super::Failure;
 use super::super::client::Client;
 use super::super::output::field;
-use super::super::Failure;
 use super::shape::{Key, Objects, POLICY_PATH, SHAPES, name_of, object, policy};
 
 /// Reads all objects that files can describe; what is built in is left out.

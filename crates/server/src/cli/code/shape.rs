@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use gatehouse_domain::audit::Hash;
+use gatehouse_domain::name::{Email, Name};
 use gatehouse_domain::ownership::Noun;
 use serde_json::{Map, Value, json};
 
@@ -108,7 +109,15 @@ pub(super) const fn spoken(noun: Noun) -> &'static str {
 
 /// An object's name in the form that the server keeps it in.
 pub(super) fn name_of(noun: Noun, given: &str) -> String {
-    if noun == Noun::User { given.trim().to_lowercase() } else { given.trim().to_owned() }
+    match (noun, Email::parse(given)) {
+        (Noun::User, Ok(email)) => email.as_str().to_owned(),
+        _ => normal(given),
+    }
+}
+
+/// A text in the form that the server keeps names in; one that is no name stays for the server to refuse.
+fn normal(text: &str) -> String {
+    Name::parse(text).map_or_else(|_| text.trim().to_owned(), |name| name.as_str().to_owned())
 }
 
 /// An object in its one form: fields in order, lists sorted, what is missing or empty left out.
@@ -117,10 +126,11 @@ pub(super) fn object(shape: &Shape, value_of: impl Fn(&str) -> Value) -> Value {
     for field in shape.fields {
         let value = value_of(field.name);
         let value = match field.kind {
-            Kind::Text => value.as_str().filter(|text| !text.is_empty()).map(|text| json!(text)),
+            Kind::Text => value.as_str().map(normal).filter(|text| !text.is_empty()).map(Value::String),
             Kind::State => Some(json!(value.as_str().unwrap_or("active"))),
             Kind::Words => {
-                let mut words: Vec<&str> = value.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+                let mut words: Vec<String> =
+                    value.as_array().into_iter().flatten().filter_map(Value::as_str).map(normal).collect();
                 words.sort_unstable();
                 words.dedup();
                 (!words.is_empty()).then(|| json!(words))
