@@ -360,8 +360,9 @@ fn mistakes_in_files_are_told_with_their_places_and_nothing_is_done() {
 fn many_people_are_applied_and_marked_in_one_run() {
     let w = world(echo(1, 1));
     let folder = w.folder("files");
-    let users: String =
+    let users: Vec<String> =
         (0..500).map(|n| format!("[[user]]\nemail = \"u{n}@example.com\"\nteams = [\"Core\"]\n")).collect();
+    let users = users.concat();
     write(&folder, &[("teams.toml", "[[team]]\nname = \"Core\"\n"), ("users.toml", &users)]);
     w.good(&folder, &["apply"]);
     assert_eq!(w.differences(&folder), [""; 0]);

@@ -148,7 +148,9 @@ impl Files {
         for (key, node) in root.value.members().into_iter().flatten() {
             match node.value.items() {
                 Some(items) if key == shape.table => {
-                    items.iter().for_each(|item| self.entry(shape, item));
+                    for item in items {
+                        self.entry(shape, item);
+                    }
                 }
                 _ => self.wrong(node, &format!("unknown `{key}`; expected [[{}]]", shape.table)),
             }

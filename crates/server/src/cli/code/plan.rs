@@ -131,19 +131,15 @@ impl Difference {
     }
 
     fn detail(&self) -> String {
-        let mut parts = Vec::new();
-        match self.act {
-            Act::Add if self.by_hand => parts.push("removed by hand since it was applied".to_owned()),
-            Act::Change if self.by_hand => parts.push("changed by hand since it was applied".to_owned()),
-            Act::Remove if self.key.0 == Noun::User => {
-                parts.push("not in the files any more: to be disabled".to_owned())
-            }
-            Act::Remove => parts.push("not in the files any more".to_owned()),
-            Act::Release => {
-                parts.push("not in the files any more; it cannot be removed and stays".to_owned())
-            }
-            Act::Add | Act::Change => {}
-        }
+        let why = match self.act {
+            Act::Add if self.by_hand => Some("removed by hand since it was applied"),
+            Act::Change if self.by_hand => Some("changed by hand since it was applied"),
+            Act::Add | Act::Change => None,
+            Act::Remove if self.key.0 == Noun::User => Some("not in the files any more: to be disabled"),
+            Act::Remove => Some("not in the files any more"),
+            Act::Release => Some("not in the files any more; it cannot be removed and stays"),
+        };
+        let mut parts: Vec<String> = why.map(str::to_owned).into_iter().collect();
         if !self.is_pruning() {
             parts.extend(self.fields().map(|(name, has, wanted)| match self.act {
                 Act::Add => format!("{name}: {}", short(wanted)),

@@ -57,9 +57,9 @@ fn list(shape: &Shape, objects: &Objects) -> String {
         if !text.is_empty() {
             text.push('\n');
         }
-        text.push_str(&format!("[[{}]]\n{} = {}\n", shape.table, shape.id, quoted(name)));
+        text.extend(["[[", shape.table, "]]\n", shape.id, " = ", &quoted(name), "\n"]);
         for (field, value) in object.as_object().into_iter().flatten() {
-            text.push_str(&format!("{field} = {}\n", literal(value)));
+            text.extend([field, " = ", &literal(value), "\n"]);
         }
     }
     text
@@ -81,7 +81,7 @@ fn quoted(text: &str) -> String {
     for c in text.chars() {
         match c {
             '"' | '\\' => out.extend(['\\', c]),
-            c if c.is_control() => out.push_str(&format!("\\u{:04X}", u32::from(c))),
+            c if c.is_control() => out.extend(["\\u", &format!("{:04X}", u32::from(c))]),
             c => out.push(c),
         }
     }
