@@ -32,6 +32,7 @@ pub mod audit;
 pub mod config;
 pub mod provider;
 pub mod settings;
+pub mod ownership;
 
 use axum::Router;
 use axum::extract::State;
@@ -110,6 +111,7 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(user::enable))
         .routes(routes!(user::disable))
         .routes(routes!(user::set_teams))
+        .routes(routes!(user::set_name))
         .routes(routes!(user::set_password, user::remove_password))
         .routes(routes!(session::list))
         .routes(routes!(session::revoke))
@@ -141,6 +143,8 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(directory::check))
         .routes(routes!(directory::sync))
         .routes(routes!(group::map, group::unmap))
+        .routes(routes!(ownership::list, ownership::mark))
+        .routes(routes!(ownership::release))
         .routes(routes!(usage::get))
         .routes(routes!(exchange::list))
         .routes(routes!(audit::list))

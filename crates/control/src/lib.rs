@@ -31,6 +31,7 @@ pub mod provider;
 pub mod session;
 pub mod portal;
 pub mod settings;
+pub mod ownership;
 pub mod api;
 
 pub use api::{openapi, probe_router, router};

@@ -143,6 +143,20 @@ pub async fn set_state(
     Ok(Changed { now: changed, in_force })
 }
 
+/// Gives a user another name for people to read, or none.
+///
+/// # Errors
+/// There is no such user; a bad name; the database.
+pub async fn set_name(app: &App, caller: &Caller, given: &str, name: Option<&str>) -> Result<User, ActError> {
+    let user = get(app, given).await?;
+    let name = read("name", name.map(Name::parse).transpose())?;
+    let act = caller
+        .draft(app.now(), "user.set_name", Object::new("user", user.id, user.email))
+        .with("before", user.name.unwrap_or_default())
+        .with("name", name.as_ref().map_or("", Name::as_str));
+    Ok(app.store.set_user_name(app.org, user.id, name.as_ref(), &act).await?)
+}
+
 /// Puts a user into exactly these teams.
 ///
 /// # Errors

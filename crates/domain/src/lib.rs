@@ -21,3 +21,4 @@ pub mod directory;
 pub mod session;
 pub mod source;
 pub mod settings;
+pub mod ownership;

@@ -17,6 +17,7 @@ mod audit;
 mod config;
 mod operate;
 mod settings;
+mod code;
 
 use std::process::ExitCode;
 
@@ -116,6 +117,9 @@ fn run(args: Args, environment: &Environment, out: &mut Out) -> Result<u8, Failu
         Command::Scim(command) => directory::scim(command, &client::connect(global, environment)?, out),
         Command::Settings(command) => settings::run(command, global, environment, out),
         Command::Bundle(command) => settings::bundle(&command, out),
+        Command::Export(args) => code::export(&args, &client::connect(global, environment)?, out),
+        Command::Diff(args) => code::diff(&args, &client::connect(global, environment)?, out),
+        Command::Apply(args) => code::apply(&args, &client::connect(global, environment)?, out),
         Command::Status => operate::status(&client::connect(global, environment)?, out),
     }
 }

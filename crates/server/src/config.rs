@@ -4,7 +4,7 @@
 //! the defaults come from.
 
 mod mistake;
-mod tree;
+pub(crate) mod tree;
 mod variable;
 mod read;
 mod section;

@@ -40,6 +40,7 @@ pub mod policy;
 pub mod access;
 pub mod role;
 pub mod settings;
+pub mod ownership;
 pub mod audit;
 pub mod journal;
 pub mod ledger;

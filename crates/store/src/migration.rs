@@ -42,6 +42,7 @@ pub const ALL: &[Migration] = &[
     migration!(4, "0004_provisioning", "provisioning", needs 3),
     migration!(5, "0005_settings", "settings", needs 3),
     migration!(6, "0006_sessions", "sessions", needs 3),
+    migration!(7, "0007_ownership", "ownership", needs 3),
 ];
 
 /// Why the schema cannot be brought up to date. Nothing was changed by the migration named.

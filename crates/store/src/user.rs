@@ -173,6 +173,33 @@ impl Store {
         Ok(user)
     }
 
+    /// Gives a user another name for people to read, or none.
+    ///
+    /// # Errors
+    /// There is no such user; the database.
+    pub async fn set_user_name(
+        &self,
+        org: OrgId,
+        id: UserId,
+        name: Option<&Name>,
+        act: &Draft,
+    ) -> Result<User, StoreError> {
+        let mut tx = self.begin().await?;
+        let user = in_tx(&mut tx, org, id).await?;
+        let name = name.map(Name::as_str);
+        change!(tx, |db| {
+            sqlx::query("UPDATE users SET name = $3, search = $4 WHERE org_id = $1 AND id = $2")
+                .bind(org.to_string())
+                .bind(id.to_string())
+                .bind(name)
+                .bind(search_text(&user.email, name))
+                .execute(db)
+                .await
+        })?;
+        tx.record(org, act).await?;
+        Ok(User { name: name.map(str::to_owned), ..user })
+    }
+
     /// Puts a user into exactly these teams.
     ///
     /// # Errors

@@ -66,6 +66,14 @@ pub struct Teams {
     pub teams: Vec<String>,
 }
 
+/// The name a user shall have.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UserName {
+    /// Name for people to read; none if not given.
+    pub name: Option<String>,
+}
+
 /// A local password. Never shown, never logged.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -197,6 +205,23 @@ pub async fn disable(
 ) -> Result<Json<Changed<UserView>>, ApiError> {
     let changed = user::set_state(&app, &admin.caller, &given, UserState::Disabled).await?;
     Ok(Json(Changed::of(changed, UserView::from)))
+}
+
+/// Gives a user another name for people to read, or none.
+#[utoipa::path(
+    put, path = "/api/v1/users/{user}/name", tag = "user", operation_id = "user_set_name", request_body = UserName,
+    params(("user" = String, Path, description = "Id or e-mail address")),
+    security(("admin_token" = ["write_directory"])),
+    responses((status = 200, body = UserView))
+)]
+pub async fn set_name(
+    admin: Admin<WriteDirectory>,
+    State(app): State<App>,
+    Segment(given): Segment,
+    Body(wanted): Body<UserName>,
+) -> Result<Json<UserView>, ApiError> {
+    let user = user::set_name(&app, &admin.caller, &given, wanted.name.as_deref()).await?;
+    Ok(Json(user.into()))
 }
 
 /// Puts a user into exactly these teams.

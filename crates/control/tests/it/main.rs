@@ -18,4 +18,5 @@ mod config;
 mod sign_in;
 mod jobs;
 mod settings;
+mod ownership;
 mod document;

@@ -1,6 +1,7 @@
 //! The words of the command line.
 
 mod access;
+mod code;
 mod directory;
 mod operate;
 
@@ -11,6 +12,7 @@ use clap::{Parser, Subcommand};
 use super::helper::ClientCommand;
 use super::settings::{BundleCommand, SettingsCommand};
 pub(crate) use access::{AccessCommand, ExplainArgs, RoleCommand};
+pub(crate) use code::{ApplyArgs, DiffArgs, ExportArgs};
 pub(crate) use directory::{DirectoryCommand, GroupCommand, ScimCommand, ScimTokenCommand};
 pub(crate) use operate::{AdminCommand, AuditCommand, ProviderCommand, TokenCommand};
 
@@ -112,6 +114,12 @@ pub(crate) enum Command {
     /// Signed bundles of settings
     #[command(subcommand)]
     Bundle(BundleCommand),
+    /// Write teams, projects, people, roles and access policies to files; never keys, tokens or secrets
+    Export(ExportArgs),
+    /// Compare files with the server, changes by hand apart; exit code 1 when they differ
+    Diff(DiffArgs),
+    /// Make the server as files say
+    Apply(ApplyArgs),
     /// How the server is doing
     Status,
 }

@@ -22,3 +22,4 @@ mod audit;
 mod access;
 mod admin;
 mod settings;
+mod code;

@@ -18,4 +18,5 @@ mod audit;
 mod ledger;
 mod usage;
 mod settings;
+mod ownership;
 mod silence;

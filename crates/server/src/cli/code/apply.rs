@@ -1,0 +1,206 @@
+//! Makes the server as the files say.
+
+use std::collections::BTreeMap;
+
+use gatehouse_domain::ownership::{MAX_BATCH, Noun};
+use serde_json::{Value, json};
+
+use super::super::client::{Client, escaped};
+use super::super::output::warn;
+use super::super::{Failure, Out};
+use super::files::Files;
+use super::plan::{Act, Difference, Plan, table, title};
+use super::shape::{Key, POLICY_PATH, SHAPES, digest};
+
+/// Most names in a sentence about what was not done.
+const MAX_NAMED: usize = 10;
+
+/// Does away with the differences, in order, and marks what is in the files as owned. Ends at the first refusal.
+pub(super) fn run(
+    client: &Client,
+    files: &Files,
+    owned: &BTreeMap<Key, String>,
+    (plan, prune): (&Plan, bool),
+    out: &mut Out,
+) -> Result<(), Failure> {
+    let wanted: Vec<&Difference> = plan.differences.iter().filter(|one| prune || !one.is_pruning()).collect();
+    let mut done = 0;
+    let mut stopped = None;
+    for one in &wanted {
+        match act(client, one) {
+            Ok(()) => done += 1,
+            Err(failure) => {
+                stopped = Some(failure);
+                break;
+            }
+        }
+    }
+    let (done, left) = wanted.split_at(done);
+    let settled = |key: &Key| left.iter().all(|one| one.key != *key);
+    let marks: Vec<Value> = files
+        .objects
+        .iter()
+        .filter(|(key, object)| settled(key) && owned.get(key) != Some(&digest(object)))
+        .map(|((noun, name), object)| json!({"noun": noun.as_str(), "name": name, "digest": digest(object)}))
+        .collect();
+    let marked = mark(client, &marks, &plan.stale);
+    show(done, left, stopped.as_ref(), out)?;
+    if let Some(failure) = stopped {
+        let refused = left.first().map(|one| one.title()).unwrap_or_default();
+        let told = format!("stopped at the {refused}: {failure}\n{}", rest(done.len(), left));
+        return Err(match failure {
+            Failure::Unreachable(_) => Failure::Unreachable(told),
+            Failure::Failed(_) | Failure::Usage(_) => Failure::Failed(told),
+        });
+    }
+    marked.map_err(|failure| {
+        Failure::Failed(format!(
+            "everything is as the files say, but it could not be marked as owned by code: {failure}\n\
+             Run `apply` again with a token that may do that (`write_config`); until then nothing tells of drift"
+        ))
+    })
+}
+
+/// What was done and what was not, in a sentence.
+fn rest(done: usize, left: &[&Difference]) -> String {
+    let mut names: Vec<String> = left.iter().take(MAX_NAMED).map(|one| one.title()).collect();
+    if left.len() > MAX_NAMED {
+        names.push(format!("{} more", left.len() - MAX_NAMED));
+    }
+    format!("done before it: {done}; not done: {}. `apply` again goes on from here", names.join(", "))
+}
+
+fn show(
+    done: &[&Difference],
+    left: &[&Difference],
+    stopped: Option<&Failure>,
+    out: &mut Out,
+) -> Result<(), Failure> {
+    if out.wants_json() {
+        let list = |all: &[&Difference]| all.iter().map(|one| one.shown()).collect::<Vec<_>>();
+        let refusal = stopped.map(ToString::to_string);
+        return Ok(out.json(&json!({"done": list(done), "left": list(left), "refusal": refusal}))?);
+    }
+    let empty = if stopped.is_some() { "Nothing was done." } else { "Nothing to do." };
+    out.table(&table(done.iter().copied()), empty)?;
+    if stopped.is_none() && !done.is_empty() {
+        out.line(format!("Done: {}.", done.len()))?;
+    }
+    Ok(())
+}
+
+/// Marks what is in the files, and lets go of what is nowhere.
+fn mark(client: &Client, marks: &[Value], stale: &[Key]) -> Result<(), Failure> {
+    for batch in marks.chunks(MAX_BATCH) {
+        client.put("/api/v1/owned-objects", &json!({"items": batch}))?;
+    }
+    stale.iter().try_for_each(|key| release(client, key))
+}
+
+fn release(client: &Client, (noun, name): &Key) -> Result<(), Failure> {
+    client.delete(&format!("/api/v1/owned-objects/{}/{}", noun.as_str(), escaped(name))).map(|_| ())
+}
+
+fn act(client: &Client, one: &Difference) -> Result<(), Failure> {
+    match one.act {
+        Act::Add | Act::Change => write(client, one),
+        Act::Release => release(client, &one.key),
+        Act::Remove => {
+            let path = path_of(&one.key);
+            let answer = match one.key.0 {
+                Noun::User => client.post(&format!("{path}/disable"), &json!({})),
+                Noun::Team | Noun::Project | Noun::Role | Noun::AccessPolicy => client.delete(&path),
+            };
+            warn(&answer?);
+            release(client, &one.key)
+        }
+    }
+}
+
+fn write(client: &Client, one: &Difference) -> Result<(), Failure> {
+    let path = path_of(&one.key);
+    let (noun, name) = &one.key;
+    let list = |field: &str| one.wanted.get(field).cloned().unwrap_or_else(|| json!([]));
+    let answer = match noun {
+        Noun::Team => {
+            if one.act == Act::Add {
+                client.post("/api/v1/teams", &json!({"name": name}))?;
+            }
+            if one.act == Act::Add && one.wanted.get("models").is_none() {
+                return Ok(());
+            }
+            client.put(&format!("{path}/models"), &json!({"models": list("models")}))?
+        }
+        Noun::Project => client.post("/api/v1/projects", &json!({"name": name}))?,
+        Noun::Role => client.put(&path, &json!({"permissions": list("permissions")}))?,
+        Noun::AccessPolicy => client.put(&path, &json!({"text": one.wanted["text"]}))?,
+        Noun::User => return user(client, one, &path),
+    };
+    warn(&answer);
+    Ok(())
+}
+
+/// A user is disabled before anything else changes, and enabled when everything else has.
+fn user(client: &Client, one: &Difference, path: &str) -> Result<(), Failure> {
+    let (has, wanted) = (&one.has, &one.wanted);
+    let teams = wanted.get("teams").cloned().unwrap_or_else(|| json!([]));
+    let disabled = wanted["state"] == "disabled";
+    if one.act == Act::Add {
+        client.post("/api/v1/users", &json!({"email": one.key.1, "name": wanted["name"], "teams": teams}))?;
+        if !disabled {
+            return Ok(());
+        }
+    }
+    let turns = one.act == Act::Add || has["state"] != wanted["state"];
+    if turns && disabled {
+        warn(&client.post(&format!("{path}/disable"), &json!({}))?);
+    }
+    if one.act == Act::Change && has["name"] != wanted["name"] {
+        client.put(&format!("{path}/name"), &json!({"name": wanted["name"]}))?;
+    }
+    if one.act == Act::Change && has["teams"] != wanted["teams"] {
+        warn(&client.put(&format!("{path}/teams"), &json!({"teams": teams}))?);
+    }
+    if turns && !disabled {
+        warn(&client.post(&format!("{path}/enable"), &json!({}))?);
+    }
+    Ok(())
+}
+
+fn path_of((noun, name): &Key) -> String {
+    let list = SHAPES.iter().find(|shape| shape.noun == *noun).map_or(POLICY_PATH, |shape| shape.path);
+    format!("{list}/{}", escaped(name))
+}
+
+/// Prints what would be done.
+pub(super) fn rehearse(plan: &Plan, prune: bool, out: &mut Out) -> Result<(), Failure> {
+    let wanted: Vec<&Difference> = plan.differences.iter().filter(|one| prune || !one.is_pruning()).collect();
+    if out.wants_json() {
+        let list: Vec<Value> = wanted.iter().map(|one| one.shown()).collect();
+        return Ok(out.json(&json!({"dry_run": true, "would_do": list}))?);
+    }
+    out.table(&table(wanted.iter().copied()), "Nothing to do.")?;
+    if !wanted.is_empty() {
+        out.line(format!("Nothing was done: this is what `apply` would do ({}).", wanted.len()))?;
+    }
+    Ok(())
+}
+
+/// Prints the differences.
+pub(super) fn tell(plan: &Plan, out: &mut Out) -> Result<(), Failure> {
+    if out.wants_json() {
+        let list: Vec<Value> = plan.differences.iter().map(Difference::shown).collect();
+        let name = |(noun, name): &Key| json!({"noun": noun.as_str(), "name": name});
+        let others: Vec<Value> = plan.others.iter().map(name).collect();
+        return Ok(out.json(&json!({"differences": list, "others": others}))?);
+    }
+    out.table(&table(&plan.differences), "Nothing to do.")?;
+    if !plan.others.is_empty() {
+        let mut names: Vec<String> = plan.others.iter().take(MAX_NAMED).map(title).collect();
+        if plan.others.len() > MAX_NAMED {
+            names.push(format!("{} more", plan.others.len() - MAX_NAMED));
+        }
+        out.line(format!("Only on the server, not owned by code and left alone: {}.", names.join(", ")))?;
+    }
+    Ok(())
+}
