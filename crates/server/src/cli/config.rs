@@ -70,7 +70,14 @@ fn check(serve: &ServeArgs, environment: &Environment, out: &mut Out) -> Result<
         }
         Err(mistakes) => return Err(Failure::Usage(format!("the configuration is refused\n{mistakes}"))),
     };
-    let notes = notes(&config, environment);
+    let (mistakes, notes) = looked_at(&config, environment);
+    if !mistakes.is_empty() {
+        if out.wants_json() {
+            out.json(&json!({"ok": false, "mistakes": mistakes}))?;
+            return Ok(2);
+        }
+        return Err(Failure::Usage(format!("the configuration is refused\n{}", mistakes.join("\n"))));
+    }
     if out.wants_json() {
         out.json(&json!({"ok": true, "notes": notes}))?;
         return Ok(0);
@@ -96,9 +103,10 @@ fn summary(config: &Config) -> String {
     )
 }
 
-/// What is no mistake but worth knowing: keys that this environment does not have, listeners open to the network.
-fn notes(config: &Config, environment: &Environment) -> Vec<String> {
-    let mut notes = Vec::new();
+/// Mistakes that show only when everything is put together, and what is no mistake but worth knowing: keys that this
+/// environment does not have, listeners open to the network.
+fn looked_at(config: &Config, environment: &Environment) -> (Vec<String>, Vec<String>) {
+    let (mut mistakes, mut notes) = (Vec::new(), Vec::new());
     if config.providers.is_empty() {
         notes.push(
             "no provider is configured, so every model request will be refused: set ANTHROPIC_API_KEY or add a [[provider]]"
@@ -116,12 +124,15 @@ fn notes(config: &Config, environment: &Environment) -> Vec<String> {
     match crate::price::table(&config.pricing) {
         Ok(prices) => {
             let found = crate::wire::sign_in_mistakes(config, &prices, environment);
-            notes.extend(found.into_iter().map(|what| format!("here the server would not start: {what}")));
+            mistakes = found.everywhere;
+            notes.extend(
+                found.here.into_iter().map(|what| format!("here the server would not start: {what}")),
+            );
         }
         Err(error) => notes.push(format!("here the server would not start: {error}")),
     }
     notes.extend(exposed(config));
-    notes
+    (mistakes, notes)
 }
 
 /// Listeners that other machines can reach. Worth a word, since they speak plain HTTP.

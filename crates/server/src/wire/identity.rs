@@ -19,15 +19,30 @@ use crate::secret;
 /// By how many seconds the clocks of issuers may differ from ours.
 const SKEW: u16 = 60;
 
-/// What would keep a server with this configuration from starting. Runs no commands.
-pub(crate) fn mistakes(config: &Config, prices: &PriceTable, environment: &Environment) -> Vec<String> {
+/// What would keep a server with this configuration from starting.
+pub(crate) struct Found {
+    /// Wherever it is started.
+    pub(crate) everywhere: Vec<String>,
+    /// Here, since a secret or a file of certificates is not here.
+    pub(crate) here: Vec<String>,
+}
+
+/// Looks for what would keep a server with this configuration from starting. Runs no commands.
+pub(crate) fn mistakes(config: &Config, prices: &PriceTable, environment: &Environment) -> Found {
+    let assumed = || Ok(Some(Secret::new(b"not looked up".to_vec())));
     let resolve = |at: &SecretSource| match at {
-        SecretSource::Exec(_) => Ok(Some(Secret::new(b"not looked up".to_vec()))),
+        SecretSource::Exec(_) => assumed(),
         SecretSource::Env(_) | SecretSource::File(_) | SecretSource::Sealed(_) => {
             secret::resolve(at, environment)
         }
     };
-    rules(config, config.listen.public_url.as_ref(), prices, &resolve).err().unwrap_or_default()
+    let look = |resolve: Resolve<'_>| {
+        rules(config, config.listen.public_url.as_ref(), prices, resolve).err().unwrap_or_default()
+    };
+    let (mut everywhere, mut here) = (look(&|_| assumed()), look(&resolve));
+    everywhere.retain(|mistake| !mistake.contains("ca_file: "));
+    here.retain(|mistake| !everywhere.contains(mistake));
+    Found { everywhere, here }
 }
 
 /// Prepares the portal's rules and what it may reach. May run commands: blocks.
