@@ -52,16 +52,20 @@ async fn two_first_starts_at_once_make_one_organization() {
 /// The slower one is stopped after each of its first steps in turn, and the other goes through meanwhile.
 #[tokio::test]
 async fn a_first_start_that_another_one_overtakes_anywhere_succeeds() {
-    for steps in 0..16 {
+    for steps in 0..40 {
         let dir = tempfile::tempdir().unwrap();
         let (one, other) = (open(&dir).await, open(&dir).await);
         let (ring, org) = (keyring(), OrgId::from_bits(1));
         let act = Caller::system("test").draft(BEGIN, "org.create", Object::new("org", org, ""));
         one.create_org(org, &Name::parse("Example").unwrap(), &act).await.unwrap();
         let mut slow = Box::pin(start(&other, &ring, "Example", BEGIN, &random));
-        for _ in 0..steps {
-            let step = poll_fn(|context| Poll::Ready(slow.as_mut().poll(context).is_pending()));
-            assert!(step.await, "{steps} steps are more than there are");
+        for step in 0..steps {
+            let is_pending = poll_fn(|context| Poll::Ready(slow.as_mut().poll(context).is_pending()));
+            if !is_pending.await {
+                // How many steps there are depends on how fast the database answers; it has been overtaken at each.
+                assert!(step >= 8, "a start has no more than {step} steps, so hardly anything was tested");
+                return;
+            }
             tokio::time::sleep(Duration::from_millis(3)).await;
         }
         let mut fast = Box::pin(start(&one, &ring, "Example", BEGIN, &random));
