@@ -9,7 +9,7 @@ use crate::error::StoreError;
 /// One step of the schema.
 #[derive(Debug, Clone, Copy)]
 pub struct Migration {
-    /// Counts up from 1.
+    /// Counts up from 1 without gaps.
     pub number: i64,
     /// What it brings, as in its file name.
     pub name: &'static str,
@@ -39,10 +39,10 @@ pub const ALL: &[Migration] = &[
     migration!(1, "0001_directory", "directory", needs 1),
     migration!(2, "0002_ledger", "ledger", needs 2),
     migration!(3, "0003_access", "access", needs 3),
-    migration!(4, "0004_provisioning", "provisioning", needs 3),
-    migration!(5, "0005_settings", "settings", needs 3),
-    migration!(6, "0006_sessions", "sessions", needs 3),
-    migration!(7, "0007_ownership", "ownership", needs 3),
+    migration!(4, "0004_provisioning", "provisioning", needs 4),
+    migration!(5, "0005_settings", "settings", needs 5),
+    migration!(6, "0006_sessions", "sessions", needs 6),
+    migration!(7, "0007_ownership", "ownership", needs 7),
 ];
 
 /// Why the schema cannot be brought up to date. Nothing was changed by the migration named.
@@ -169,15 +169,13 @@ async fn read(tx: &mut Tx) -> Result<Vec<Row>, StoreError> {
 }
 
 fn check(applied: &[Row], all: &[Migration], engine: &Engine) -> Result<(), MigrationError> {
-    let last = all.last().map_or(0, |migration| migration.number);
-    for ((found, name, sum, done, needs), place) in applied.iter().zip(0..) {
-        let known = all.get(place);
-        let number = known.map_or(last.max(*found), |known| known.number);
+    for ((found, name, sum, done, needs), number) in applied.iter().zip(1_i64..) {
+        let known = usize::try_from(number - 1).ok().and_then(|n| all.get(n));
         if *found != number || *done != 1 {
             return Err(MigrationError::HalfMade { number });
         }
         let Some(known) = known else {
-            let known = last;
+            let known = i64::try_from(all.len()).unwrap_or(i64::MAX);
             if *needs <= known {
                 continue;
             }

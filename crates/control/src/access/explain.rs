@@ -61,11 +61,11 @@ pub async fn explain(app: &App, scope: Scope, asked: &Asked) -> Result<Explained
     }
     let holder = user::named(app, scope, "user", &asked.user).await?;
     let given_key = match &asked.key {
-        Some(given) => Some(held_key(app, &holder, given).await?),
+        Some(given) => Some(held_key(app, scope, &holder, given).await?),
         None => None,
     };
     let peer = asked.from.as_deref().map(read_address).transpose()?;
-    let principal = principal(app, asked, &holder, given_key.as_ref()).await?;
+    let principal = principal(app, scope, asked, &holder, given_key.as_ref()).await?;
     let provider = match &asked.provider {
         Some(name) => name.clone(),
         None => (app.house.providers)().into_iter().next().map(|first| first.name).unwrap_or_default(),
@@ -89,25 +89,31 @@ pub async fn explain(app: &App, scope: Scope, asked: &Asked) -> Result<Explained
     Ok(explained)
 }
 
-async fn held_key(app: &App, holder: &User, given: &str) -> Result<KeyInfo, ActError> {
+async fn held_key(app: &App, scope: Scope, holder: &User, given: &str) -> Result<KeyInfo, ActError> {
     let missing = || ActError::field("key", "it is no key of this user");
-    let found = key::get(app, given).await.map_err(|e| if e.is_not_found() { missing() } else { e })?;
+    let found =
+        key::within(app, scope, given).await.map_err(|e| if e.is_not_found() { missing() } else { e })?;
     if found.user == holder.id { Ok(found) } else { Err(missing()) }
 }
 
 async fn principal(
     app: &App,
+    scope: Scope,
     asked: &Asked,
     holder: &User,
     given_key: Option<&KeyInfo>,
 ) -> Result<Principal, ActError> {
-    let of_key = |name: fn(&KeyInfo) -> Option<&String>| given_key.and_then(name).cloned();
-    let team = match asked.team.clone().or_else(|| of_key(|key| key.team.as_ref())) {
-        Some(given) => Some(team::named(app, Scope::Organization, "team", &given).await?.id),
-        None => None,
+    if scope != Scope::Organization && asked.project.is_some() {
+        return Err(ActError::field("project", "only who acts for the whole organization asks for projects"));
+    }
+    // What the key charges is not asked for, and may lie outside.
+    let team = match (&asked.team, given_key.and_then(|key| key.team.as_ref())) {
+        (Some(given), _) => Some(team::named(app, scope, "team", given).await?.id),
+        (None, Some(charged)) => Some(team::named(app, Scope::Organization, "team", charged).await?.id),
+        (None, None) => None,
     };
-    let project = match asked.project.clone().or_else(|| of_key(|key| key.project.as_ref())) {
-        Some(given) => Some(project::named(app, "project", &given).await?.id),
+    let project = match asked.project.as_ref().or_else(|| given_key?.project.as_ref()) {
+        Some(given) => Some(project::named(app, "project", given).await?.id),
         None => None,
     };
     let credential = Credential::Key(given_key.map_or_else(|| KeyId::from_bits(0), |key| key.id));

@@ -90,6 +90,9 @@ async fn what_lies_outside_is_as_if_it_did_not_exist() {
             ("exchanges?team=Web", "team"),
             (&format!("exchanges?key={foreign}"), "key"),
             ("explain?user=eve@example.com&model=claude-opus-5-5", "user"),
+            ("explain?user=ada@example.com&model=claude-opus-5-5&team=Web", "team"),
+            ("explain?user=ada@example.com&model=claude-opus-5-5&project=Apollo", "project"),
+            (&format!("explain?user=ada@example.com&model=claude-opus-5-5&key={foreign}"), "key"),
         ] {
             let answer = two.ask(token, "GET", &format!("/api/v1/{query}"), None).await;
             answer.refused(400, "invalid_field", Some(field));

@@ -99,12 +99,11 @@ fn check(path: &Path, key: Option<&str>, kept: &[Checkpoint], out: &mut Out) -> 
 }
 
 fn tell(report: &Report, kept: usize, out: &mut Out) -> io::Result<()> {
-    let entries = report.entries;
+    let Report { entries, exchanges, checkpoints, .. } = report;
     if let Some(fault) = &report.fault {
         out.line(format!("broken: {fault}"))?;
-        return out.line(format!("{entries} entries before it are sound"));
+        return out.line(format!("up to there {entries} entries and {exchanges} exchanges are sound"));
     }
-    let Report { exchanges, checkpoints, .. } = report;
     out.line(format!("sound: {entries} entries, {exchanges} exchanges, {checkpoints} signed checkpoints"))?;
     if kept > 0 {
         out.line(format!("contains {} of {kept} checkpoints given", report.compared))?;

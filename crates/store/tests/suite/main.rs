@@ -15,6 +15,7 @@ mod sessions;
 mod provisioning;
 mod paging;
 mod audit;
+mod chained;
 mod ledger;
 mod usage;
 mod settings;
