@@ -42,7 +42,7 @@ use axum::response::{IntoResponse, Response};
 use utoipa::OpenApi as _;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, OpenApi, Ref, RefOr, Response as Described, ResponseBuilder};
-use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use utoipa_axum::routes;
 
 use crate::act::shortened;
@@ -57,13 +57,8 @@ pub use guard::Arrival;
 /// The listener should hand the client's address in as `axum::extract::ConnectInfo<SocketAddr>`; without it audit
 /// entries have no address and all failed sign-ins count together.
 pub fn router(app: App) -> Router {
-    let (router, document) = routes().split_for_parts();
-    let document = printed(&described(document));
-    let document = axum::routing::get(move || {
-        let text = document.clone();
-        async move { ([(CONTENT_TYPE, "application/json")], text) }
-    });
-    router
+    let document = axum::routing::get(async || ([(CONTENT_TYPE, "application/json")], DOCUMENT));
+    all_routes(Router::new())
         .route("/api/v1/openapi.json", document)
         .nest("/scim/v2", scim::routes())
         .fallback(unknown_path)
@@ -86,7 +81,34 @@ pub fn probe_router(app: App) -> Router {
 
 /// The OpenAPI 3.1 document, as it is served at `/api/v1/openapi.json` and checked in as `openapi.json`.
 pub fn openapi() -> String {
-    printed(&described(routes().into_openapi()))
+    let routes = all_routes(OpenApiRouter::with_openapi(Frame::openapi()));
+    printed(&described(routes.into_openapi()))
+}
+
+/// The document as a test has found it equal to the routes: to put it together anew at every start costs a few megabytes.
+const DOCUMENT: &str = include_str!("../openapi.json");
+
+/// What routes are put into: a router, with what describes them or without.
+trait Routes {
+    /// Puts in the operations of one path.
+    fn routes(self, operations: UtoipaMethodRouter<App>) -> Self;
+}
+
+impl Routes for OpenApiRouter<App> {
+    fn routes(self, operations: UtoipaMethodRouter<App>) -> Self {
+        let known = self.get_openapi().components.as_ref().map(|all| &all.schemas);
+        for (name, schema) in &operations.0 {
+            let same = known.and_then(|known| known.get(name)).is_none_or(|other| other == schema);
+            assert!(same, "two shapes of the API are both called {name}");
+        }
+        OpenApiRouter::routes(self, operations)
+    }
+}
+
+impl Routes for Router<App> {
+    fn routes(self, (_, paths, handlers): UtoipaMethodRouter<App>) -> Self {
+        paths.paths.keys().fold(self, |router, path| router.route(path, handlers.clone()))
+    }
 }
 
 #[derive(utoipa::OpenApi)]
@@ -100,8 +122,8 @@ pub fn openapi() -> String {
 )]
 struct Frame;
 
-fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::with_openapi(Frame::openapi())
+fn all_routes<R: Routes>(into: R) -> R {
+    let into = into
         .routes(routes!(probe::healthz))
         .routes(routes!(probe::readyz))
         .routes(routes!(probe::metrics))
@@ -153,14 +175,13 @@ fn routes() -> OpenApiRouter<App> {
         .routes(routes!(config::get))
         .routes(routes!(config::reload))
         .routes(routes!(provider::list))
-        .routes(routes!(provider::set_key, provider::remove_key))
-        .merge(settings_routes())
+        .routes(routes!(provider::set_key, provider::remove_key));
+    settings_routes(into)
 }
 
-fn settings_routes() -> OpenApiRouter<App> {
+fn settings_routes<R: Routes>(into: R) -> R {
     use settings::{catalogue, compare, export, person, profile, receipt, version};
-    OpenApiRouter::new()
-        .routes(routes!(profile::list, profile::create))
+    into.routes(routes!(profile::list, profile::create))
         .routes(routes!(profile::get))
         .routes(routes!(profile::write))
         .routes(routes!(version::list))

@@ -237,6 +237,7 @@ impl Journal {
         }
         let seq = pending.push(FrameKind::Exchange, payload.bytes());
         pending.wanted = seq;
+        pending.ends += 1;
         let sleeping = std::mem::take(&mut pending.idle);
         self.inner.set_gate(&pending);
         drop(pending);

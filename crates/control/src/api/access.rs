@@ -90,7 +90,7 @@ pub struct Query {
 
 /// One check.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct StepView {
+pub struct CheckView {
     /// `user`, `key`, `key_models` or `rules`.
     pub check: &'static str,
     /// Whether it lets through.
@@ -105,7 +105,7 @@ pub struct ExplainedView {
     /// Whether they may.
     pub allowed: bool,
     /// The checks.
-    pub steps: Vec<StepView>,
+    pub steps: Vec<CheckView>,
 }
 
 impl From<Shown> for AccessPolicyView {
@@ -123,7 +123,7 @@ impl From<Shown> for AccessPolicyView {
 
 impl From<Explained> for ExplainedView {
     fn from(explained: Explained) -> Self {
-        let step = |step: access::Step| StepView { check: step.check, allowed: step.allowed, by: step.by };
+        let step = |step: access::Step| CheckView { check: step.check, allowed: step.allowed, by: step.by };
         Self { allowed: explained.allowed, steps: explained.steps.into_iter().map(step).collect() }
     }
 }

@@ -40,6 +40,8 @@ pub(super) struct Pending {
     pub(super) stop: bool,
     /// Records of refused requests that were counted only.
     pub(super) shed: u64,
+    /// Ends of exchanges since the last flush began.
+    pub(super) ends: usize,
     max_unsaved: usize,
 }
 
@@ -56,6 +58,7 @@ impl Pending {
             idle: false,
             stop: false,
             shed: 0,
+            ends: 0,
             max_unsaved,
         }
     }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use super::frame::{self, CONTROL, FrameKind, Seed};
 
 const EXTENSION: &str = "seg";
-const ZEROS: usize = 256 * 1024;
+const ZEROS: usize = 64 * 1024;
 
 /// The folder that holds the segments.
 #[derive(Debug, Clone)]

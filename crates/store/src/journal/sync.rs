@@ -7,18 +7,42 @@ use std::time::{Duration, Instant};
 
 use tracing::{error, info};
 
-use super::append::{WriteError, shrink};
+use super::append::{Pending, WriteError, shrink};
 use super::segment::Disk;
 use super::{Inner, Position, lock};
 
 /// How long to wait before a failing disk is tried again.
 const RETRY: Duration = Duration::from_secs(1);
 
+/// A flush for at least this many ends is a busy one.
+const BUSY: usize = 8;
+/// How long after the beginning of a busy flush the next one begins, at the earliest.
+const GATHER: Duration = Duration::from_millis(2);
+
+/// When the next flush may begin. A flush costs the same for one end as for fifty, so under load it is worth a moment's
+/// wait to have more of them share it; an end that comes alone never waits.
+#[derive(Debug, Default)]
+struct Pace(Option<Instant>);
+
+impl Pace {
+    fn flushing(&mut self, ends: usize) {
+        self.0 = (ends >= BUSY).then(|| Instant::now() + GATHER);
+    }
+
+    /// How long to wait for more ends. Not at all when no exchange is under way that could end.
+    fn hold(&self, pending: &Pending) -> Option<Duration> {
+        let until = self.0.filter(|_| !pending.stop && !pending.open.is_empty())?;
+        let left = until.saturating_duration_since(Instant::now());
+        (!left.is_zero()).then_some(left)
+    }
+}
+
 /// Flushes whenever somebody waits, until the journal is closed and everything is durable.
 pub(super) fn run(inner: &Inner) {
     let mut syncing = Vec::new();
-    while wait(inner) {
-        let remedied = match commit(inner, &mut syncing) {
+    let mut pace = Pace::default();
+    while wait(inner, &pace) {
+        let remedied = match commit(inner, &mut syncing, &mut pace) {
             Ok(()) => true,
             Err(WriteError::NoSegment) => wait_for_segment(inner),
             Err(WriteError::Io(e)) => rescue(inner, &mut syncing, &e),
@@ -35,31 +59,40 @@ pub(super) fn run(inner: &Inner) {
 }
 
 /// Sleeps until there is something to flush. Returns false when there is nothing left and never will be.
-fn wait(inner: &Inner) -> bool {
+fn wait(inner: &Inner, pace: &Pace) -> bool {
     loop {
-        {
+        let hold = {
             let mut pending = inner.pending();
             let waited_for = pending.wanted > inner.durable.load(Ordering::Acquire);
-            if waited_for || pending.broken || pending.half_full() {
+            let hold = pace.hold(&pending).filter(|_| waited_for && !pending.broken && !pending.half_full());
+            if hold.is_none() && (waited_for || pending.broken || pending.half_full()) {
                 pending.idle = false;
                 return true;
             }
-            if pending.stop {
+            if hold.is_none() && pending.stop {
                 return pending.unsaved > 0;
             }
-            pending.idle = true;
+            pending.idle = hold.is_none();
+            hold
+        };
+        match hold {
+            Some(time) => thread::park_timeout(time),
+            None => thread::park(),
         }
-        thread::park();
     }
 }
 
 /// Writes all that is pending and flushes it.
-fn commit(inner: &Inner, syncing: &mut Vec<u8>) -> Result<(), WriteError> {
+fn commit(inner: &Inner, syncing: &mut Vec<u8>, pace: &mut Pace) -> Result<(), WriteError> {
     let mut files = inner.files();
     if files.failed {
         return Err(WriteError::Io(std::io::Error::other("an intent could not be written")));
     }
-    files.take(&mut inner.pending());
+    {
+        let mut pending = inner.pending();
+        files.take(&mut pending);
+        pace.flushing(std::mem::take(&mut pending.ends));
+    }
     let written = files.write();
     if !matches!(written, Ok(false)) {
         inner.recount(&files);

@@ -19,7 +19,7 @@ use crate::settings::check;
 /// A key of the client's settings.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, as in the catalogue")]
 #[derive(Debug, Serialize, ToSchema)]
-pub struct KeyView {
+pub struct SettingKeyView {
     /// Where it stands.
     pub key: String,
     /// What it takes, in words.
@@ -70,7 +70,7 @@ pub enum ChannelView {
     Machine,
 }
 
-impl From<&Key> for KeyView {
+impl From<&Key> for SettingKeyView {
     fn from(key: &Key) -> Self {
         Self {
             key: key.path.to_string(),
@@ -97,10 +97,10 @@ impl From<&Key> for KeyView {
 #[utoipa::path(
     get, path = "/api/v1/settings/catalogue", tag = "settings", operation_id = "settings_catalogue",
     security(("admin_token" = ["read_settings"])),
-    responses((status = 200, body = Items<KeyView>))
+    responses((status = 200, body = Items<SettingKeyView>))
 )]
-pub async fn list(_: Admin<ReadSettings>, State(app): State<App>) -> Json<Items<KeyView>> {
-    Json(Items::all(app.settings.catalogue().keys().map(KeyView::from).collect()))
+pub async fn list(_: Admin<ReadSettings>, State(app): State<App>) -> Json<Items<SettingKeyView>> {
+    Json(Items::all(app.settings.catalogue().keys().map(SettingKeyView::from).collect()))
 }
 
 /// Checks a document without storing it. The worst findings come first.
