@@ -22,3 +22,4 @@ pub mod session;
 pub mod source;
 pub mod settings;
 pub mod ownership;
+pub mod assessment;

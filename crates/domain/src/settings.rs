@@ -28,4 +28,4 @@ pub mod receipt;
 pub mod merge;
 pub mod diff;
 pub mod lint;
-mod similar;
+pub(crate) mod similar;

@@ -18,6 +18,8 @@ mod config;
 mod operate;
 mod settings;
 mod code;
+mod language;
+mod assess;
 
 use std::process::ExitCode;
 
@@ -120,6 +122,7 @@ fn run(args: Args, environment: &Environment, out: &mut Out) -> Result<u8, Failu
         Command::Export(args) => code::export(&args, &client::connect(global, environment)?, out),
         Command::Diff(args) => code::diff(&args, &client::connect(global, environment)?, out),
         Command::Apply(args) => code::apply(&args, &client::connect(global, environment)?, out),
+        Command::Assess(args) => assess::run(&args, environment, out),
         Command::Status => operate::status(&client::connect(global, environment)?, out),
     }
 }

@@ -5,7 +5,7 @@ const MAX_WORD: usize = 80;
 
 /// The candidate that is most like a word, if any is like it at all: at most one edit for every three characters, or
 /// the same but for case.
-pub(super) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word: Vec<char> = fold(word);
     if word.is_empty() || word.len() > MAX_WORD {
         return None;

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+use super::assess::AssessArgs;
 use super::helper::ClientCommand;
 use super::settings::{BundleCommand, SettingsCommand};
 pub(crate) use access::{AccessCommand, ExplainArgs, RoleCommand};
@@ -120,6 +121,8 @@ pub(crate) enum Command {
     Diff(DiffArgs),
     /// Make the server as files say
     Apply(ApplyArgs),
+    /// Which deployment mode fits your organization, and what to do next; needs no server
+    Assess(AssessArgs),
     /// How the server is doing
     Status,
 }

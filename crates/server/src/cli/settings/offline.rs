@@ -8,36 +8,24 @@ use gatehouse_domain::settings::lint::{Channel, Language, ModelState, Severity};
 use gatehouse_domain::settings::{Catalogue, Lint, lint};
 use serde_json::{Value, json};
 
+use super::super::language::Language as Wished;
 use super::super::table::{Align, Table};
 use super::super::{Failure, Out};
-use super::words;
 use crate::clock;
 use crate::environment::Environment;
 
 /// Exit code for a file with errors.
 const WRONG: u8 = 1;
 
-/// The language that is wished, else that of the environment.
-fn language_of(wished: &words::Language, environment: &Environment) -> Language {
-    let spoken = ["LC_ALL", "LC_MESSAGES", "LANG"].into_iter().find_map(|name| environment.get(name));
-    match wished.lang.as_deref().or(spoken) {
-        Some("zh-TW") => Language::TraditionalChinese,
-        Some("zh-CN") => Language::SimplifiedChinese,
-        Some(text) if text.starts_with("zh_TW") || text.starts_with("zh_HK") => Language::TraditionalChinese,
-        Some(text) if text.starts_with("zh") => Language::SimplifiedChinese,
-        Some(_) | None => Language::English,
-    }
-}
-
 /// `settings lint`.
 pub(super) fn check(
     file: &Path,
     machine: bool,
-    language: &words::Language,
+    language: &Wished,
     environment: &Environment,
     out: &mut Out,
 ) -> Result<u8, Failure> {
-    let language = language_of(language, environment);
+    let language = language.wished(environment);
     let document = super::read_document(file)?;
     let (catalogue, prices, now) = (Catalogue::builtin(), PriceTable::builtin(), clock::now());
     let models = |name: &str| match prices.find(name) {
@@ -65,11 +53,11 @@ pub(super) fn check(
 /// `settings catalogue`.
 pub(super) fn catalogue(
     wanted: Option<&str>,
-    language: &words::Language,
+    language: &Wished,
     environment: &Environment,
     out: &mut Out,
 ) -> Result<u8, Failure> {
-    let language = language_of(language, environment);
+    let language = language.wished(environment);
     let catalogue = Catalogue::builtin();
     let is_wanted = |key: &&Key| {
         let path = key.path.to_string();

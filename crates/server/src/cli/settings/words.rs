@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::super::language::Language;
+
 /// `settings …`
 #[derive(Subcommand)]
 pub(crate) enum SettingsCommand {
@@ -140,14 +142,6 @@ pub(crate) struct Step {
     /// The version's checksum as it was looked at; with another the step is refused
     #[arg(long, value_name = "SUM")]
     pub(crate) checksum: Option<String>,
-}
-
-/// In which language help and findings are shown.
-#[derive(Args)]
-pub(crate) struct Language {
-    /// Language of help and findings [default: the environment's]
-    #[arg(long = "lang", value_name = "LANG", value_parser = ["en", "zh-CN", "zh-TW"])]
-    pub(crate) lang: Option<String>,
 }
 
 /// Arguments of `settings export`.
