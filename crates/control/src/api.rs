@@ -18,6 +18,7 @@ pub mod user;
 pub mod team;
 pub mod project;
 pub mod access;
+pub mod assessment;
 pub mod role;
 pub mod key;
 pub mod session;
@@ -145,6 +146,7 @@ fn all_routes<R: Routes>(into: R) -> R {
         .routes(routes!(access::check))
         .routes(routes!(access::schema))
         .routes(routes!(access::explain))
+        .routes(routes!(assessment::assess_answers))
         .routes(routes!(project::list, project::add))
         .routes(routes!(key::list, key::create))
         .routes(routes!(key::get))

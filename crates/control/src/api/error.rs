@@ -51,6 +51,8 @@ pub enum Code {
     UnsupportedMediaType,
     /// The new configuration has mistakes; the old one stays.
     ConfigRefused,
+    /// The answers of an assessment have mistakes.
+    AnswersRefused,
     /// Too many failed sign-ins from this address.
     TooManyFailures,
     /// The audit log in the database is not what it was, and no checkpoint of it is known.
@@ -85,6 +87,7 @@ impl Code {
             Self::BodyTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"),
             Self::UnsupportedMediaType => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
             Self::ConfigRefused => (StatusCode::UNPROCESSABLE_ENTITY, "config_refused"),
+            Self::AnswersRefused => (StatusCode::UNPROCESSABLE_ENTITY, "answers_refused"),
             Self::TooManyFailures => (StatusCode::TOO_MANY_REQUESTS, "too_many_failures"),
             Self::AuditAltered => (StatusCode::CONFLICT, "audit_altered"),
             Self::TooManyConnections => (StatusCode::TOO_MANY_REQUESTS, "too_many_connections"),

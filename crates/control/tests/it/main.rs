@@ -13,6 +13,7 @@ mod usage;
 mod hostile;
 mod secrets;
 mod start;
+mod assessment;
 mod audit;
 mod config;
 mod sign_in;
