@@ -136,6 +136,8 @@ fn all_routes<R: Routes>(into: R) -> R {
         .routes(routes!(user::set_teams))
         .routes(routes!(user::set_name))
         .routes(routes!(user::set_password, user::remove_password))
+        .routes(routes!(user::identities, user::forget_identities))
+        .routes(routes!(user::set_email))
         .routes(routes!(session::list))
         .routes(routes!(session::revoke))
         .routes(routes!(team::list, team::add))

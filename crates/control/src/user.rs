@@ -5,6 +5,7 @@ use gatehouse_domain::directory::{User, UserState};
 use gatehouse_domain::id::{TeamId, UserId};
 use gatehouse_domain::name::{Email, Name};
 use gatehouse_domain::role::Scope;
+use gatehouse_store::identity::KnownIdentity;
 use gatehouse_store::user::{NewUser, UserFilter};
 use gatehouse_store::{Listed, Page};
 
@@ -155,6 +156,46 @@ pub async fn set_name(app: &App, caller: &Caller, given: &str, name: Option<&str
         .with("before", user.name.unwrap_or_default())
         .with("name", name.as_ref().map_or("", Name::as_str));
     Ok(app.store.set_user_name(app.org, user.id, name.as_ref(), &act).await?)
+}
+
+/// Gives a user another address.
+///
+/// # Errors
+/// There is no such user, or another has the address; a directory says the user's address; no address; the database.
+pub async fn set_email(app: &App, caller: &Caller, given: &str, email: &str) -> Result<User, ActError> {
+    let user = get(app, given).await?;
+    let email = read("email", Email::parse(email))?;
+    let act = caller
+        .draft(app.now(), "user.set_email", Object::new("user", user.id, email.as_str()))
+        .with("before", user.email)
+        .with("email", email.as_str());
+    Ok(app.store.set_user_email(app.org, user.id, &email, &act).await?)
+}
+
+/// Where a user signs in.
+///
+/// # Errors
+/// There is no such user; the database.
+pub async fn identities(app: &App, given: &str) -> Result<(User, Vec<KnownIdentity>), ActError> {
+    let user = get(app, given).await?;
+    let known = app.store.identities(app.org, user.id).await?;
+    Ok((user, known))
+}
+
+/// Forgets where a user signs in, and ends their sessions.
+///
+/// # Errors
+/// There is no such user; the database.
+pub async fn forget_identities(app: &App, caller: &Caller, given: &str) -> Result<Changed<User>, ActError> {
+    let user = get(app, given).await?;
+    let known = app.store.identities(app.org, user.id).await?;
+    let issuers: Vec<String> = known.into_iter().map(|known| known.identity.issuer).collect();
+    let act = caller
+        .draft(app.now(), "user.forget_identities", Object::new("user", user.id, user.email.as_str()))
+        .with("issuers", issuers);
+    app.store.forget_identities(app.org, user.id, &act).await?;
+    let in_force = (app.house.policy_changed)().await;
+    Ok(Changed { now: user, in_force })
 }
 
 /// Puts a user into exactly these teams.

@@ -12,6 +12,7 @@ pub mod key;
 pub mod token;
 pub mod model;
 pub mod name;
+pub mod network;
 pub mod policy;
 pub mod access;
 pub mod exchange;

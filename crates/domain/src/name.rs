@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use unicode_normalization::UnicodeNormalization as _;
+use unicode_normalization::char::is_combining_mark;
 
 /// Longest name, in characters.
 pub const MAX_NAME: usize = 120;
@@ -122,6 +123,17 @@ fn is_email(text: &str) -> bool {
             && !label.ends_with('-')
     };
     text.len() <= MAX_EMAIL && local_ok && domain.split('.').all(label_ok)
+}
+
+/// One spelling for all the texts that a directory may take for the same name: without case, accents, spaces and what cannot
+/// be seen, and with plain characters for compatible ones (such as those of full width). Two names may get one spelling,
+/// but no name two: for counting, never for finding somebody. At most 256 bytes of the text are looked at.
+pub fn folded(text: &str) -> String {
+    let end = (0..=256.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    let plain = text[..end].nfkd().filter(|c| !is_combining_mark(*c) && !c.is_whitespace() && !is_unprintable(*c));
+    // Case first would leave what only gets a case by being taken apart, and what is taken apart only in lower case.
+    let lower: String = plain.flat_map(char::to_lowercase).collect();
+    lower.nfkd().filter(|c| !is_combining_mark(*c)).collect()
 }
 
 /// Whether a character cannot be seen, or changes how its neighbors are seen: control characters, line and paragraph
@@ -302,5 +314,16 @@ mod tests {
                 proptest::prop_assert_eq!(Name::parse(name.as_str()), Ok(name));
             }
         }
+    }
+
+    #[test]
+    fn one_name_has_one_spelling_however_it_is_typed() {
+        for typed in ["alice", "ALICE", " a lice ", "\u{ff41}\u{ff4c}ice", "a\u{ad}l\u{200b}ice", "\u{1d4d0}lice", "\u{e1}lic\u{e9}"] {
+            assert_eq!(folded(typed), "alice", "{typed:?}");
+        }
+        assert_eq!(folded("\u{738b}\u{4f1f}"), "\u{738b}\u{4f1f}");
+        assert_ne!(folded("alice"), folded("bob"));
+        assert_eq!(folded(&"\u{e9}".repeat(10_000)).len(), 128, "bounded");
+        assert_eq!(folded(""), "");
     }
 }

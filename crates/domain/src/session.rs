@@ -21,18 +21,24 @@ pub enum SessionEnd {
     SourceRefused,
     /// The person's password was set anew or removed.
     PasswordChanged,
+    /// The person was disabled, here or by the directory they come from.
+    UserDisabled,
+    /// Where the person signs in was forgotten: who comes next must show who they are.
+    IdentityForgotten,
     /// Its time was over.
     Expired,
 }
 
 impl SessionEnd {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::SignedOut,
         Self::Revoked,
         Self::TokenReused,
         Self::SourceRefused,
         Self::PasswordChanged,
+        Self::UserDisabled,
+        Self::IdentityForgotten,
         Self::Expired,
     ];
 
@@ -44,6 +50,8 @@ impl SessionEnd {
             Self::TokenReused => "token_reused",
             Self::SourceRefused => "source_refused",
             Self::PasswordChanged => "password_changed",
+            Self::UserDisabled => "user_disabled",
+            Self::IdentityForgotten => "identity_forgotten",
             Self::Expired => "expired",
         }
     }

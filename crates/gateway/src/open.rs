@@ -14,6 +14,7 @@ use http::HeaderMap;
 use crate::connection::{Connection, Overstay, Tick as _};
 use crate::ledger::Ticket;
 use crate::refusal::Refusal;
+use crate::settings::client_of;
 use crate::worker::{Active, Shared, Worker};
 
 const MAX_NOTE: usize = 64;
@@ -102,7 +103,9 @@ impl Open {
     pub(crate) fn note_head(&mut self, headers: &HeaderMap) {
         let session = note(headers, "x-claude-code-session-id");
         let client = note(headers, "user-agent");
-        let record = self.record();
+        let proxies = &self.shared.settings.load().proxies;
+        let record = self.record.as_mut().expect("an exchange is closed once, by the last that holds it");
+        record.peer = record.peer.map(|peer| client_of(proxies, peer, headers));
         record.session = session;
         record.client = client.map(|agent| agent.split(' ').next().unwrap_or_default().to_owned());
     }

@@ -25,7 +25,7 @@ use crate::portal::{Asked, Entry, Portal};
 use crate::refusal::Refusal;
 use crate::refused::Refused;
 use crate::reply::{ReplyBody, whole};
-use crate::settings::Limits;
+use crate::settings::{Limits, Settings, client_of};
 use crate::worker::Worker;
 
 /// Requests of anybody that are answered at once; beyond it 529.
@@ -96,9 +96,9 @@ pub(crate) async fn visit(
     }
     let mut body = Some(body);
     let answered = match entry {
-        Entry::Open(most) => open(worker, connection, &settings.limits, &head, &mut body, most).await,
+        Entry::Open(most) => open(worker, connection, &settings, &head, &mut body, most).await,
         Entry::Granted | Entry::Discarding => {
-            granted(worker, connection, &settings.limits, &head, &mut body, entry).await
+            granted(worker, connection, &settings, &head, &mut body, entry).await
         }
     };
     Visit::Answered(match answered {
@@ -132,7 +132,7 @@ fn end_early(connection: &Connection, mut rest: Incoming) {
 async fn open(
     worker: &Rc<Worker>,
     connection: &Rc<Connection>,
-    limits: &Limits,
+    settings: &Settings,
     head: &Parts,
     body: &mut Option<Incoming>,
     most: usize,
@@ -141,40 +141,46 @@ async fn open(
         return Err(Refusal::EncodedBody);
     }
     // A seat is taken once all has arrived: who sends slowly keeps nobody out.
-    let bytes = collect(body, limits, most, Keep::All).await?;
+    let bytes = collect(body, &settings.limits, most, Keep::All).await?;
     let reception = &worker.shared.reception;
     let _seat =
         reception.open.try_acquire().map_err(|_| Refusal::Overloaded("sign-in requests under way"))?;
-    reception.answer(asked(connection, head, bytes, None)).await
+    reception.answer(asked(connection, settings, head, bytes, None)).await
 }
 
 async fn granted(
     worker: &Rc<Worker>,
     connection: &Rc<Connection>,
-    limits: &Limits,
+    settings: &Settings,
     head: &Parts,
     body: &mut Option<Incoming>,
     entry: Entry,
 ) -> Result<Response<Bytes>, Refusal> {
     let grant = recognize(worker, &head.headers).await?;
     if entry == Entry::Discarding {
-        let most = usize::try_from(limits.max_body).unwrap_or(usize::MAX);
-        collect(body, limits, most, Keep::Nothing).await?;
+        let most = usize::try_from(settings.limits.max_body).unwrap_or(usize::MAX);
+        collect(body, &settings.limits, most, Keep::Nothing).await?;
     }
     let reception = &worker.shared.reception;
     let _seat =
         reception.granted.try_acquire().map_err(|_| Refusal::Overloaded("requests of clients under way"))?;
-    reception.answer(asked(connection, head, Bytes::new(), Some(&grant))).await
+    reception.answer(asked(connection, settings, head, Bytes::new(), Some(&grant))).await
 }
 
-fn asked(connection: &Connection, head: &Parts, body: Bytes, grant: Option<&Grant>) -> Asked {
+fn asked(
+    connection: &Connection,
+    settings: &Settings,
+    head: &Parts,
+    body: Bytes,
+    grant: Option<&Grant>,
+) -> Asked {
     Asked {
         method: head.method.clone(),
         path: head.uri.path().to_owned(),
         query: head.uri.query().unwrap_or_default().to_owned(),
         headers: head.headers.clone(),
         body,
-        peer: connection.peer,
+        peer: client_of(&settings.proxies, connection.peer, &head.headers),
         principal: grant.map(Grant::principal),
     }
 }

@@ -1,12 +1,14 @@
 //! What the data path is told: limits, providers, prices. Immutable; a reload swaps the whole.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gatehouse_domain::network::Proxies;
 use gatehouse_domain::price::PriceTable;
 use gatehouse_providers::anthropic::CredentialKind;
 use http::uri::{Authority, PathAndQuery};
-use http::{HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use rustls::ClientConfig;
 
 /// Everything the data path is configured with.
@@ -20,6 +22,19 @@ pub struct Settings {
     pub providers: Vec<Arc<Provider>>,
     /// What things cost.
     pub prices: Arc<PriceTable>,
+    /// Proxies that are believed when they say for whom they ask.
+    pub proxies: Proxies,
+}
+
+/// Whose request it is: the connection's other end, or whom a proxy of ours asks for.
+pub fn client_of(proxies: &Proxies, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+    // Nearly always nobody is believed, or nothing is said.
+    if proxies.is_empty() {
+        return peer;
+    }
+    // A line that is no text is one that cannot be read.
+    let lines = headers.get_all("x-forwarded-for").iter().map(|value| value.to_str().unwrap_or("?"));
+    proxies.client(peer, lines)
 }
 
 /// Bounds on what clients may use (promise P9). Behavior at each bound is a refusal from the table in

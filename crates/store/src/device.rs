@@ -3,13 +3,14 @@
 use std::net::IpAddr;
 
 use gatehouse_domain::audit::Draft;
-use gatehouse_domain::id::OrgId;
+use gatehouse_domain::directory::UserState;
+use gatehouse_domain::id::{OrgId, UserId};
 use gatehouse_domain::time::UnixMillis;
 
 use crate::dialect::{change, read, within};
 use crate::engine::{Store, Tx};
 use crate::error::StoreError;
-use crate::stored;
+use crate::{stored, user};
 
 const NOUN: &str = "device grant";
 
@@ -185,30 +186,37 @@ impl Store {
         tx.commit().await
     }
 
-    /// Decides about a grant: approved with what the approval gives, or denied. False when it was decided before, or has
-    /// run out: of two decisions one counts.
+    /// Decides about a grant: approved by this person with what the approval gives, or denied. False when it was decided
+    /// before, has run out, or the person is disabled: of two decisions one counts.
     ///
     /// # Errors
-    /// The database.
+    /// There is no such person; the database.
     pub async fn decide_device(
         &self,
         org: OrgId,
         device: &[u8; 32],
-        approval: Option<&str>,
+        approved: Option<(UserId, &str)>,
         act: &Draft,
     ) -> Result<bool, StoreError> {
         let mut tx = self.begin().await?;
-        let to = if approval.is_some() { DeviceState::Approved } else { DeviceState::Denied };
+        // Whoever disables the person waits for this, and withdraws it.
+        if let Some((user, _)) = approved
+            && user::lock(&mut tx, org, user).await? == UserState::Disabled
+        {
+            return Ok(false);
+        }
+        let to = if approved.is_some() { DeviceState::Approved } else { DeviceState::Denied };
         let changed = change!(tx, |db| {
             sqlx::query(
-                "UPDATE device_grants SET state = $3, approval = $4 WHERE org_id = $1 AND device = $2 \
+                "UPDATE device_grants SET state = $3, approval = $4, user_id = $6 WHERE org_id = $1 AND device = $2 \
                  AND state = 'pending' AND expires_at > $5",
             )
             .bind(org.to_string())
             .bind(device.to_vec())
             .bind(to.text())
-            .bind(approval)
+            .bind(approved.map(|(_, approval)| approval))
             .bind(act.at.0)
+            .bind(approved.map(|(user, _)| user.to_string()))
             .execute(db)
             .await
         })?;
@@ -227,7 +235,7 @@ impl Store {
         const STATEMENTS: [&str; 3] = [
             "DELETE FROM device_grants WHERE expires_at <= $1",
             "DELETE FROM pending_logins WHERE expires_at <= $1",
-            "UPDATE sessions SET ended_at = expires_at, ended_why = 'expired' \
+            "UPDATE sessions SET ended_at = expires_at, ended_why = 'expired', source_token = NULL \
              WHERE ended_at IS NULL AND expires_at <= $1",
         ];
         for sql in STATEMENTS {
@@ -237,6 +245,21 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// Denies what a person has approved and nobody has collected.
+pub(crate) async fn withdraw(tx: &mut Tx, org: OrgId, user: UserId) -> Result<(), StoreError> {
+    change!(tx, |db| {
+        sqlx::query(
+            "UPDATE device_grants SET state = 'denied', approval = NULL WHERE org_id = $1 AND user_id = $2 \
+             AND state = 'approved'",
+        )
+        .bind(org.to_string())
+        .bind(user.to_string())
+        .execute(db)
+        .await
+    })?;
+    Ok(())
 }
 
 /// Marks an approved grant as collected; false when it is not (any more) there to be collected.

@@ -28,6 +28,7 @@ pub mod admin_token;
 pub mod session;
 pub mod device;
 pub mod login;
+pub mod identity;
 pub mod password;
 pub mod account;
 pub mod group;

@@ -43,6 +43,7 @@ pub const ALL: &[Migration] = &[
     migration!(5, "0005_settings", "settings", needs 5),
     migration!(6, "0006_sessions", "sessions", needs 6),
     migration!(7, "0007_ownership", "ownership", needs 7),
+    migration!(8, "0008_identities", "identities", needs 8),
 ];
 
 /// Why the schema cannot be brought up to date. Nothing was changed by the migration named.

@@ -7,13 +7,14 @@ use gatehouse_domain::session::SessionEnd;
 use crate::dialect::{change, read};
 use crate::engine::{Store, Tx};
 use crate::error::StoreError;
-use crate::user;
+use crate::{device, user};
 
 /// The source of sessions that began with a password kept here.
 pub const LOCAL: &str = "local";
 
 impl Store {
-    /// Sets a user's password, or removes it. Sessions that began with the one before end with it.
+    /// Sets a user's password, or removes it. Sessions that began with the one before end with it,
+    /// and so does what the person has approved and nobody has collected.
     ///
     /// # Errors
     /// There is no such user, or no password to remove; the database.
@@ -25,7 +26,7 @@ impl Store {
         act: &Draft,
     ) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
-        user::must_exist(&mut tx, org, user).await?;
+        user::lock(&mut tx, org, user).await?;
         let changed = match hash {
             Some(hash) => put(&mut tx, org, user, hash, act).await?,
             None => change!(tx, |db| {
@@ -41,7 +42,7 @@ impl Store {
         }
         change!(tx, |db| {
             sqlx::query(
-                "UPDATE sessions SET ended_at = $3, ended_why = $4 WHERE org_id = $1 AND user_id = $2 \
+                "UPDATE sessions SET ended_at = $3, ended_why = $4, source_token = NULL WHERE org_id = $1 AND user_id = $2 \
                  AND source = $5 AND ended_at IS NULL",
             )
             .bind(org.to_string())
@@ -52,6 +53,7 @@ impl Store {
             .execute(db)
             .await
         })?;
+        device::withdraw(&mut tx, org, user).await?;
         tx.publish(org, act).await
     }
 

@@ -13,7 +13,7 @@ use crate::engine::{Store, Tx};
 use crate::error::StoreError;
 use crate::filter::{Arg, Filter, bound};
 use crate::page::{Listed, Page};
-use crate::{device, stored};
+use crate::{device, stored, user};
 
 mod refresh;
 
@@ -95,10 +95,12 @@ impl Store {
         act: &Draft,
     ) -> Result<Option<Session>, StoreError> {
         let mut tx = self.begin().await?;
+        // The person's row comes before the grant's, as where a person is disabled.
+        let state = user::lock(&mut tx, org, new.user).await?;
         if !device::deliver(&mut tx, org, device, act.at).await? {
             return Ok(None);
         }
-        begin_in(tx, org, new, act).await.map(Some)
+        begin_in(tx, org, state, new, act).await.map(Some)
     }
 
     /// Begins a session that nobody had to approve: of a service account, by the token of a CI job.
@@ -111,7 +113,9 @@ impl Store {
         new: &NewSession,
         act: &Draft,
     ) -> Result<Session, StoreError> {
-        begin_in(self.begin().await?, org, new, act).await
+        let mut tx = self.begin().await?;
+        let state = user::lock(&mut tx, org, new.user).await?;
+        begin_in(tx, org, state, new, act).await
     }
 
     /// Looks a session up.
@@ -182,17 +186,39 @@ impl Store {
     }
 }
 
-/// Makes the session, if its holder may have one.
-async fn begin_in(mut tx: Tx, org: OrgId, new: &NewSession, act: &Draft) -> Result<Session, StoreError> {
-    let holder: Option<(String,)> = within!(tx, |db| {
-        sqlx::query_as("SELECT state FROM users WHERE org_id = $1 AND id = $2")
-            .bind(org.to_string())
-            .bind(new.user.to_string())
-            .fetch_optional(db)
-            .await
+/// Ends all sessions of a person, and what they approved and nobody has collected. The caller holds the person's row, so
+/// that none begins at the same time. Sessions whose time is over ended by that.
+pub(crate) async fn end_all(
+    tx: &mut Tx,
+    org: OrgId,
+    user: UserId,
+    why: SessionEnd,
+    at: UnixMillis,
+) -> Result<(), StoreError> {
+    change!(tx, |db| {
+        sqlx::query(
+            "UPDATE sessions SET ended_at = $3, ended_why = $4, source_token = NULL WHERE org_id = $1 AND user_id = $2 \
+             AND ended_at IS NULL AND expires_at > $3",
+        )
+        .bind(org.to_string())
+        .bind(user.to_string())
+        .bind(at.0)
+        .bind(why.as_str())
+        .execute(db)
+        .await
     })?;
-    let (state,) = holder.ok_or_else(|| StoreError::not_found("user", new.user))?;
-    if stored::user_state(&new.user.to_string(), &state)? == UserState::Disabled {
+    device::withdraw(tx, org, user).await
+}
+
+/// Makes the session, if its holder, whose row is locked and in this state, may have one.
+async fn begin_in(
+    mut tx: Tx,
+    org: OrgId,
+    state: UserState,
+    new: &NewSession,
+    act: &Draft,
+) -> Result<Session, StoreError> {
+    if state == UserState::Disabled {
         return Err(StoreError::refused("user", new.user, "is disabled"));
     }
     insert(&mut tx, org, new, act.at).await?;

@@ -6,6 +6,7 @@ use gatehouse_domain::audit::Draft;
 use gatehouse_domain::directory::{User, UserState};
 use gatehouse_domain::id::{OrgId, TeamId, UserId};
 use gatehouse_domain::name::{Email, Name};
+use gatehouse_domain::session::SessionEnd;
 use gatehouse_domain::time::UnixMillis;
 
 use crate::dialect::{change, read, within};
@@ -13,7 +14,7 @@ use crate::engine::{Store, Tx};
 use crate::error::StoreError;
 use crate::filter::{Arg, Filter, bound, containing};
 use crate::page::{Listed, Page, check_text};
-use crate::{stored, team};
+use crate::{session, stored, team};
 
 const NOUN: &str = "user";
 
@@ -142,7 +143,7 @@ impl Store {
         Ok(Listed { items, next: listed.next })
     }
 
-    /// Enables or disables a user; a disabled user's keys are refused.
+    /// Enables or disables a user; a disabled user's keys are refused, and their sessions end for good.
     ///
     /// # Errors
     /// There is none; it is to be enabled while its directory holds it disabled; the database.
@@ -167,6 +168,9 @@ impl Store {
         }
         if state == UserState::Active {
             must_be_enabled_by_its_source(&mut tx, org, id).await?;
+        }
+        if state == UserState::Disabled {
+            session::end_all(&mut tx, org, id, SessionEnd::UserDisabled, act.at).await?;
         }
         let user = in_tx(&mut tx, org, id).await?;
         tx.publish(org, act).await?;
@@ -198,6 +202,48 @@ impl Store {
         })?;
         tx.record(org, act).await?;
         Ok(User { name: name.map(str::to_owned), ..user })
+    }
+
+    /// Gives a user another address.
+    ///
+    /// # Errors
+    /// There is no such user; another has the address; the user comes from a directory, which says their address; the
+    /// database.
+    pub async fn set_user_email(
+        &self,
+        org: OrgId,
+        id: UserId,
+        email: &Email,
+        act: &Draft,
+    ) -> Result<User, StoreError> {
+        let mut tx = self.begin().await?;
+        lock(&mut tx, org, id).await?;
+        let user = in_tx(&mut tx, org, id).await?;
+        let accounts: (i64,) = within!(tx, |db| {
+            sqlx::query_as(
+                "SELECT COUNT(*) FROM accounts WHERE org_id = $1 AND user_id = $2 AND deleted_at IS NULL",
+            )
+            .bind(org.to_string())
+            .bind(id.to_string())
+            .fetch_one(db)
+            .await
+        })?;
+        if accounts.0 > 0 {
+            let why = "comes from a directory, which says their address; change it there";
+            return Err(StoreError::refused(NOUN, id, why));
+        }
+        change!(tx, |db| {
+            sqlx::query("UPDATE users SET email = $3, search = $4 WHERE org_id = $1 AND id = $2")
+                .bind(org.to_string())
+                .bind(id.to_string())
+                .bind(email.as_str())
+                .bind(search_text(email.as_str(), user.name.as_deref()))
+                .execute(db)
+                .await
+        })
+        .map_err(StoreError::inserting(NOUN, email))?;
+        tx.record(org, act).await?;
+        Ok(User { email: email.to_string(), ..user })
     }
 
     /// Puts a user into exactly these teams.

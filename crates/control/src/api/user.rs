@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use gatehouse_domain::directory::{User, UserState};
 use gatehouse_identity::secret::Secret;
+use gatehouse_store::identity::KnownIdentity;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -89,6 +90,46 @@ pub struct PasswordView {
     pub email: String,
     /// Whether they have one now.
     pub has_password: bool,
+}
+
+/// The address a user shall have.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UserEmail {
+    /// E-mail address.
+    pub email: String,
+}
+
+/// Who a user is at an issuer where they sign in.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct IdentityView {
+    /// The issuer: an OpenID Connect issuer's identifier, or `ldap:` and a directory's name.
+    #[schema(example = "https://idp.corp.example")]
+    pub issuer: String,
+    /// The issuer's name for them.
+    pub subject: String,
+    /// When they first signed in there (RFC 3339).
+    pub since: String,
+}
+
+/// Where a user signs in.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Identities {
+    /// Whose they are.
+    pub email: String,
+    /// One an issuer, by issuer.
+    pub identities: Vec<IdentityView>,
+}
+
+impl Identities {
+    fn of((user, known): (User, Vec<KnownIdentity>)) -> Self {
+        let view = |known: KnownIdentity| IdentityView {
+            issuer: known.identity.issuer,
+            subject: known.identity.subject,
+            since: known.since.to_string(),
+        };
+        Self { email: user.email, identities: known.into_iter().map(view).collect() }
+    }
 }
 
 /// Which users are wanted.
@@ -222,6 +263,54 @@ pub async fn set_name(
 ) -> Result<Json<UserView>, ApiError> {
     let user = user::set_name(&app, &admin.caller, &given, wanted.name.as_deref()).await?;
     Ok(Json(user.into()))
+}
+
+/// Gives a user another address, such as one whose old address belongs to somebody else now. Not for who comes from a
+/// directory: that says their address. As much as a key: whoever signs in with the address is the user.
+#[utoipa::path(
+    put, path = "/api/v1/users/{user}/email", tag = "user", operation_id = "user_set_email", request_body = UserEmail,
+    params(("user" = String, Path, description = "Id or e-mail address")),
+    security(("admin_token" = ["write_keys"])),
+    responses((status = 200, body = UserView))
+)]
+pub async fn set_email(
+    admin: Admin<WriteKeys>,
+    State(app): State<App>,
+    Segment(given): Segment,
+    Body(wanted): Body<UserEmail>,
+) -> Result<Json<UserView>, ApiError> {
+    Ok(Json(user::set_email(&app, &admin.caller, &given, &wanted.email).await?.into()))
+}
+
+/// Tells where a user signs in: who they are at each issuer, since their first sign-in there.
+#[utoipa::path(
+    get, path = "/api/v1/users/{user}/identities", tag = "user", operation_id = "user_identities",
+    params(("user" = String, Path, description = "Id or e-mail address")),
+    security(("admin_token" = ["read_directory"])),
+    responses((status = 200, body = Identities))
+)]
+pub async fn identities(
+    _: Admin<ReadDirectory>,
+    State(app): State<App>,
+    Segment(given): Segment,
+) -> Result<Json<Identities>, ApiError> {
+    Ok(Json(Identities::of(user::identities(&app, &given).await?)))
+}
+
+/// Forgets where a user signs in, and ends their sessions. Who next signs in with their address is taken for them.
+#[utoipa::path(
+    delete, path = "/api/v1/users/{user}/identities", tag = "user", operation_id = "user_forget_identities",
+    params(("user" = String, Path, description = "Id or e-mail address")),
+    security(("admin_token" = ["write_keys"])),
+    responses((status = 200, body = Changed<Identities>))
+)]
+pub async fn forget_identities(
+    admin: Admin<WriteKeys>,
+    State(app): State<App>,
+    Segment(given): Segment,
+) -> Result<Json<Changed<Identities>>, ApiError> {
+    let changed = user::forget_identities(&app, &admin.caller, &given).await?;
+    Ok(Json(Changed::of(changed, |user| Identities::of((user, Vec::new())))))
 }
 
 /// Puts a user into exactly these teams.

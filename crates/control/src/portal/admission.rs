@@ -1,12 +1,16 @@
 //! Who of those that an identity provider or a directory vouches for comes in.
 
+use gatehouse_domain::audit::Object;
 use gatehouse_domain::directory::{User, UserState};
 use gatehouse_domain::id::TeamId;
 use gatehouse_domain::name::{Email, Name};
+use gatehouse_domain::source::Source;
 use gatehouse_identity::fetch::Fetch;
 use gatehouse_identity::jwt::Groups;
 use gatehouse_identity::oidc::{Choice, SignedIn, SourceId, Sources};
 use gatehouse_store::StoreError;
+use gatehouse_store::account::{AccountOrder, AccountWanted};
+use gatehouse_store::identity::{Identity, Joined, Others};
 
 use super::Portal;
 use super::approve::Why;
@@ -17,6 +21,10 @@ use crate::user;
 
 /// Somebody that a source vouches for.
 pub(super) struct Vouched<'a> {
+    /// The source, as sessions name it.
+    pub(super) source: &'a str,
+    /// Who it is there. From the first sign-in on, this decides.
+    pub(super) identity: &'a Identity,
     /// The address, which the source may vouch for.
     pub(super) email: &'a Email,
     /// The name to show.
@@ -46,7 +54,11 @@ impl<F: Fetch> Portal<F> {
             Groups::Listed(names) => names.as_slice(),
             Groups::Absent | Groups::Overage => &[],
         };
-        self.admit(admission, &Vouched { email, name: who.name.as_deref(), groups }, asked).await
+        let source = format!("oidc:{id}");
+        let identity = Identity { issuer: who.issuer.clone(), subject: who.subject.clone() };
+        let (source, identity) = (source.as_str(), &identity);
+        let vouched = Vouched { source: &source, identity: &identity, email, name: who.name.as_deref(), groups };
+        self.admit(admission, &vouched, asked).await
     }
 
     /// The person that a source vouches for, and the team to charge. They must be known here, or be added by its rule.
@@ -57,11 +69,9 @@ impl<F: Fetch> Portal<F> {
         asked: &Asked,
     ) -> Result<(User, Option<TeamId>), Why> {
         let team = team_of(admission, who.groups);
-        let user = match self.app.store.user_by_email(self.app.org, who.email).await {
-            Ok(user) => user,
-            Err(StoreError::NotFound { .. }) if admission.create => self.add(who, team, asked).await?,
-            Err(StoreError::NotFound { .. }) => return Err(Why::NotKnown),
-            Err(error) => return Err(error.into()),
+        let user = match self.app.store.user_by_identity(self.app.org, who.identity).await? {
+            Some(user) => user,
+            None => self.join(admission, who, team, asked).await?,
         };
         if user.state == UserState::Disabled {
             return Err(Why::NotKnown);
@@ -71,6 +81,79 @@ impl<F: Fetch> Portal<F> {
             None => self.only_team(&user).await?,
         };
         Ok((user, team))
+    }
+
+    /// The user for somebody who signs in at a source for the first time: the one whom that directory brought in, else the
+    /// one of the address, else a new one. From now on the source's subject is that user, whatever their address.
+    async fn join(
+        &self,
+        admission: &Admission,
+        who: &Vouched<'_>,
+        team: Option<&str>,
+        asked: &Asked,
+    ) -> Result<User, Why> {
+        if !who.identity.is_sound() {
+            tracing::warn!(source = who.source, "somebody signed in whose subject is too long, or not to be printed");
+            return Err(Why::NotKnown);
+        }
+        let brought = self.brought_in(who).await?;
+        let mut others = if admission.join { Others::Joined } else { Others::Refused };
+        let user = match brought {
+            Some(user) => user,
+            None => match self.app.store.user_by_email(self.app.org, who.email).await {
+                Ok(user) => user,
+                Err(StoreError::NotFound { .. }) if admission.create => self.add(who, team, asked).await?,
+                Err(StoreError::NotFound { .. }) => return Err(Why::NotKnown),
+                Err(error) => return Err(error.into()),
+            },
+        };
+        if user.state == UserState::Disabled {
+            return Err(Why::NotKnown);
+        }
+        if let Some(account) = self.app.store.account_of_user(self.app.org, user.id).await?
+            && account.source.to_string() == who.source
+        {
+            if account.name_key != who.identity.subject {
+                return self.somebody_else(who, asked, "the directory has another entry for this user").await;
+            }
+            others = Others::Joined;
+        }
+        let caller = Caller { from: Some(asked.peer), ..Caller::system("sign-in") };
+        let act = caller
+            .draft(self.app.now(), "user.join_identity", Object::new("user", user.id, user.email.as_str()))
+            .with("source", who.source)
+            .with("issuer", who.identity.issuer.as_str())
+            .with("subject", who.identity.subject.as_str());
+        match self.app.store.join_identity(self.app.org, user.id, who.identity, others, &act).await? {
+            Joined::Yes | Joined::Already => Ok(user),
+            Joined::SomebodyElse => {
+                let why = "this user has signed in there as somebody else; was the address given to another person?";
+                self.somebody_else(who, asked, why).await
+            }
+            Joined::KnownFrom(issuer) => {
+                let why = format!("this user signs in at `{issuer}`, and the source has no `join = true`");
+                self.somebody_else(who, asked, &why).await
+            }
+        }
+    }
+
+    /// The user whom the directory that vouches for somebody has brought in as this very entry.
+    async fn brought_in(&self, who: &Vouched<'_>) -> Result<Option<User>, Why> {
+        let Ok(source) = who.source.parse::<Source>() else { return Ok(None) };
+        let wanted = AccountWanted::NameKey(who.identity.subject.clone());
+        let found = self.app.store.accounts(self.app.org, &source, &wanted, AccountOrder::User, 0, 1).await?;
+        match found.first() {
+            Some(account) => Ok(Some(self.app.store.user(self.app.org, account.user).await?)),
+            None => Ok(None),
+        }
+    }
+
+    /// Refuses somebody who came with the address of another.
+    async fn somebody_else<T>(&self, who: &Vouched<'_>, asked: &Asked, why: &str) -> Result<T, Why> {
+        let subject = who.identity.subject.as_str();
+        tracing::warn!(source = who.source, subject, why, "somebody came with the address of a user, and is not let in");
+        self.note_failure(asked, who.email.as_str(), who.source, why).await;
+        Err(Why::NotKnown)
     }
 
     async fn add(&self, who: &Vouched<'_>, team: Option<&str>, asked: &Asked) -> Result<User, Why> {

@@ -135,22 +135,22 @@ impl<F: Fetch> Portal<F> {
         }
     }
 
-    /// The grant that a form of ours is about, if it can still be decided. Codes that are wrong count against the address.
+    /// The grant that a form of ours is about, if it can still be decided. Codes that are wrong count against
+    /// the address: each attempt does until it turns out right, so that many at once are not more than many in a row.
     async fn chosen(&self, url: &PublicUrl, asked: &Asked, sent: &Sent) -> Result<Device, Why> {
         if !self.is_ours(url, asked, &sent.form) {
             return Err(Why::NotOurs);
         }
         let (now, from) = (self.app.now(), network(asked.peer));
-        self.throttles.codes.check(&from, now).map_err(|_| Why::TooMany)?;
+        self.throttles.codes.take(&from, now).map_err(|_| Why::TooMany)?;
         let found = match sent.form.get("user_code").map(UserCode::parse) {
             Some(Ok(code)) => self.app.store.device_by_code(self.app.org, &code.to_string()).await?,
             Some(Err(_)) | None => None,
         };
         let open = found.filter(|device| device.state == DeviceState::Pending && now < device.new.expires_at);
-        open.ok_or_else(|| {
-            self.throttles.codes.count(&from, now);
-            Why::BadCode
-        })
+        let open = open.ok_or(Why::BadCode)?;
+        self.throttles.codes.give_back(&from, now);
+        Ok(open)
     }
 
     /// Approves a grant in a person's name.
@@ -167,7 +167,7 @@ impl<F: Fetch> Portal<F> {
             .draft(self.app.now(), "sign_in.approve", Object::new("user", user.id, user.email.as_str()))
             .with("source", approval.source.as_str());
         let text = serde_json::to_string(approval).expect("identifiers and texts can be written as JSON");
-        let done = self.app.store.decide_device(self.app.org, device, Some(&text), &act).await?;
+        let done = self.app.store.decide_device(self.app.org, device, Some((user.id, &text)), &act).await?;
         if done { Ok(()) } else { Err(Why::BadCode) }
     }
 

@@ -31,8 +31,7 @@ impl<F: Fetch> Portal<F> {
     ) -> Result<Response<Bytes>, Refused> {
         let now = self.app.now();
         let from = network(asked.peer);
-        self.throttles.begun.check(&from, now).map_err(Refused::TooMany)?;
-        self.throttles.begun.count(&from, now);
+        self.throttles.begun.take(&from, now).map_err(Refused::TooMany)?;
         let form = asked.form()?;
         let surface =
             form.get("surface").map(|text| text.chars().filter(|c| !c.is_control()).take(64).collect());

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use gatehouse_domain::name::Email;
+use gatehouse_domain::name::{Email, folded};
 use gatehouse_identity::fetch::Fetch;
 use gatehouse_identity::ldap::{Presence, SignIn, StableId};
 use gatehouse_identity::secret::Secret;
 use gatehouse_store::device::Device;
+use gatehouse_store::identity::Identity;
 
 use super::Portal;
 use super::admission::Vouched;
@@ -36,9 +37,8 @@ impl<F: Fetch> Portal<F> {
             return Err(Why::BadPassword);
         };
         let (now, from) = (self.app.now(), network(asked.peer));
-        let account = format!("{SOURCE}{name}/{}", login.trim().to_lowercase());
-        self.throttles.addresses.check(&from, now).map_err(|_| Why::TooMany)?;
-        self.throttles.accounts.check(&account, now).map_err(|_| Why::TooMany)?;
+        let account = format!("{SOURCE}{name}/{}", folded(login));
+        self.take_attempt(&from, &account, now)?;
         let turn = tokio::time::timeout(TURN, self.directories.acquire()).await;
         let turn = turn.map_err(|_| Why::Unavailable)?;
         let password = Secret::new(password.as_bytes().to_vec());
@@ -48,30 +48,35 @@ impl<F: Fetch> Portal<F> {
             SignIn::SignedIn(person) => person,
             SignIn::Refused(reason) => {
                 tracing::info!(source = name, %reason, "a directory did not sign somebody in");
-                self.throttles.addresses.count(&from, now);
-                self.throttles.accounts.count(&account, now);
                 self.note_failure(asked, &account, &format!("{SOURCE}{name}"), BAD_PASSWORD).await;
                 return Err(Why::BadPassword);
             }
             SignIn::Unavailable(reason) => {
                 tracing::warn!(source = name, %reason, "a directory could not be asked");
+                // Nothing was learned about the password.
+                self.give_attempt_back(&from, &account, now);
                 return Err(Why::Unavailable);
             }
         };
+        self.give_attempt_back(&from, &account, now);
         let Some(email) = person.email.as_deref().and_then(|text| Email::parse(text).ok()) else {
             tracing::warn!(source = name, "somebody signed in whose entry has no e-mail address");
             return Err(Why::NotKnown);
         };
         let groups: Vec<String> = person.groups.iter().map(|group| group.name.to_string()).collect();
-        let vouched = Vouched { email: &email, name: person.name.as_deref(), groups: &groups };
-        let (user, team) = self.admit(&source.admission, &vouched, asked).await?;
-        let approval = Approval {
-            user: user.id,
-            team,
-            source: format!("{SOURCE}{name}"),
-            subject: Some(person.stable_id.as_str().to_owned()),
-            token: None,
+        let source_name = format!("{SOURCE}{name}");
+        let subject = person.stable_id.as_str().to_owned();
+        let identity = Identity { issuer: source_name.clone(), subject };
+        let vouched = Vouched {
+            source: &source_name,
+            identity: &identity,
+            email: &email,
+            name: person.name.as_deref(),
+            groups: &groups,
         };
+        let (user, team) = self.admit(&source.admission, &vouched, asked).await?;
+        let subject = Some(identity.subject);
+        let approval = Approval { user: user.id, team, source: source_name, subject, token: None };
         self.approve(asked, &device.new.device, &user, &approval).await?;
         Ok(Step::Approved)
     }

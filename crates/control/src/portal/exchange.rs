@@ -72,8 +72,7 @@ impl<F: Fetch> Portal<F> {
         let jobs = rules.jobs.as_ref().ok_or(Refused::UnsupportedGrant)?;
         let token = presented(form)?;
         let (now, from) = (self.app.now(), network(asked.peer));
-        self.throttles.jobs.check(&from, now).map_err(Refused::TooMany)?;
-        self.throttles.jobs.count(&from, now);
+        self.throttles.jobs.take(&from, now).map_err(Refused::TooMany)?;
         match self.exchange_with(rules, jobs, asked, form, token).await {
             Ok(response) => Ok(response),
             Err(Stop::Refused(refused)) => Err(refused),

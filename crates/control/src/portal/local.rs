@@ -42,15 +42,13 @@ impl<F: Fetch> Portal<F> {
         };
         let Ok(email) = Email::parse(email) else { return Err(Why::BadPassword) };
         let (now, from, account) = (self.app.now(), network(asked.peer), email.as_str().to_owned());
-        self.throttles.addresses.check(&from, now).map_err(|_| Why::TooMany)?;
-        self.throttles.accounts.check(&account, now).map_err(|_| Why::TooMany)?;
+        self.take_attempt(&from, &account, now)?;
         let password = Secret::new(password.as_bytes().to_vec());
         let Some(user) = self.person_with(&email, password).await? else {
-            self.throttles.addresses.count(&from, now);
-            self.throttles.accounts.count(&account, now);
             self.note_failure(asked, email.as_str(), LOCAL, BAD_PASSWORD).await;
             return Err(Why::BadPassword);
         };
+        self.give_attempt_back(&from, &account, now);
         let team = self.only_team(&user).await?;
         let source = LOCAL.to_owned();
         let approval = Approval { user: user.id, team, source, subject: None, token: None };

@@ -76,6 +76,8 @@ pub struct DirectorySource {
 pub struct Admission {
     /// Whether somebody who is not known here is added.
     pub create: bool,
+    /// Whether somebody who has signed in elsewhere comes in here as the same user, by their address.
+    pub join: bool,
     /// Names of the teams for members of the source's groups, by group.
     pub teams: BTreeMap<String, String>,
 }

@@ -9,6 +9,10 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError};
 
 use gatehouse_domain::time::UnixMillis;
+use gatehouse_identity::fetch::Fetch;
+
+use super::Portal;
+use super::approve::Why;
 
 /// What is counted at once.
 const KEYS: usize = 4096;
@@ -73,9 +77,10 @@ impl<K: Eq + Hash + Clone> Throttle<K> {
         Self { most, window, counts: Mutex::new(counts) }
     }
 
-    /// Whether there may be another event; else after how many seconds.
-    pub(super) fn check(&self, key: &K, now: UnixMillis) -> Result<(), u32> {
-        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Counts an event, if there may be another; else after how many seconds there may. Looking and counting are one, so
+    /// that of many at once no more pass than of many in a row.
+    pub(super) fn take(&self, key: &K, now: UnixMillis) -> Result<(), u32> {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let crowded = counts.keys.len() >= KEYS;
         let count = match counts.keys.get(key) {
             Some(count) => *count,
@@ -83,25 +88,54 @@ impl<K: Eq + Hash + Clone> Throttle<K> {
             None => Count::default(),
         };
         if count.at(now, self.window) < self.most {
+            counts.count(key, now, self.window);
             return Ok(());
         }
         let left = count.since.map_or(0, |since| since.0.saturating_add(self.window).saturating_sub(now.0));
         Err(u32::try_from(left.max(0)).unwrap_or(0).div_ceil(1000).max(1))
     }
 
-    /// Counts an event.
-    pub(super) fn count(&self, key: &K, now: UnixMillis) {
+    /// Gives back what was taken for an event that turned out to be none.
+    pub(super) fn give_back(&self, key: &K, now: UnixMillis) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        if !counts.keys.contains_key(key) && counts.keys.len() >= KEYS {
-            let window = self.window;
-            counts.keys.retain(|_, count| count.at(now, window) > 0);
+        let Counts { keys, others } = &mut *counts;
+        let count = keys.get_mut(key).unwrap_or(others);
+        count.events = count.at(now, self.window).saturating_sub(1);
+        if count.events == 0 {
+            keys.remove(key);
         }
-        let crowded = counts.keys.len() >= KEYS && !counts.keys.contains_key(key);
-        let count = if crowded { &mut counts.others } else { counts.keys.entry(key.clone()).or_default() };
-        if count.at(now, self.window) == 0 {
+    }
+}
+
+impl<K: Eq + Hash + Clone> Counts<K> {
+    fn count(&mut self, key: &K, now: UnixMillis, window: i64) {
+        if !self.keys.contains_key(key) && self.keys.len() >= KEYS {
+            self.keys.retain(|_, count| count.at(now, window) > 0);
+        }
+        let crowded = self.keys.len() >= KEYS && !self.keys.contains_key(key);
+        let count = if crowded { &mut self.others } else { self.keys.entry(key.clone()).or_default() };
+        if count.at(now, window) == 0 {
             *count = Count { since: Some(now), events: 0 };
         }
         count.events = count.events.saturating_add(1);
+    }
+}
+
+impl<F: Fetch> Portal<F> {
+    /// Counts an attempt with a password from this address and for this account, until it turns out right.
+    pub(super) fn take_attempt(&self, from: &IpAddr, account: &String, now: UnixMillis) -> Result<(), Why> {
+        self.throttles.addresses.take(from, now).map_err(|_| Why::TooMany)?;
+        self.throttles.accounts.take(account, now).map_err(|_| {
+            // Nothing is tried for an account that is closed, so nothing counts against the address.
+            self.throttles.addresses.give_back(from, now);
+            Why::TooMany
+        })
+    }
+
+    /// Gives an attempt back that was right, or that nothing was learned by.
+    pub(super) fn give_attempt_back(&self, from: &IpAddr, account: &String, now: UnixMillis) {
+        self.throttles.addresses.give_back(from, now);
+        self.throttles.accounts.give_back(account, now);
     }
 }
 
@@ -122,24 +156,39 @@ mod tests {
     #[test]
     fn a_window_opens_with_its_first_event_and_closes() {
         let throttle = Throttle::new(2, MINUTE);
-        throttle.count(&1, NOW);
-        throttle.count(&1, NOW.plus_millis(1000));
-        assert_eq!(throttle.check(&1, NOW.plus_millis(2000)), Err(58));
-        assert_eq!(throttle.check(&2, NOW), Ok(()));
-        assert_eq!(throttle.check(&1, NOW.plus_millis(MINUTE)), Ok(()));
-        assert_eq!(throttle.check(&1, NOW.plus_millis(-1)), Ok(()), "the clock was set back");
+        assert_eq!(throttle.take(&1, NOW), Ok(()));
+        assert_eq!(throttle.take(&1, NOW.plus_millis(1000)), Ok(()));
+        assert_eq!(throttle.take(&1, NOW.plus_millis(2000)), Err(58));
+        assert_eq!(throttle.take(&2, NOW), Ok(()));
+        assert_eq!(throttle.take(&1, NOW.plus_millis(MINUTE)), Ok(()));
+        assert_eq!(throttle.take(&1, NOW.plus_millis(-1)), Ok(()), "the clock was set back");
+    }
+
+    #[test]
+    fn what_was_right_counts_for_nothing() {
+        let throttle = Throttle::new(2, MINUTE);
+        for _ in 0..10 {
+            assert_eq!(throttle.take(&1, NOW), Ok(()));
+            throttle.give_back(&1, NOW);
+        }
+        assert!(throttle.counts.lock().unwrap().keys.is_empty(), "nothing is held for it");
+        throttle.give_back(&1, NOW);
+        assert_eq!((throttle.take(&1, NOW), throttle.take(&1, NOW)), (Ok(()), Ok(())));
+        assert!(throttle.take(&1, NOW).is_err(), "giving back what was not taken gives nothing");
+        throttle.give_back(&1, NOW.plus_millis(MINUTE));
+        assert_eq!(throttle.take(&1, NOW.plus_millis(MINUTE)), Ok(()));
     }
 
     #[test]
     fn a_flood_of_keys_is_bounded_and_shares_a_count() {
         let throttle = Throttle::new(3, MINUTE);
         for key in 0..KEYS + 10 {
-            throttle.count(&key, NOW);
+            throttle.take(&key, NOW).ok();
         }
         assert_eq!(throttle.counts.lock().unwrap().keys.len(), KEYS);
-        assert!(throttle.check(&(KEYS + 100), NOW).is_err());
-        assert_eq!(throttle.check(&1, NOW), Ok(()));
-        throttle.count(&usize::MAX, NOW.plus_millis(MINUTE));
+        assert!(throttle.take(&(KEYS + 100), NOW).is_err());
+        assert_eq!(throttle.take(&1, NOW), Ok(()));
+        assert_eq!(throttle.take(&usize::MAX, NOW.plus_millis(MINUTE)), Ok(()));
         assert_eq!(throttle.counts.lock().unwrap().keys.len(), 1);
     }
 }

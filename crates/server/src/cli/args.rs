@@ -199,6 +199,21 @@ pub(crate) enum UserCommand {
         /// All teams from now on; none to leave all
         teams: Vec<String>,
     },
+    /// Give a person another address, so that somebody else can have the old one
+    Address {
+        /// E-mail address or id
+        user: String,
+        /// The new address
+        email: String,
+    },
+    /// Show where a person signs in, or forget it
+    Identities {
+        /// E-mail address or id
+        user: String,
+        /// Forget it and end their sessions: who next signs in with their address is taken for them
+        #[arg(long)]
+        forget: bool,
+    },
     /// Set the password that a person signs in with on the gateway's own page, read from standard input
     Password {
         /// E-mail address or id

@@ -41,6 +41,25 @@ pub(crate) fn user(command: UserCommand, client: &Client, out: &mut Out) -> Resu
             let list = if teams.is_empty() { "no team".to_owned() } else { teams.join(", ") };
             out.done(&answer, &format!("{user} is in {list} now."))?;
         }
+        UserCommand::Address { user, email } => {
+            let answer = client.put(&path_of(&user, "/email"), &json!({"email": email}))?;
+            out.done(&answer, &format!("{user} is {} now.", output::field(&answer, "email")))?;
+        }
+        UserCommand::Identities { user, forget: false } => {
+            let answer = client.get(&path_of(&user, "/identities"), &[])?;
+            let known = answer["identities"].as_array().cloned().unwrap_or_default();
+            let mut table =
+                Table::new(&[("ISSUER", Align::Left), ("SUBJECT", Align::Left), ("SINCE", Align::Left)]);
+            for one in &known {
+                table.row(["issuer", "subject", "since"].map(|key| output::field(one, key)));
+            }
+            out.list(&known, &table, &format!("{user} has signed in at no issuer yet."))?;
+        }
+        UserCommand::Identities { user, forget: true } => {
+            let answer = client.delete(&path_of(&user, "/identities"))?;
+            let told = "Their sessions have ended, and who next signs in with their address is taken for them.";
+            out.done(&answer, &format!("Where {user} signs in is forgotten. {told}"))?;
+        }
         UserCommand::Password { user, remove } => {
             return super::session::password(&user, remove, client, out);
         }

@@ -47,6 +47,8 @@ pub(crate) struct Directory {
     pub(crate) label: String,
     /// Whether somebody who is not known here is added when they sign in.
     pub(crate) create: bool,
+    /// Whether somebody who signs in elsewhere comes in as the same user.
+    pub(crate) join: bool,
     /// Teams by group, for who signs in.
     pub(crate) teams: BTreeMap<String, String>,
 }
@@ -124,6 +126,7 @@ fn directory(s: &Section<'_, '_>) -> Option<Directory> {
         sign_in,
         label: label.unwrap_or_else(|| source.name().to_owned()),
         create,
+        join: s.boolean_or("join", false),
         teams,
         source,
         servers,

@@ -65,6 +65,8 @@ pub(crate) struct Oidc {
     pub(crate) ca_file: Option<PathBuf>,
     /// Whether somebody who is not known here is added.
     pub(crate) create: bool,
+    /// Whether somebody who signs in elsewhere comes in as the same user.
+    pub(crate) join: bool,
     /// Teams by group.
     pub(crate) teams: BTreeMap<String, String>,
 }
@@ -157,6 +159,7 @@ fn oidc(s: &Section<'_, '_>) -> Option<Oidc> {
         prompt,
         ca_file,
         create,
+        join: s.boolean_or("join", false),
         teams,
     })
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use gatehouse_control::portal::PublicUrl;
+use gatehouse_domain::network::{BadNetwork, Proxies};
 use gatehouse_gateway::settings::{Abandoned, ClientGone, Limits};
 
 use super::read::{Section, brief};
@@ -18,6 +19,8 @@ pub(crate) struct Listen {
     pub(crate) admin: SocketAddr,
     /// Where clients and browsers reach the gateway.
     pub(crate) public_url: Option<PublicUrl>,
+    /// Proxies that are believed when they say for whom they ask.
+    pub(crate) proxies: Proxies,
 }
 
 /// Reads `[listen]`.
@@ -29,6 +32,7 @@ pub(crate) fn listen(s: &Section<'_, '_>) -> Option<Listen> {
     // Both are read before either is given up: a mistake in one must not hide the other's.
     let (gateway, admin) = (s.parsed("gateway", address), s.parsed("admin", address));
     let public_url = s.text("public_url").and_then(|_| s.parsed("public_url", PublicUrl::parse));
+    let proxies = proxies(s);
     let (gateway, admin) = (gateway?, admin?);
     if gateway == admin && gateway.port() != 0 {
         s.mistake(
@@ -36,7 +40,12 @@ pub(crate) fn listen(s: &Section<'_, '_>) -> Option<Listen> {
             format!("`{admin}` is already the gateway's address; the two never share a listener"),
         );
     }
-    Some(Listen { gateway, admin, public_url })
+    Some(Listen { gateway, admin, public_url, proxies })
+}
+
+fn proxies(s: &Section<'_, '_>) -> Proxies {
+    let read = |text: &str| text.parse().map_err(|error: BadNetwork| s.mistake("trusted_proxies", error.to_string()));
+    Proxies::new(s.texts("trusted_proxies").into_iter().filter_map(|text| read(text).ok()).collect())
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {

@@ -55,7 +55,8 @@ fn is_reloadable(key: &str) -> bool {
         "log.filter",
         "gateway.",
     ];
-    STARTS.iter().any(|start| key.starts_with(start)) && key != "gateway.workers"
+    let is_list = key == "listen.trusted_proxies" || key.starts_with("listen.trusted_proxies[");
+    is_list || STARTS.iter().any(|start| key.starts_with(start)) && key != "gateway.workers"
 }
 
 fn walk(path: &str, node: &Node, out: &mut Vec<Shown>) {

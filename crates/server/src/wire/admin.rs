@@ -11,9 +11,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use axum::Router;
 use axum::extract::connect_info::ConnectInfo;
 use gatehouse_control::{App, probe_router, router};
+use gatehouse_gateway::settings::{Settings, client_of};
 use hyper::body::Incoming;
 use hyper::server::conn::http1::Builder;
 use hyper::service::{Service as _, service_fn};
@@ -39,20 +41,20 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Serves the management API on a listener until the task is aborted. A connection for which there is no seat is closed
 /// at once.
-pub(super) async fn serve(listener: TcpListener, app: App) {
+pub(super) async fn serve(listener: TcpListener, app: App, settings: Arc<ArcSwap<Settings>>) {
     let (seats, all, probes) = (Arc::new(Seats::default()), router(app.clone()), probe_router(app));
     loop {
         match listener.accept().await {
             Ok((socket, peer)) => {
                 let Some(seat) = Seats::take(&seats, peer.ip()) else { continue };
-                let (all, probes) = (all.clone(), probes.clone());
+                let (all, probes, settings) = (all.clone(), probes.clone(), Arc::clone(&settings));
                 tokio::spawn(async move {
                     match seat.kind() {
-                        Kind::Full => converse(socket, peer, all, http()).await,
+                        Kind::Full => converse(socket, peer, all, settings, http()).await,
                         Kind::Probe => {
                             let mut once = http();
                             once.keep_alive(false);
-                            let answering = converse(socket, peer, probes, once);
+                            let answering = converse(socket, peer, probes, settings, once);
                             // Who takes longer asks again.
                             drop(tokio::time::timeout(PROBE, answering).await);
                         }
@@ -74,9 +76,16 @@ fn http() -> Builder {
     http
 }
 
-async fn converse(socket: TcpStream, peer: SocketAddr, routes: Router, http: Builder) {
+async fn converse(
+    socket: TcpStream,
+    peer: SocketAddr,
+    routes: Router,
+    settings: Arc<ArcSwap<Settings>>,
+    http: Builder,
+) {
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
-        request.extensions_mut().insert(ConnectInfo(peer));
+        let from = client_of(&settings.load().proxies, peer.ip(), request.headers());
+        request.extensions_mut().insert(ConnectInfo(SocketAddr::new(from, peer.port())));
         TowerToHyperService::new(routes.clone()).call(request)
     });
     let serving = http.serve_connection(TokioIo::new(Impatient::new(socket, WRITE_STALL)), service);

@@ -73,7 +73,7 @@ fn rules(
                 mistakes.extend(found.into_iter().map(|what| format!("identity.oidc[{}]: {what}", one.name)));
             }
         }
-        let admission = Admission { create: one.create, teams: one.teams.clone() };
+        let admission = Admission { create: one.create, join: one.join, teams: one.teams.clone() };
         admissions.insert(one.name.clone(), admission);
     }
     let oidc = match Sources::new(sources) {
@@ -88,7 +88,7 @@ fn rules(
         let name = one.source.name().to_owned();
         match directory::prepare(one, resolve) {
             Ok(directory) => {
-                let admission = Admission { create: one.create, teams: one.teams.clone() };
+                let admission = Admission { create: one.create, join: one.join, teams: one.teams.clone() };
                 directories.push(DirectorySource { name, label: one.label.clone(), directory, admission });
             }
             Err(found) => mistakes.push(format!("directory[{name}]: {found}")),

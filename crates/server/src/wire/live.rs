@@ -288,6 +288,7 @@ fn settings(config: &Config, prices: PriceTable, providers: &[Provided]) -> Sett
         client_gone: config.gateway.client_gone.clone(),
         providers: usable(providers),
         prices: Arc::new(prices),
+        proxies: config.listen.proxies.clone(),
     }
 }
 

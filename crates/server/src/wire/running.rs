@@ -89,7 +89,7 @@ pub(super) async fn build(
     let mut jobs = job::start(&live, &app, &portal, metrics).map_err(failed)?;
     admin.set_nonblocking(true).map_err(failed)?;
     let admin = tokio::net::TcpListener::from_std(admin).map_err(failed)?;
-    jobs.spawn(admin::serve(admin, app));
+    jobs.spawn(admin::serve(admin, app, Arc::clone(&live.settings)));
     live.judge();
     Ok(Running { live, gateway, books, jobs, stop, addresses, first_start })
 }

@@ -129,7 +129,7 @@ impl Store {
         if gone == 0 {
             return Ok(None);
         }
-        holder::set_state(&mut tx, org, user, UserState::Disabled).await?;
+        holder::set_state(&mut tx, org, user, UserState::Disabled, act.at).await?;
         let teams = group::teams_above(&mut tx, org, &user.to_string()).await?;
         group::forget_member(&mut tx, org, &user.to_string()).await?;
         group::settle(&mut tx, org, &teams).await?;
@@ -193,7 +193,7 @@ async fn create(
             holder::insert(tx, org, user, data, at).await?;
             1
         }
-        Entry::Adopted => holder::adopt(tx, org, user, data).await?,
+        Entry::Adopted => holder::adopt(tx, org, source, user, data, at).await?,
     };
     let document = document(data)?;
     change!(tx, |db| {
@@ -258,7 +258,7 @@ async fn replace(
         return Ok(Some(false));
     }
     let state = if data.active { UserState::Active } else { UserState::Disabled };
-    holder::set_state(tx, org, before.user, state).await?;
+    holder::set_state(tx, org, before.user, state, at).await?;
     Ok(Some(true))
 }
 
@@ -284,7 +284,7 @@ async fn disable(
     if changed == 0 {
         return Err(StoreError::not_found(NOUN, user));
     }
-    holder::set_state(tx, org, user, UserState::Disabled).await?;
+    holder::set_state(tx, org, user, UserState::Disabled, at).await?;
     Ok(true)
 }
 

@@ -1,0 +1,202 @@
+//! IP networks, and which address a request comes from when a proxy stands in between.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+/// Most hops of a request that are looked at; what is farther away is not believed.
+const MAX_HOPS: usize = 32;
+
+/// A network, such as `10.0.0.0/8`, or one address. IPv4 addresses that are written as IPv6 ones count as IPv4.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Network {
+    address: IpAddr,
+    prefix: u8,
+}
+
+/// A text that is no network.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadNetwork {
+    /// It cannot be read.
+    #[error("expected a network or an address such as \"10.0.0.0/8\", \"192.0.2.7\" or \"fd00::/8\", found `{0}`")]
+    Form(String),
+    /// It has bits set behind its prefix: either may be meant.
+    #[error("`{given}` has bits behind its prefix; write `{network}` for the network, or no prefix for the address")]
+    Bits {
+        /// What was given.
+        given: String,
+        /// The network.
+        network: Network,
+    },
+    /// It holds every address.
+    #[error("`{0}` holds every address there is, so that everybody would be believed")]
+    Everything(String),
+}
+
+impl Network {
+    fn bits(address: IpAddr) -> (u128, u8) {
+        match address.to_canonical() {
+            IpAddr::V4(v4) => (u128::from(v4.to_bits()), 32),
+            IpAddr::V6(v6) => (v6.to_bits(), 128),
+        }
+    }
+
+    /// Whether it holds an address.
+    pub fn holds(self, address: IpAddr) -> bool {
+        let ((mine, width), (theirs, other)) = (Self::bits(self.address), Self::bits(address));
+        width == other && (mine ^ theirs).checked_shr(u32::from(width - self.prefix)).unwrap_or(0) == 0
+    }
+}
+
+impl FromStr for Network {
+    type Err = BadNetwork;
+
+    fn from_str(text: &str) -> Result<Self, BadNetwork> {
+        let bad = || BadNetwork::Form(text.chars().take(60).collect());
+        let (address, prefix) = text.split_once('/').map_or((text, None), |(front, back)| (front, Some(back)));
+        let address: IpAddr = address.parse().map_err(|_| bad())?;
+        let address = address.to_canonical();
+        let (bits, width) = Self::bits(address);
+        let prefix = match prefix {
+            None => width,
+            // No sign, no leading zeros: what is odd may be meant otherwise.
+            Some(digits) => {
+                let plain = digits.bytes().all(|b| b.is_ascii_digit()) && (digits == "0" || !digits.starts_with('0'));
+                digits.parse().ok().filter(|prefix| plain && *prefix <= width).ok_or_else(bad)?
+            }
+        };
+        if prefix == 0 {
+            return Err(BadNetwork::Everything(text.to_owned()));
+        }
+        let kept = bits >> (width - prefix) << (width - prefix);
+        if kept != bits {
+            let first = match address {
+                IpAddr::V4(_) => IpAddr::V4(u32::try_from(kept).unwrap_or(0).into()),
+                IpAddr::V6(_) => IpAddr::V6(kept.into()),
+            };
+            return Err(BadNetwork::Bits { given: text.to_owned(), network: Self { address: first, prefix } });
+        }
+        Ok(Self { address, prefix })
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.prefix)
+    }
+}
+
+/// Proxies that are believed when they say for whom they ask.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Proxies(Vec<Network>);
+
+impl Proxies {
+    /// Those of these networks.
+    pub const fn new(networks: Vec<Network>) -> Self {
+        Self(networks)
+    }
+
+    /// Whether there are none.
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn believes(&self, address: IpAddr) -> bool {
+        self.0.iter().any(|network| network.holds(address))
+    }
+
+    /// The client's address, from the connection's and from what `X-Forwarded-For` says, its lines in their order.
+    ///
+    /// Every proxy appends whom it was asked by, so the list is read from its end, and only as far as the one who wrote is
+    /// believed: the first address that is no proxy of ours is the client. What stands before it, the client may have
+    /// written itself. An address that cannot be read ends the reading at who wrote it.
+    pub fn client<'a>(&self, peer: IpAddr, forwarded: impl DoubleEndedIterator<Item = &'a str>) -> IpAddr {
+        let mut client = peer.to_canonical();
+        if !self.believes(client) {
+            return client;
+        }
+        for hop in forwarded.rev().flat_map(|line| line.rsplit(',')).take(MAX_HOPS) {
+            let Some(address) = address(hop.trim()) else { return client };
+            client = address;
+            if !self.believes(client) {
+                return client;
+            }
+        }
+        client
+    }
+}
+
+/// An address as proxies write it: some add the port.
+fn address(text: &str) -> Option<IpAddr> {
+    let bare = text.parse::<IpAddr>().ok();
+    let with_port = || text.parse::<std::net::SocketAddr>().ok().map(|at| at.ip());
+    let in_brackets = || text.strip_prefix('[')?.strip_suffix(']')?.parse::<IpAddr>().ok();
+    bare.or_else(with_port).or_else(in_brackets).map(|address| address.to_canonical())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn proxies(networks: &[&str]) -> Proxies {
+        Proxies::new(networks.iter().map(|text| text.parse().unwrap()).collect())
+    }
+
+    fn client(proxies: &Proxies, peer: &str, lines: &[&str]) -> String {
+        proxies.client(peer.parse().unwrap(), lines.iter().copied()).to_string()
+    }
+
+    #[test]
+    fn a_network_holds_what_has_its_prefix() {
+        for (network, inside, outside) in [
+            ("10.0.0.0/8", "10.255.1.2", "11.0.0.1"),
+            ("192.0.2.7", "192.0.2.7", "192.0.2.8"),
+            ("192.0.2.6/31", "192.0.2.7", "192.0.2.8"),
+            ("fd00::/8", "fdff::1", "fe00::1"),
+            ("::1", "::1", "::2"),
+            ("10.0.0.0/8", "::ffff:10.1.2.3", "::10.1.2.3"),
+            ("::ffff:10.0.0.1", "10.0.0.1", "10.0.0.2"),
+            ("8000::/1", "ffff::1", "7fff::1"),
+        ] {
+            let parsed: Network = network.parse().unwrap();
+            assert!(parsed.holds(inside.parse().unwrap()), "{network} {inside}");
+            assert!(!parsed.holds(outside.parse().unwrap()), "{network} {outside}");
+        }
+        for text in
+            ["", "10", "10.0.0.0/33", "10.0.0.0/-1", "10.0.0.0/08", "10.0.0.0/+8", "10.0.0.0/", "fd00::/129", "localhost", "10.0.0.0/8/8", "10.0.0.1/8", "0.0.0.0/0", "::/0"]
+        {
+            assert!(text.parse::<Network>().is_err(), "{text}");
+        }
+        assert!("10.9.0.1/8".parse::<Network>().unwrap_err().to_string().contains("10.0.0.0/8"));
+    }
+
+    #[test]
+    fn only_a_proxy_of_ours_is_believed_and_only_what_it_wrote_itself() {
+        let ours = proxies(&["127.0.0.1", "10.0.0.0/8"]);
+        let none = Proxies::default();
+        assert_eq!(client(&none, "127.0.0.1", &["6.6.6.6"]), "127.0.0.1", "nobody is believed unless it is said");
+        for (peer, lines, expected) in [
+            ("127.0.0.1", &["203.0.113.9"][..], "203.0.113.9"),
+            ("198.51.100.1", &["203.0.113.9"], "198.51.100.1"),
+            ("127.0.0.1", &["6.6.6.6, 203.0.113.9"], "203.0.113.9"),
+            ("127.0.0.1", &["127.0.0.1, 10.0.0.1, 203.0.113.9"], "203.0.113.9"),
+            ("127.0.0.1", &["6.6.6.6", "203.0.113.9"], "203.0.113.9"),
+            ("127.0.0.1", &["203.0.113.9, 10.1.1.1"], "203.0.113.9"),
+            ("127.0.0.1", &["203.0.113.9", "10.1.1.1,10.2.2.2"], "203.0.113.9"),
+            ("127.0.0.1", &["10.3.3.3, 10.1.1.1"], "10.3.3.3"),
+            ("127.0.0.1", &["203.0.113.9:4711"], "203.0.113.9"),
+            ("127.0.0.1", &["[2001:db8::7]:4711"], "2001:db8::7"),
+            ("127.0.0.1", &["[2001:db8::7]"], "2001:db8::7"),
+            ("::ffff:127.0.0.1", &["::ffff:203.0.113.9"], "203.0.113.9"),
+            ("127.0.0.1", &[], "127.0.0.1"),
+            ("127.0.0.1", &[""], "127.0.0.1"),
+            ("127.0.0.1", &["203.0.113.9, unknown"], "127.0.0.1"),
+            ("127.0.0.1", &["203.0.113.9, nonsense, 10.1.1.1"], "10.1.1.1"),
+            ("127.0.0.1", &["203.0.113.9,"], "127.0.0.1"),
+        ] {
+            assert_eq!(client(&ours, peer, lines), expected, "{peer} {lines:?}");
+        }
+        let long = "10.0.0.1,".repeat(100_000);
+        assert_eq!(client(&ours, "127.0.0.1", &[&format!("6.6.6.6,{long}10.0.0.2")]), "10.0.0.1", "bounded");
+    }
+}

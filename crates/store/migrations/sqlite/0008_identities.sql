@@ -1,0 +1,15 @@
+-- Who people are at the issuers where they sign in, from their first sign-in there on: an issuer's subject is one user, and
+-- a user has one subject at an issuer. `issuer` is an OpenID Connect issuer's identifier, or `ldap:` and a directory's name.
+CREATE TABLE identities (
+    org_id TEXT NOT NULL,
+    issuer TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    user_id TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    PRIMARY KEY (org_id, issuer, subject),
+    UNIQUE (org_id, user_id, issuer),
+    FOREIGN KEY (org_id, user_id) REFERENCES users (org_id, id)
+) STRICT;
+
+-- Who approved a grant, so that what ends their sessions also ends what has not been collected.
+ALTER TABLE device_grants ADD COLUMN user_id TEXT;
