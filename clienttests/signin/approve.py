@@ -23,6 +23,7 @@ ap.add_argument("--user")
 ap.add_argument("--idp", default="http://127.0.0.1:8611", help="origin that gets the cookie idp_user")
 ap.add_argument("--email")
 ap.add_argument("--password-file")
+ap.add_argument("--verbatim", action="store_true", help="send the password as the file has it, white space and all")
 ap.add_argument("--way", help="which form of the page, such as ldap:staff")
 ap.add_argument("--deny", action="store_true")
 ap.add_argument("-v", action="store_true")
@@ -83,7 +84,8 @@ if a.deny and not deny:
 action, fields = deny if a.deny else found
 if a.email and not a.deny:
     fields["email"] = a.email
-    fields["password"] = open(a.password_file).read().strip()
+    password = open(a.password_file, newline="").read()
+    fields["password"] = password if a.verbatim else password.strip()
 place = urllib.parse.urlparse(url)
 same_origin = {"Origin": f"{place.scheme}://{place.netloc}", "Sec-Fetch-Site": "same-origin"}
 target = urllib.parse.urljoin(url, action)

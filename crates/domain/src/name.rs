@@ -130,7 +130,8 @@ fn is_email(text: &str) -> bool {
 /// but no name two: for counting, never for finding somebody. At most 256 bytes of the text are looked at.
 pub fn folded(text: &str) -> String {
     let end = (0..=256.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-    let plain = text[..end].nfkd().filter(|c| !is_combining_mark(*c) && !c.is_whitespace() && !is_unprintable(*c));
+    let plain =
+        text[..end].nfkd().filter(|c| !is_combining_mark(*c) && !c.is_whitespace() && !is_unprintable(*c));
     // Case first would leave what only gets a case by being taken apart, and what is taken apart only in lower case.
     let lower: String = plain.flat_map(char::to_lowercase).collect();
     lower.nfkd().filter(|c| !is_combining_mark(*c)).collect()
@@ -318,7 +319,15 @@ mod tests {
 
     #[test]
     fn one_name_has_one_spelling_however_it_is_typed() {
-        for typed in ["alice", "ALICE", " a lice ", "\u{ff41}\u{ff4c}ice", "a\u{ad}l\u{200b}ice", "\u{1d4d0}lice", "\u{e1}lic\u{e9}"] {
+        for typed in [
+            "alice",
+            "ALICE",
+            " a lice ",
+            "\u{ff41}\u{ff4c}ice",
+            "a\u{ad}l\u{200b}ice",
+            "\u{1d4d0}lice",
+            "\u{e1}lic\u{e9}",
+        ] {
             assert_eq!(folded(typed), "alice", "{typed:?}");
         }
         assert_eq!(folded("\u{738b}\u{4f1f}"), "\u{738b}\u{4f1f}");

@@ -18,10 +18,14 @@ pub struct Network {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadNetwork {
     /// It cannot be read.
-    #[error("expected a network or an address such as \"10.0.0.0/8\", \"192.0.2.7\" or \"fd00::/8\", found `{0}`")]
+    #[error(
+        "expected a network or an address such as \"10.0.0.0/8\", \"192.0.2.7\" or \"fd00::/8\", found `{0}`"
+    )]
     Form(String),
     /// It has bits set behind its prefix: either may be meant.
-    #[error("`{given}` has bits behind its prefix; write `{network}` for the network, or no prefix for the address")]
+    #[error(
+        "`{given}` has bits behind its prefix; write `{network}` for the network, or no prefix for the address"
+    )]
     Bits {
         /// What was given.
         given: String,
@@ -53,7 +57,8 @@ impl FromStr for Network {
 
     fn from_str(text: &str) -> Result<Self, BadNetwork> {
         let bad = || BadNetwork::Form(text.chars().take(60).collect());
-        let (address, prefix) = text.split_once('/').map_or((text, None), |(front, back)| (front, Some(back)));
+        let (address, prefix) =
+            text.split_once('/').map_or((text, None), |(front, back)| (front, Some(back)));
         let address: IpAddr = address.parse().map_err(|_| bad())?;
         let address = address.to_canonical();
         let (bits, width) = Self::bits(address);
@@ -61,7 +66,8 @@ impl FromStr for Network {
             None => width,
             // No sign, no leading zeros: what is odd may be meant otherwise.
             Some(digits) => {
-                let plain = digits.bytes().all(|b| b.is_ascii_digit()) && (digits == "0" || !digits.starts_with('0'));
+                let plain =
+                    digits.bytes().all(|b| b.is_ascii_digit()) && (digits == "0" || !digits.starts_with('0'));
                 digits.parse().ok().filter(|prefix| plain && *prefix <= width).ok_or_else(bad)?
             }
         };
@@ -74,7 +80,10 @@ impl FromStr for Network {
                 IpAddr::V4(_) => IpAddr::V4(u32::try_from(kept).unwrap_or(0).into()),
                 IpAddr::V6(_) => IpAddr::V6(kept.into()),
             };
-            return Err(BadNetwork::Bits { given: text.to_owned(), network: Self { address: first, prefix } });
+            return Err(BadNetwork::Bits {
+                given: text.to_owned(),
+                network: Self { address: first, prefix },
+            });
         }
         Ok(Self { address, prefix })
     }
@@ -162,9 +171,21 @@ mod tests {
             assert!(parsed.holds(inside.parse().unwrap()), "{network} {inside}");
             assert!(!parsed.holds(outside.parse().unwrap()), "{network} {outside}");
         }
-        for text in
-            ["", "10", "10.0.0.0/33", "10.0.0.0/-1", "10.0.0.0/08", "10.0.0.0/+8", "10.0.0.0/", "fd00::/129", "localhost", "10.0.0.0/8/8", "10.0.0.1/8", "0.0.0.0/0", "::/0"]
-        {
+        for text in [
+            "",
+            "10",
+            "10.0.0.0/33",
+            "10.0.0.0/-1",
+            "10.0.0.0/08",
+            "10.0.0.0/+8",
+            "10.0.0.0/",
+            "fd00::/129",
+            "localhost",
+            "10.0.0.0/8/8",
+            "10.0.0.1/8",
+            "0.0.0.0/0",
+            "::/0",
+        ] {
             assert!(text.parse::<Network>().is_err(), "{text}");
         }
         assert!("10.9.0.1/8".parse::<Network>().unwrap_err().to_string().contains("10.0.0.0/8"));
@@ -174,7 +195,11 @@ mod tests {
     fn only_a_proxy_of_ours_is_believed_and_only_what_it_wrote_itself() {
         let ours = proxies(&["127.0.0.1", "10.0.0.0/8"]);
         let none = Proxies::default();
-        assert_eq!(client(&none, "127.0.0.1", &["6.6.6.6"]), "127.0.0.1", "nobody is believed unless it is said");
+        assert_eq!(
+            client(&none, "127.0.0.1", &["6.6.6.6"]),
+            "127.0.0.1",
+            "nobody is believed unless it is said"
+        );
         for (peer, lines, expected) in [
             ("127.0.0.1", &["203.0.113.9"][..], "203.0.113.9"),
             ("198.51.100.1", &["203.0.113.9"], "198.51.100.1"),

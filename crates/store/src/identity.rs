@@ -225,11 +225,7 @@ pub(crate) async fn forget_credentials(
         "UPDATE keys SET state = 'revoked' WHERE org_id = $1 AND user_id = $2 AND state <> 'revoked'",
         "DELETE FROM local_passwords WHERE org_id = $1 AND user_id = $2",
     ] {
-        change!(tx, |db| sqlx::query(sql)
-            .bind(org.to_string())
-            .bind(user.to_string())
-            .execute(db)
-            .await)?;
+        change!(tx, |db| sqlx::query(sql).bind(org.to_string()).bind(user.to_string()).execute(db).await)?;
     }
     Ok(())
 }

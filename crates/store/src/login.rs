@@ -21,7 +21,8 @@ pub struct PendingLogin {
 }
 
 impl Store {
-    /// Keeps a sign-in that waits, unless there are `most` that have not run out: then false. Not audited: anybody with a
+    /// Keeps a sign-in that waits, in place of an earlier one for the same grant (so that one grant does not take all the
+    /// room), unless there are `most` that have not run out: then false. Not audited: anybody with a
     /// code may begin one.
     ///
     /// # Errors
@@ -34,6 +35,13 @@ impl Store {
         now: UnixMillis,
     ) -> Result<bool, StoreError> {
         let mut tx = self.begin().await?;
+        change!(tx, |db| {
+            sqlx::query("DELETE FROM pending_logins WHERE org_id = $1 AND device = $2")
+                .bind(org.to_string())
+                .bind(login.device.to_vec())
+                .execute(db)
+                .await
+        })?;
         let (open,): (i64,) = within!(tx, |db| {
             sqlx::query_as("SELECT COUNT(*) FROM pending_logins WHERE org_id = $1 AND expires_at > $2")
                 .bind(org.to_string())

@@ -16,6 +16,7 @@ pub struct Builder {
     provider: String,
     store: String,
     public_url: String,
+    listen: String,
     more: String,
 }
 
@@ -38,6 +39,7 @@ impl Builder {
             provider: provider.to_owned(),
             store: "sqlite".to_owned(),
             public_url: String::new(),
+            listen: String::new(),
             more: String::new(),
         }
     }
@@ -56,6 +58,13 @@ impl Builder {
         self
     }
 
+    /// Adds lines to the section `[listen]`.
+    #[must_use]
+    pub fn listen(mut self, lines: &str) -> Self {
+        lines.clone_into(&mut self.listen);
+        self
+    }
+
     /// Adds lines to its configuration file.
     #[must_use]
     pub fn config(mut self, lines: &str) -> Self {
@@ -71,9 +80,9 @@ impl Builder {
     pub fn start(self) -> Gatehouse {
         let dir = TempDir::new().unwrap();
         let config = format!(
-            "[listen]\ngateway = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\npublic_url = \"{}\"\n[store]\nurl = \"{}\"\n\
+            "[listen]\ngateway = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\npublic_url = \"{}\"\n{}\n[store]\nurl = \"{}\"\n\
              [[provider]]\nname = \"main\"\nkind = \"anthropic\"\nbase_url = \"{}\"\napi_key = \"env:UPSTREAM_KEY\"\n{}",
-            self.public_url, self.store, self.provider, self.more
+            self.public_url, self.listen, self.store, self.provider, self.more
         );
         std::fs::write(dir.path().join("gatehouse.toml"), config).unwrap();
         let child = spawn(&self.binary, dir.path());

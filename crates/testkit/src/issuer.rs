@@ -1,10 +1,12 @@
 //! An OpenID Connect issuer that says what it is told.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64ct::{Base64UrlUnpadded, Encoding as _};
+use ring::hmac;
 use ring::rand::SystemRandom;
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use serde_json::{Value, json};
@@ -30,6 +32,7 @@ struct State {
     /// By authorization code, or by refresh token.
     answers: Mutex<HashMap<String, Answer>>,
     seen: Mutex<Vec<Seen>>,
+    names_itself: AtomicBool,
 }
 
 /// An issuer, listening on loopback.
@@ -56,6 +59,7 @@ impl FakeIssuer {
             url: Mutex::default(),
             answers: Mutex::default(),
             seen: Mutex::default(),
+            names_itself: AtomicBool::new(false),
         });
         let shared = Arc::clone(&state);
         let server = FakeProvider::start(move |seen| shared.serve(seen));
@@ -66,8 +70,13 @@ impl FakeIssuer {
 
     /// Lines of configuration that name it as the source `corp`.
     pub fn config(&self, more: &str) -> String {
+        self.config_as("corp", more)
+    }
+
+    /// Lines of configuration that name it as a source of this name.
+    pub fn config_as(&self, name: &str, more: &str) -> String {
         format!(
-            "[[identity.oidc]]\nname = \"corp\"\nlabel = \"Corp <SSO>\"\nissuer = \"{}\"\nclient_id = \"{CLIENT_ID}\"\n\
+            "[[identity.oidc]]\nname = \"{name}\"\nlabel = \"Corp <SSO>\"\nissuer = \"{}\"\nclient_id = \"{CLIENT_ID}\"\n\
              client_secret = \"env:OIDC_SECRET\"\ngroups_claim = \"groups\"\n{more}",
             self.url
         )
@@ -81,6 +90,23 @@ impl FakeIssuer {
             "refresh_token": refresh_token,
         });
         self.state.answers.lock().unwrap().insert(code.to_owned(), Answer::Tokens(tokens));
+    }
+
+    /// Lets this code be exchanged for a token that the test has made.
+    pub fn allow_id_token(&self, code: &str, id_token: &str) {
+        let tokens =
+            json!({"access_token": "at", "token_type": "Bearer", "expires_in": 60, "id_token": id_token});
+        self.state.answers.lock().unwrap().insert(code.to_owned(), Answer::Tokens(tokens));
+    }
+
+    /// From now on its metadata promises that it names itself in its answers (RFC 9207).
+    pub fn promise_to_name_itself(&self) {
+        self.state.names_itself.store(true, Ordering::Relaxed);
+    }
+
+    /// Its public key: what a forger would use as an HMAC's secret.
+    pub fn public_key(&self) -> Vec<u8> {
+        self.state.key.public_key().as_ref().to_vec()
     }
 
     /// Lets this refresh token be exchanged for the next.
@@ -110,6 +136,11 @@ impl FakeIssuer {
     }
 
     fn id_token(&self, nonce: Option<&str>, more: &Value) -> String {
+        self.signed(&json!({"alg": "EdDSA", "kid": "k1", "typ": "JWT"}), &self.claims(nonce, more))
+    }
+
+    /// The claims of its ID tokens: the usual, and more or others.
+    pub fn claims(&self, nonce: Option<&str>, more: &Value) -> Value {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
         let mut claims = json!({
             "iss": self.url, "aud": CLIENT_ID, "iat": now, "exp": now + 300, "sub": "u-1", "email_verified": true,
@@ -120,10 +151,21 @@ impl FakeIssuer {
         for (name, value) in more.as_object().unwrap() {
             claims[name.as_str()] = value.clone();
         }
-        let header = json!({"alg": "EdDSA", "kid": "k1", "typ": "JWT"});
+        claims
+    }
+
+    /// A token with this header, signed with its key.
+    pub fn signed(&self, header: &Value, claims: &Value) -> String {
         let signed = format!("{}.{}", base64(header.to_string()), base64(claims.to_string()));
         let signature = self.state.key.sign(signed.as_bytes());
         format!("{signed}.{}", base64(signature))
+    }
+
+    /// A token with this header, whose signature is an HMAC with this secret.
+    pub fn forged(header: &Value, claims: &Value, secret: &[u8]) -> String {
+        let signed = format!("{}.{}", base64(header.to_string()), base64(claims.to_string()));
+        let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret), signed.as_bytes());
+        format!("{signed}.{}", base64(tag))
     }
 }
 
@@ -138,6 +180,7 @@ impl State {
                 &json!({
                     "issuer": url, "jwks_uri": format!("{url}/jwks"), "token_endpoint": format!("{url}/token"),
                     "authorization_endpoint": format!("{url}/authorize"),
+                    "authorization_response_iss_parameter_supported": self.names_itself.load(Ordering::Relaxed),
                 }),
             ),
             "/jwks" => {

@@ -57,7 +57,8 @@ impl<F: Fetch> Portal<F> {
         let source = format!("oidc:{id}");
         let identity = Identity { issuer: who.issuer.clone(), subject: who.subject.clone() };
         let (source, identity) = (source.as_str(), &identity);
-        let vouched = Vouched { source: &source, identity: &identity, email, name: who.name.as_deref(), groups };
+        let vouched =
+            Vouched { source: &source, identity: &identity, email, name: who.name.as_deref(), groups };
         self.admit(admission, &vouched, asked).await
     }
 
@@ -93,7 +94,10 @@ impl<F: Fetch> Portal<F> {
         asked: &Asked,
     ) -> Result<User, Why> {
         if !who.identity.is_sound() {
-            tracing::warn!(source = who.source, "somebody signed in whose subject is too long, or not to be printed");
+            tracing::warn!(
+                source = who.source,
+                "somebody signed in whose subject is too long, or not to be printed"
+            );
             return Err(Why::NotKnown);
         }
         let brought = self.brought_in(who).await?;
@@ -151,7 +155,12 @@ impl<F: Fetch> Portal<F> {
     /// Refuses somebody who came with the address of another.
     async fn somebody_else<T>(&self, who: &Vouched<'_>, asked: &Asked, why: &str) -> Result<T, Why> {
         let subject = who.identity.subject.as_str();
-        tracing::warn!(source = who.source, subject, why, "somebody came with the address of a user, and is not let in");
+        tracing::warn!(
+            source = who.source,
+            subject,
+            why,
+            "somebody came with the address of a user, and is not let in"
+        );
         self.note_failure(asked, who.email.as_str(), who.source, why).await;
         Err(Why::NotKnown)
     }

@@ -10,12 +10,13 @@ use gatehouse_identity::fetch::Fetch;
 use gatehouse_identity::oidc::SourceId;
 use gatehouse_identity::refresh::{Decision, Family, RefreshToken, Seed, decide};
 use gatehouse_identity::seal::Sealed;
+use gatehouse_store::password::LOCAL;
 use gatehouse_store::session::{Family as Kept, Refreshed};
 
 use super::provider::token_place;
 use super::reply::Refused;
 use super::request::{Asked, Form};
-use super::settings::Rules;
+use super::settings::{Local, Rules};
 use super::token::{family_id, session_id};
 use super::{Portal, directory};
 use crate::session;
@@ -88,6 +89,10 @@ impl<F: Fetch> Portal<F> {
         id: SessionId,
         kept: &Kept,
     ) -> Result<Option<String>, Refused> {
+        if !is_still_served(rules, &kept.source) {
+            self.end(asked, id, SessionEnd::SourceRefused).await?;
+            return Err(Refused::InvalidGrant);
+        }
         if let Some(name) = kept.source.strip_prefix(directory::SOURCE) {
             let gone = match &kept.subject {
                 Some(subject) => self.is_gone(rules, name, subject).await,
@@ -148,6 +153,15 @@ impl<F: Fetch> Portal<F> {
     /// Ends a session, on behalf of whoever presented its token.
     pub(super) async fn end(&self, asked: &Asked, id: SessionId, why: SessionEnd) -> Result<(), Refused> {
         session::end_by_holder(&self.app, asked.peer, id, why).await.map_err(Refused::from)
+    }
+}
+
+/// Whether people may still sign in where a session began. Who came in by a way that is closed signs in by another.
+fn is_still_served(rules: &Rules, source: &str) -> bool {
+    match source.strip_prefix("oidc:") {
+        Some(name) => SourceId::parse(name)
+            .is_some_and(|id| rules.oidc.as_ref().is_some_and(|all| all.find(&id).is_some())),
+        None => source != LOCAL || rules.local == Local::On,
     }
 }
 

@@ -53,10 +53,13 @@ impl<F: Fetch> Portal<F> {
         let device = self.app.store.device(self.app.org, hash.as_bytes()).await?.ok_or(Refused::Expired)?;
         let now = self.app.now();
         let mut grant = grant_of(&device, hash).ok_or(Refused::Expired)?;
-        let polled = grant.poll(now);
+        let (before, polled) = (grant.interval, grant.poll(now));
         match polled {
             Poll::Pending | Poll::SlowDown => {
-                self.app.store.note_poll(self.app.org, hash.as_bytes(), now, grant.interval).await?;
+                // Who goes on hammering when the interval grows no more is answered, and writes nothing.
+                if polled == Poll::Pending || grant.interval != before {
+                    self.app.store.note_poll(self.app.org, hash.as_bytes(), now, grant.interval).await?;
+                }
                 Err(if polled == Poll::Pending { Refused::Pending } else { Refused::SlowDown })
             }
             Poll::Denied => Err(Refused::Denied),

@@ -220,7 +220,9 @@ async fn a_disabled_person_gets_no_tokens_and_a_new_password_ends_sessions() {
     assert_eq!(error_of(&h.refresh(&token).await), (401, "invalid_grant"));
     assert_eq!(error_of(&h.poll(&device).await), (400, "access_denied"), "approved before, collected after");
     h.world.post("/api/v1/users/ada@example.com/enable", json!({})).await.ok();
-    let (status, next) = h.refresh(&token).await;
+    assert_eq!(error_of(&h.refresh(&token).await), (401, "invalid_grant"), "it does not come back");
+    assert_eq!(text(&h.sessions("?ended=true").await[0], "ended_why"), "user_disabled");
+    let (status, next) = h.refresh(&text(&h.signed_in().await, "refresh_token")).await;
     assert_eq!(status, 200, "{next}");
     let weak = h.world.put("/api/v1/users/ada@example.com/password", json!({"password": "short"})).await;
     weak.refused(400, "invalid_field", Some("password"));
@@ -280,4 +282,40 @@ async fn only_what_is_configured_is_entered() {
     assert_eq!(h.portal.entry("/device"), None);
     assert_eq!(h.portal.entry("/managed/settings"), Some(Entry::Granted));
     assert_eq!(h.post("/oauth/token", &[("grant_type", DEVICE)]).await.0, 404);
+}
+
+#[tokio::test]
+async fn a_session_ends_when_its_way_in_is_closed() {
+    let h = house().await;
+    let tokens = h.signed_in().await;
+    h.portal.replace(Rules { local: Local::Off, ..rules() });
+    let refused = h.refresh(&text(&tokens, "refresh_token")).await;
+    assert_eq!(error_of(&refused), (401, "invalid_grant"));
+    let sessions = h.sessions("?ended=true").await;
+    assert_eq!(sessions[0]["ended_why"], "source_refused");
+    h.portal.replace(rules());
+    assert_eq!(
+        error_of(&h.refresh(&text(&tokens, "refresh_token")).await),
+        (401, "invalid_grant"),
+        "for good"
+    );
+}
+
+#[tokio::test]
+async fn who_hammers_is_slowed_and_writes_nothing() {
+    let h = house().await;
+    let (device, code) = h.begin().await;
+    for _ in 0..100 {
+        h.poll(&device).await;
+    }
+    let writes = h.world.app.store.device_by_code(h.world.app.org, &code).await.unwrap().unwrap();
+    let (slowest, last) = (writes.new.poll_seconds, writes.polled_at);
+    h.world.pass(1000);
+    assert_eq!(error_of(&h.poll(&device).await), (400, "slow_down"));
+    let after = h.world.app.store.device_by_code(h.world.app.org, &code).await.unwrap().unwrap();
+    assert_eq!((after.new.poll_seconds, after.polled_at), (slowest, last), "nothing was written");
+    h.world.pass(slowest * 1000);
+    assert_eq!(error_of(&h.poll(&device).await), (400, "authorization_pending"), "and then it goes on");
+    assert_eq!(h.approve(&code).await, 200);
+    assert_eq!(h.poll(&device).await.0, 200);
 }

@@ -184,7 +184,8 @@ impl Platform {
         match self {
             Self::GitHub => match claim {
                 "sub" => below("repo:", '/'),
-                "repository" | "job_workflow_ref" | "workflow_ref" => within(text, '/'),
+                // Not `job_workflow_ref`: a reusable workflow can be called from anybody's repository.
+                "repository" | "workflow_ref" => within(text, '/'),
                 "repository_owner" | "repository_owner_id" | "repository_id" => is_exact,
                 _ => false,
             },
@@ -210,8 +211,8 @@ impl Platform {
     const fn advice(self) -> &'static str {
         match self {
             Self::GitHub => {
-                "add `repository_owner`, `repository_owner_id`, `repository`, `repository_id`, `job_workflow_ref`, or \
-                 `sub` such as `repo:acme/*`"
+                "add `repository_owner`, `repository_owner_id`, `repository`, `repository_id`, or `sub` such \
+                 as `repo:acme/*`; `job_workflow_ref` says whose workflow it is, not who calls it"
             }
             Self::GitLab => {
                 "add `namespace_path`, `namespace_id`, `project_path` such as `acme/*`, `project_id`, or `sub` such \

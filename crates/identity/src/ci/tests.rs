@@ -146,7 +146,7 @@ fn rules_that_fit_anybody_are_refused() {
         (GitHub, "ref", "refs/heads/main", true),
         (GitHub, "actor", "alice", true),
         (GitHub, "environment", "production", true),
-        (GitHub, "job_workflow_ref", "acme/ci/.github/workflows/x.yml@refs/heads/main", false),
+        (GitHub, "job_workflow_ref", "acme/ci/.github/workflows/x.yml@refs/heads/main", true),
         (GitLab, "sub", "project_path:*", true),
         (GitLab, "sub", "project_path:acme/*", false),
         (GitLab, "namespace_path", "acme", false),

@@ -57,7 +57,8 @@ pub(crate) fn user(command: UserCommand, client: &Client, out: &mut Out) -> Resu
         }
         UserCommand::Identities { user, forget: true } => {
             let answer = client.delete(&path_of(&user, "/identities"))?;
-            let told = "Their sessions have ended, and who next signs in with their address is taken for them.";
+            let told =
+                "Their sessions have ended, and who next signs in with their address is taken for them.";
             out.done(&answer, &format!("Where {user} signs in is forgotten. {told}"))?;
         }
         UserCommand::Password { user, remove } => {

@@ -44,7 +44,9 @@ pub(crate) fn listen(s: &Section<'_, '_>) -> Option<Listen> {
 }
 
 fn proxies(s: &Section<'_, '_>) -> Proxies {
-    let read = |text: &str| text.parse().map_err(|error: BadNetwork| s.mistake("trusted_proxies", error.to_string()));
+    let read = |text: &str| {
+        text.parse().map_err(|error: BadNetwork| s.mistake("trusted_proxies", error.to_string()))
+    };
     Proxies::new(s.texts("trusted_proxies").into_iter().filter_map(|text| read(text).ok()).collect())
 }
 

@@ -91,3 +91,96 @@ fn the_command_line_shows_tokens_and_maps_groups() {
     let log = w.gatehouse.log();
     assert!(!log.contains(&token[15..]), "no token is logged");
 }
+
+#[test]
+fn a_filter_finds_what_it_says_and_nothing_else() {
+    for store in stores() {
+        let w = configured("", &store, |_| vec![Act::Hang]);
+        let made = |name: &str| {
+            w.gatehouse.json(&["scim", "token", "create", name])["token"].as_str().unwrap().to_owned()
+        };
+        let (okta, entra) = (made("okta"), made("entra"));
+        for (token, name) in
+            [(&okta, "ann@example.com"), (&okta, "o'hara@example.com"), (&entra, "secret@example.com")]
+        {
+            let user = json!({"userName": name, "externalId": name, "active": true});
+            assert_eq!(scim(&w, token, "POST", "/Users", &user).status, 201, "{name}");
+        }
+        let find = |filter: &str| {
+            let query = gatehouse_testkit::browser::encoded(&[("filter", filter)]);
+            scim(&w, &okta, "GET", &format!("/Users?{query}"), &Value::Null)
+        };
+        for (filter, found) in [
+            ("userName eq \"ann@example.com\"", 1),
+            ("userName eq \"o'hara@example.com\"", 1),
+            ("userName eq \"%\"", 0),
+            ("userName eq \"_nn@example.com\"", 0),
+            ("userName sw \"%\"", 0),
+            ("userName co \"_\"", 0),
+            ("userName eq \"x' OR '1'='1\"", 0),
+            ("userName eq \"x'; DROP TABLE users; --\"", 0),
+            ("id eq \"x\" or userName co \"\"", 2),
+            ("userName eq \"secret@example.com\"", 0),
+            ("not (userName eq \"ann@example.com\")", 1),
+            ("userName pr", 2),
+            ("userName eq \"a\\u0000nn\"", 0),
+        ] {
+            let reply = find(filter);
+            assert_eq!(reply.status, 200, "{filter}: {}", reply.text());
+            assert_eq!(reply.json()["totalResults"], found, "{filter}: {}", reply.text());
+            assert!(!reply.text().contains("secret@example.com"), "{filter}: another directory's people");
+        }
+        let deep = format!("{}userName pr{}", "(".repeat(5000), ")".repeat(5000));
+        let nots = format!("{}userName pr{}", "not (".repeat(200), ")".repeat(200));
+        let wide = vec!["userName eq \"x\""; 200].join(" or ");
+        let long = format!("userName eq \"{}\"", "x".repeat(5000));
+        let bad = [
+            &deep,
+            &nots,
+            &wide,
+            &long,
+            "userName eq",
+            "userName eq x",
+            "userName eq \"x",
+            "password eq \"x\"",
+            "userName xx \"x\"",
+            "userName eq \"x\" union select hash from keys",
+            "emails[type eq \"work\"",
+            "\0",
+            "()",
+            "1 eq 1",
+        ];
+        let began = Instant::now();
+        for filter in bad {
+            let reply = find(filter);
+            let brief: String = filter.chars().take(60).collect();
+            assert_eq!(
+                (reply.status, reply.json()["scimType"].as_str()),
+                (400, Some("invalidFilter")),
+                "{brief}: {}",
+                reply.text()
+            );
+        }
+        assert!(began.elapsed() < Duration::from_secs(20), "each is refused at once");
+        // In paths of a PATCH the same grammar is read, and the same is refused.
+        let id =
+            find("userName eq \"ann@example.com\"").json()["Resources"][0]["id"].as_str().unwrap().to_owned();
+        for path in [
+            "emails[type eq \"work\" or 1 eq 1].value".to_owned(),
+            format!("emails[{wide}].value"),
+            "users.password".into(),
+            "meta.version".into(),
+            "id".into(),
+        ] {
+            let patch = json!({"Operations": [{"op": "replace", "path": path, "value": "x"}]});
+            let reply = scim(&w, &okta, "PATCH", &format!("/Users/{id}"), &patch);
+            assert_eq!(reply.status, 400, "{path}: {}", reply.text());
+        }
+        // What belongs to another directory is not there, whoever asks by whatever identifier.
+        let theirs =
+            w.gatehouse.json(&["user", "get", "secret@example.com"])["id"].as_str().unwrap().to_owned();
+        for method in ["GET", "DELETE"] {
+            assert_eq!(scim(&w, &okta, method, &format!("/Users/{theirs}"), &Value::Null).status, 404);
+        }
+    }
+}

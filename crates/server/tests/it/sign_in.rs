@@ -5,6 +5,9 @@ mod provider;
 mod directory;
 mod about;
 mod jobs;
+mod identity;
+mod hostile;
+mod proxy;
 
 use std::time::{Duration, Instant};
 

@@ -13,3 +13,6 @@ CREATE TABLE identities (
 
 -- Who approved a grant, so that what ends their sessions also ends what has not been collected.
 ALTER TABLE device_grants ADD COLUMN user_id TEXT;
+
+-- A grant has one sign-in that waits at a time.
+CREATE INDEX pending_logins_by_device ON pending_logins (org_id, device);

@@ -80,7 +80,9 @@ pub(super) async fn adopt(
             .await
     })?;
     match &former {
-        Some((_, None, ..)) => return Err(StoreError::Conflict { noun: NOUN, given: data.user_name.clone() }),
+        Some((_, None, ..)) => {
+            return Err(StoreError::Conflict { noun: NOUN, given: data.user_name.clone() });
+        }
         None if state == UserState::Disabled && data.active => {
             let why = "has this address and was disabled by an administrator, who must enable it first";
             return Err(StoreError::refused("user", id, why));

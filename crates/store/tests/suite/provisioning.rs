@@ -2,14 +2,16 @@
 
 use crate::engines::{NOW, World, act, email, name, new_key, node, on_both, pepper, secret, unique};
 use gatehouse_domain::audit::Draft;
-use gatehouse_domain::directory::UserState;
+use gatehouse_domain::directory::{KeyState, UserState};
 use gatehouse_domain::id::{GroupId, ProvisioningTokenId, SyncRunId, UserId};
 use gatehouse_domain::key::KeyKind;
+use gatehouse_domain::session::SessionEnd;
 use gatehouse_domain::source::Source;
 use gatehouse_store::account::{
     Account, AccountData, AccountOrder, AccountWanted, Entry, MAX_DOCUMENT, Step,
 };
 use gatehouse_store::group::{Group, GroupData, GroupOrder, GroupWanted};
+use gatehouse_store::identity::{Identity, Others};
 use gatehouse_store::provisioning_token::NewProvisioningToken;
 use gatehouse_store::sync_run::{KEPT, SyncOutcome, SyncRun};
 use gatehouse_store::{Page, StoreError};
@@ -21,6 +23,9 @@ on_both!(
     the_house_follows_the_source_and_the_administrator_has_the_last_word,
     an_account_that_is_let_go_can_come_back,
     users_that_are_there_are_adopted,
+    however_a_directory_disables_somebody_their_sessions_end,
+    an_address_that_is_given_out_again_takes_no_keys_along,
+    who_comes_back_has_what_they_had,
     an_address_that_is_taken_does_not_keep_a_change_away,
     several_changes_are_made_together_or_not_at_all,
     an_overlong_document_is_refused,
@@ -226,6 +231,63 @@ async fn an_account_that_is_let_go_can_come_back(w: World) {
         w.store.create_account(w.org, &source(), made.user, Entry::Adopted, &data, &act).await.unwrap();
     assert_eq!((back.user, back.state), (made.user, UserState::Active));
     assert!(back.version > 2, "an old entity tag does not fit the new account");
+}
+
+async fn however_a_directory_disables_somebody_their_sessions_end(w: World) {
+    let off = |user_name: &str| AccountData { active: false, ..data(user_name) };
+    let names = ["changed@example.com", "removed@example.com", "stepped@example.com", "replaced@example.com"];
+    let mut people = Vec::new();
+    for (n, user_name) in (1..).zip(names) {
+        let made = account(&w, user_name).await;
+        people.push((w.session(n, made.user).await.id, made));
+    }
+    let local = w.user("adopted@example.com", &[]).await;
+    let adopted = w.session(9, local.id).await.id;
+
+    change(&w, &people[0].1, &off(names[0])).await;
+    w.store.remove_account(w.org, &source(), people[1].1.user, None, &act("user.remove")).await.unwrap();
+    let steps = [
+        (Step::Disable { user: people[2].1.user }, act("sync")),
+        (Step::Change { user: people[3].1.user, data: off(names[3]) }, act("sync")),
+    ];
+    w.store.apply_accounts(w.org, &source(), &steps).await.unwrap();
+    let (data, act) = (off("adopted@example.com"), act("user.adopt"));
+    w.store.create_account(w.org, &source(), local.id, Entry::Adopted, &data, &act).await.unwrap();
+    for id in people.iter().map(|(id, _)| *id).chain([adopted]) {
+        let session = w.store.session(w.org, id).await.unwrap();
+        let ended = (session.ended_at, session.ended_why);
+        assert_eq!(ended, (Some(NOW), Some(SessionEnd::UserDisabled)), "{}", session.email);
+    }
+}
+
+async fn an_address_that_is_given_out_again_takes_no_keys_along(w: World) {
+    let who = Identity { issuer: "https://idp.example".into(), subject: "u-1".into() };
+    let again = async |external_id: &str| {
+        let made = account(&w, "ada@example.com").await;
+        let (key, _) = w.key(made.user).await;
+        w.store.set_password(w.org, made.user, Some("$hash"), &act("x")).await.unwrap();
+        w.store.join_identity(w.org, made.user, &who, Others::Refused, &act("x")).await.unwrap();
+        w.store.remove_account(w.org, &source(), made.user, None, &act("user.remove")).await.unwrap();
+        let (data, act) = (
+            AccountData { external_id: Some(external_id.into()), ..data("ada@example.com") },
+            act("user.adopt"),
+        );
+        w.store.create_account(w.org, &source(), made.user, Entry::Adopted, &data, &act).await.unwrap();
+        let key = w.store.key(w.org, key.id).await.unwrap();
+        let password = w.store.password(w.org, made.user).await.unwrap();
+        let identities = w.store.identities(w.org, made.user).await.unwrap();
+        (key.state, password.is_some(), identities.len())
+    };
+    assert_eq!(again("another person").await, (KeyState::Revoked, false, 0));
+}
+
+async fn who_comes_back_has_what_they_had(w: World) {
+    let made = account(&w, "ada@example.com").await;
+    let (key, _) = w.key(made.user).await;
+    w.store.remove_account(w.org, &source(), made.user, None, &act("user.remove")).await.unwrap();
+    let (data, act) = (data("ada@example.com"), act("user.adopt"));
+    w.store.create_account(w.org, &source(), made.user, Entry::Adopted, &data, &act).await.unwrap();
+    assert_eq!(w.store.key(w.org, key.id).await.unwrap().state, KeyState::Active);
 }
 
 async fn users_that_are_there_are_adopted(w: World) {

@@ -17,6 +17,8 @@ on_both!(
     grants_are_bounded_and_codes_are_unique,
     a_session_is_in_the_policy_until_it_ends,
     a_disabled_person_begins_no_session,
+    who_is_disabled_loses_their_sessions_for_good,
+    of_a_disabling_and_a_sign_in_the_disabling_wins,
     of_two_refreshes_one_counts,
     one_node_asks_at_a_time,
     a_pending_login_is_taken_once,
@@ -60,10 +62,10 @@ fn fresh(user: UserId) -> NewSession {
 
 impl World {
     /// A session that began with the grant of this number.
-    async fn session(&self, n: u8, user: UserId) -> NewSession {
+    pub(crate) async fn session(&self, n: u8, user: UserId) -> NewSession {
         let new = fresh(user);
         assert!(self.store.create_device(self.org, &grant(n), 100).await.unwrap());
-        assert!(self.store.decide_device(self.org, &[n; 32], Some("{}"), &act("x")).await.unwrap());
+        assert!(self.store.decide_device(self.org, &[n; 32], Some((user, "{}")), &act("x")).await.unwrap());
         self.store.begin_session(self.org, &[n; 32], &new, &act("session.begin")).await.unwrap().unwrap();
         new
     }
@@ -82,7 +84,7 @@ async fn a_grant_is_decided_once_and_collected_once(w: World) {
     let early = w.store.begin_session(w.org, &[1; 32], &new, &act("x")).await.unwrap();
     assert!(early.is_none(), "nobody has approved it");
     assert!(!w.store.decide_device(w.org, &[1; 32], None, &at(NOW.plus_millis(600_000))).await.unwrap());
-    assert!(w.store.decide_device(w.org, &[1; 32], Some("who"), &act("x")).await.unwrap());
+    assert!(w.store.decide_device(w.org, &[1; 32], Some((ada.id, "who")), &act("x")).await.unwrap());
     assert!(!w.store.decide_device(w.org, &[1; 32], None, &act("x")).await.unwrap(), "decided before");
     let approved = w.store.device(w.org, &[1; 32]).await.unwrap().unwrap();
     assert_eq!((approved.state, approved.approval.as_deref()), (DeviceState::Approved, Some("who")));
@@ -116,8 +118,12 @@ async fn a_session_is_in_the_policy_until_it_ends(w: World) {
 
     w.store.set_user_state(w.org, ada.id, UserState::Disabled, &act("x")).await.unwrap();
     let snapshot = w.store.load_snapshot(w.org).await.unwrap();
-    assert_eq!(snapshot.session(new.id, NOW).unwrap_err(), Denied::HolderDisabled);
+    assert_eq!(snapshot.session(new.id, NOW).unwrap_err(), Denied::Unknown);
+    w.store.set_user_state(w.org, ada.id, UserState::Active, &act("x")).await.unwrap();
+    let snapshot = w.store.load_snapshot(w.org).await.unwrap();
+    assert_eq!(snapshot.session(new.id, NOW).unwrap_err(), Denied::Unknown, "it has ended for good");
 
+    let new = w.session(3, ada.id).await;
     let version = w.store.policy_version(w.org).await.unwrap();
     let end = async |why| w.store.end_session(w.org, new.id, why, &act("session.end")).await.unwrap();
     let (session, changed) = end(SessionEnd::Revoked).await;
@@ -133,8 +139,8 @@ async fn a_session_is_in_the_policy_until_it_ends(w: World) {
         let found = w.store.sessions(w.org, &filter, &Page::first(10)).await.unwrap();
         found.items.into_iter().map(|session| session.id).collect()
     };
-    assert_eq!(find(SessionFilter::default()).await, [other.id, new.id]);
-    assert_eq!(find(SessionFilter { user: Some(ada.id), open_at: None }).await, [new.id]);
+    assert_eq!(find(SessionFilter::default()).await.len(), 3);
+    assert_eq!(find(SessionFilter { user: Some(other.user), open_at: None }).await, [other.id]);
     assert_eq!(find(SessionFilter { user: None, open_at: Some(NOW) }).await, [other.id]);
     assert_eq!(find(SessionFilter { user: None, open_at: Some(other.expires_at) }).await, []);
 }
@@ -142,17 +148,59 @@ async fn a_session_is_in_the_policy_until_it_ends(w: World) {
 async fn a_disabled_person_begins_no_session(w: World) {
     let ada = w.user("ada@example.com", &[]).await;
     w.store.create_device(w.org, &grant(1), 100).await.unwrap();
-    w.store.decide_device(w.org, &[1; 32], Some("{}"), &act("x")).await.unwrap();
+    w.store.decide_device(w.org, &[1; 32], Some((ada.id, "{}")), &act("x")).await.unwrap();
+    w.store.create_device(w.org, &grant(2), 100).await.unwrap();
     w.store.set_user_state(w.org, ada.id, UserState::Disabled, &act("x")).await.unwrap();
-    let told = w.store.begin_session(w.org, &[1; 32], &fresh(ada.id), &act("x")).await;
-    assert!(matches!(told, Err(StoreError::Refused { noun: "user", .. })));
+    let told = w.store.begin_session(w.org, &[1; 32], &fresh(ada.id), &act("x")).await.unwrap();
+    assert!(told.is_none(), "what was approved and not collected is withdrawn");
+    assert_eq!(w.store.device(w.org, &[1; 32]).await.unwrap().unwrap().state, DeviceState::Denied);
     let nobody = w.store.begin_session(w.org, &[1; 32], &fresh(UserId::from_bits(1)), &act("x")).await;
     assert!(matches!(nobody, Err(StoreError::NotFound { noun: "user", .. })));
     let service = w.store.begin_service_session(w.org, &fresh(ada.id), &act("x")).await;
     assert!(matches!(service, Err(StoreError::Refused { noun: "user", .. })));
-    // Nothing of it was done.
-    let kept = w.store.device(w.org, &[1; 32]).await.unwrap().unwrap();
-    assert_eq!(kept.state, DeviceState::Approved);
+    let late = w.store.decide_device(w.org, &[2; 32], Some((ada.id, "{}")), &act("x")).await.unwrap();
+    assert!(!late, "nor do they approve anything");
+    assert_eq!(w.store.device(w.org, &[2; 32]).await.unwrap().unwrap().state, DeviceState::Pending);
+}
+
+async fn who_is_disabled_loses_their_sessions_for_good(w: World) {
+    let (ada, bob) = (w.user("ada@example.com", &[]).await, w.user("bob@example.com", &[]).await);
+    let (old, new, other) =
+        (w.session(1, ada.id).await, w.session(2, ada.id).await, w.session(3, bob.id).await);
+    let signed_out = SessionEnd::SignedOut;
+    w.store.end_session(w.org, old.id, signed_out, &act("session.end")).await.unwrap();
+    let later = NOW.plus_millis(1000);
+    w.store.set_user_state(w.org, ada.id, UserState::Disabled, &at(later)).await.unwrap();
+    let ended = w.store.session(w.org, new.id).await.unwrap();
+    assert_eq!((ended.ended_at, ended.ended_why), (Some(later), Some(SessionEnd::UserDisabled)));
+    let family = w.store.family(w.org, new.id).await.unwrap().unwrap();
+    assert!(family.source_token.is_none(), "the provider's token is not kept for it");
+    assert_eq!(w.store.session(w.org, old.id).await.unwrap().ended_why, Some(signed_out), "it had ended");
+    assert_eq!(w.store.session(w.org, other.id).await.unwrap().ended_at, None, "nobody else's");
+    w.store.set_user_state(w.org, ada.id, UserState::Active, &act("x")).await.unwrap();
+    assert_eq!(w.store.session(w.org, new.id).await.unwrap().ended_at, Some(later), "it does not come back");
+    let snapshot = w.store.load_snapshot(w.org).await.unwrap();
+    assert_eq!(snapshot.session(new.id, later).unwrap_err(), Denied::Unknown);
+}
+
+async fn of_a_disabling_and_a_sign_in_the_disabling_wins(w: World) {
+    // Whatever the order in which they get the person's row, no session is open at the end.
+    for n in 1..6 {
+        let ada = w.user(&format!("ada{n}@example.com"), &[]).await;
+        w.store.create_device(w.org, &grant(n), 100).await.unwrap();
+        w.store.decide_device(w.org, &[n; 32], Some((ada.id, "{}")), &act("x")).await.unwrap();
+        let (new, begin, disable) = (fresh(ada.id), act("session.begin"), act("user.disable"));
+        let other = w.another_node().await;
+        let device = [n; 32];
+        let (_, disabled) = tokio::join!(
+            w.store.begin_session(w.org, &device, &new, &begin),
+            other.set_user_state(w.org, ada.id, UserState::Disabled, &disable)
+        );
+        disabled.unwrap();
+        other.close().await;
+        let open = SessionFilter { user: Some(ada.id), open_at: Some(NOW) };
+        assert!(w.store.sessions(w.org, &open, &Page::first(10)).await.unwrap().items.is_empty());
+    }
 }
 
 async fn of_two_refreshes_one_counts(w: World) {
@@ -195,12 +243,16 @@ async fn one_node_asks_at_a_time(w: World) {
 async fn a_pending_login_is_taken_once(w: World) {
     let login = |n: u8| PendingLogin {
         state: [n; 32],
-        device: [2; 32],
+        device: [n; 32],
         sealed: "sealed".into(),
         expires_at: NOW.plus_millis(10),
     };
     assert!(w.store.create_login(w.org, &login(1), 1, NOW).await.unwrap());
     assert!(!w.store.create_login(w.org, &login(2), 1, NOW).await.unwrap(), "there is no room");
+    let again = PendingLogin { state: [3; 32], ..login(1) };
+    assert!(w.store.create_login(w.org, &again, 1, NOW).await.unwrap(), "it takes the place of its grant's");
+    assert!(w.store.take_login(w.org, &[1; 32]).await.unwrap().is_none());
+    assert!(w.store.create_login(w.org, &login(1), 1, NOW).await.unwrap());
     let taken = w.store.take_login(w.org, &[1; 32]).await.unwrap();
     assert!(taken == Some(login(1)));
     assert!(w.store.take_login(w.org, &[1; 32]).await.unwrap().is_none());
@@ -219,7 +271,11 @@ async fn a_new_password_ends_the_sessions_of_the_old(w: World) {
     assert_eq!(w.store.password(w.org, ada.id).await.unwrap().as_deref(), Some("$renewed"));
     assert!(w.store.session(w.org, new.id).await.unwrap().ended_at.is_none());
 
+    w.store.create_device(w.org, &grant(2), 100).await.unwrap();
+    w.store.decide_device(w.org, &[2; 32], Some((ada.id, "{}")), &act("x")).await.unwrap();
     set(Some("$two")).await.unwrap();
+    let waiting = w.store.device(w.org, &[2; 32]).await.unwrap().unwrap();
+    assert_eq!(waiting.state, DeviceState::Denied, "what the old password approved is withdrawn");
     let ended = w.store.session(w.org, new.id).await.unwrap();
     assert_eq!(ended.ended_why, Some(SessionEnd::PasswordChanged));
     set(None).await.unwrap();

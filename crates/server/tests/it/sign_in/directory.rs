@@ -83,10 +83,23 @@ fn people_of_a_directory_sign_in_and_leavers_are_out() {
     w.gatehouse.json(&["team", "add", "Core"]);
     for (name, password) in [
         ("ann", "wrong"),
+        // A bind with an empty password succeeds at every directory, and proves nothing.
+        ("ann", ""),
         ("ann", " "),
+        ("ann", "\u{a0}"),
+        ("ann", "\0"),
+        ("", "password-of-ann"),
+        ("", ""),
         ("nobody", "password-of-nobody"),
         ("*", "password-of-ann"),
+        ("a*", "password-of-ann"),
         ("ann)(uid=*", "password-of-ann"),
+        ("ann)(|(uid=*", "password-of-ann"),
+        ("nobody)(|(uid=ann", "password-of-ann"),
+        ("nobody\\29(uid=ann", "password-of-ann"),
+        ("ann\0", "password-of-ann"),
+        ("uid=ann,ou=people,dc=example,dc=com", "password-of-ann"),
+        ("cn=admin,dc=example,dc=com", "password-of-admin"),
         ("twin", "password-of-twin"),
         ("off-lock", "password-of-off-lock"),
         ("nomail", "password-of-nomail"),
@@ -123,6 +136,67 @@ fn people_of_a_directory_sign_in_and_leavers_are_out() {
     assert_eq!(error_of(&w.refresh(text(&tokens, "refresh_token"))), oauth(401, "invalid_grant"));
     assert_eq!(w.gatehouse.post(text(&tokens, "access_token"), &ask(false)).status, 401, "at once");
     assert!(!w.gatehouse.log().contains("password-of-ann"));
+}
+
+#[test]
+fn a_name_in_other_letters_buys_no_more_guesses() {
+    let Some(folder) = server() else { return };
+    let w =
+        world("sqlite", &config(&folder, &format!("\"{}\"", address(&folder)), "create = true"), echo(1, 1));
+    let begun = w.begin();
+    // A directory takes all of these for the same name.
+    for typed in [
+        "ann",
+        "ANN",
+        " ann ",
+        "\u{ff41}nn",
+        "\u{ff21}\u{ff2e}N",
+        "a\u{ad}nn",
+        "an\u{200b}n",
+        "a\u{2060}nn",
+        "\u{1d41a}nn",
+        "Ann",
+    ] {
+        assert_eq!(w.at_directory(&begun.user_code, typed, "wrong").status, 403, "{typed:?}");
+    }
+    for typed in ["ann", "\u{feff}ann", "\u{ff21}nn"] {
+        assert_eq!(w.at_directory(&begun.user_code, typed, "password-of-ann").status, 429, "{typed:?}");
+    }
+}
+
+#[test]
+fn an_entry_is_the_person_and_not_its_address() {
+    let Some(folder) = server() else { return };
+    let servers = format!("\"{}\"", address(&folder));
+    let w = world("sqlite", &config(&folder, &servers, "create = true"), echo(1, 1));
+    let name = format!("recycled-{}", w.gatehouse.pid());
+    let (dn, mail) = (format!("uid={name},ou=people,dc=example,dc=com"), format!("{name}@example.com"));
+    let add = |password: &str| {
+        let entry = format!(
+            "dn: {dn}\nobjectClass: inetOrgPerson\nuid: {name}\ncn: {name}\nsn: {name}\nmail: {mail}\nuserPassword: {password}\n"
+        );
+        change(&folder, "ldapadd", &[], &entry);
+    };
+    add("secret-of-the-first");
+    let begun = w.begin();
+    assert_eq!(w.at_directory(&begun.user_code, &name, "secret-of-the-first").status, 200);
+    let subject = w.gatehouse.json(&["user", "identities", &mail])[0].clone();
+    assert_eq!(text(&subject, "issuer"), "ldap:staff");
+    // The same name and address, but another entry: another person.
+    change(&folder, "ldapdelete", &[&dn], "");
+    add("secret-of-the-second");
+    let begun = w.begin();
+    assert_eq!(w.at_directory(&begun.user_code, &name, "secret-of-the-second").status, 403);
+    assert_eq!(error_of(&w.poll(&begun)), oauth(400, "authorization_pending"));
+    // Another name and address, but the same entry: the same person, who was taken over before.
+    w.gatehouse.json(&["user", "identities", "--forget", &mail]);
+    assert_eq!(w.at_directory(&begun.user_code, &name, "secret-of-the-second").status, 200);
+    let moved = format!("dn: {dn}\nchangetype: modify\nreplace: mail\nmail: moved-{mail}\n");
+    change(&folder, "ldapmodify", &[], &moved);
+    let begun = w.begin();
+    assert_eq!(w.at_directory(&begun.user_code, &name, "secret-of-the-second").status, 200);
+    assert_eq!(text(&w.poll(&begun).json(), "email"), mail);
+    change(&folder, "ldapdelete", &[&dn], "");
 }
 
 #[test]
