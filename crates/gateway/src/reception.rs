@@ -200,6 +200,10 @@ async fn collect(
     keep: Keep,
 ) -> Result<Bytes, Refusal> {
     let Some(incoming) = body.as_mut() else { return Ok(Bytes::new()) };
+    // Before anything is read, so that who waits for a go-ahead does not get one.
+    if incoming.size_hint().lower() > most as u64 {
+        return Err(Refusal::BodyTooLarge(most as u64));
+    }
     let reading = async {
         let (mut bytes, mut length) = (BytesMut::new(), 0_usize);
         loop {

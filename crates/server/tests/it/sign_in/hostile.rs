@@ -370,3 +370,17 @@ fn many_guesses_at_once_are_not_more_than_many_in_a_row() {
     let codes = [("user_code", "BBBB-BBBB"), ("form", form.as_str()), ("way", "local")];
     assert_eq!(refused(&codes, 50), 20, "thirty guesses at a code, however they come");
 }
+
+#[test]
+fn a_body_that_is_too_long_is_refused_before_it_is_sent() {
+    let w = world("sqlite", "", echo(1, 1));
+    for path in ["/oauth/token", "/device/continue", "/oauth/device_authorization", "/oauth/revoke"] {
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: a\r\ncontent-type: application/x-www-form-urlencoded\r\n\
+             expect: 100-continue\r\ncontent-length: 100000000\r\n\r\n"
+        );
+        let mut raw = Connection::open(&w.gatehouse.gateway);
+        raw.send(head.as_bytes()).unwrap();
+        assert_eq!(raw.reply().status, 413, "{path}: without a go-ahead");
+    }
+}
