@@ -92,24 +92,31 @@ fn the_command_line_shows_tokens_and_maps_groups() {
     assert!(!log.contains(&token[15..]), "no token is logged");
 }
 
+/// Two directories with their people; gives the first one's token.
+fn two_directories(w: &World) -> String {
+    let made = |name: &str| {
+        w.gatehouse.json(&["scim", "token", "create", name])["token"].as_str().unwrap().to_owned()
+    };
+    let (okta, entra) = (made("okta"), made("entra"));
+    for (token, name) in
+        [(&okta, "ann@example.com"), (&okta, "o'hara@example.com"), (&entra, "secret@example.com")]
+    {
+        let user = json!({"userName": name, "externalId": name, "active": true});
+        assert_eq!(scim(w, token, "POST", "/Users", &user).status, 201, "{name}");
+    }
+    okta
+}
+
+fn find(w: &World, token: &str, filter: &str) -> Reply {
+    let query = gatehouse_testkit::browser::encoded(&[("filter", filter)]);
+    scim(w, token, "GET", &format!("/Users?{query}"), &Value::Null)
+}
+
 #[test]
 fn a_filter_finds_what_it_says_and_nothing_else() {
     for store in stores() {
         let w = configured("", &store, |_| vec![Act::Hang]);
-        let made = |name: &str| {
-            w.gatehouse.json(&["scim", "token", "create", name])["token"].as_str().unwrap().to_owned()
-        };
-        let (okta, entra) = (made("okta"), made("entra"));
-        for (token, name) in
-            [(&okta, "ann@example.com"), (&okta, "o'hara@example.com"), (&entra, "secret@example.com")]
-        {
-            let user = json!({"userName": name, "externalId": name, "active": true});
-            assert_eq!(scim(&w, token, "POST", "/Users", &user).status, 201, "{name}");
-        }
-        let find = |filter: &str| {
-            let query = gatehouse_testkit::browser::encoded(&[("filter", filter)]);
-            scim(&w, &okta, "GET", &format!("/Users?{query}"), &Value::Null)
-        };
+        let okta = two_directories(&w);
         for (filter, found) in [
             ("userName eq \"ann@example.com\"", 1),
             ("userName eq \"o'hara@example.com\"", 1),
@@ -125,11 +132,25 @@ fn a_filter_finds_what_it_says_and_nothing_else() {
             ("userName pr", 2),
             ("userName eq \"a\\u0000nn\"", 0),
         ] {
-            let reply = find(filter);
+            let reply = find(&w, &okta, filter);
             assert_eq!(reply.status, 200, "{filter}: {}", reply.text());
             assert_eq!(reply.json()["totalResults"], found, "{filter}: {}", reply.text());
             assert!(!reply.text().contains("secret@example.com"), "{filter}: another directory's people");
         }
+        // What belongs to another directory is not there, whoever asks by whatever identifier.
+        let theirs =
+            w.gatehouse.json(&["user", "get", "secret@example.com"])["id"].as_str().unwrap().to_owned();
+        for method in ["GET", "DELETE"] {
+            assert_eq!(scim(&w, &okta, method, &format!("/Users/{theirs}"), &Value::Null).status, 404);
+        }
+    }
+}
+
+#[test]
+fn hostile_filters_are_refused_wherever_they_are_read() {
+    for store in stores() {
+        let w = configured("", &store, |_| vec![Act::Hang]);
+        let okta = two_directories(&w);
         let deep = format!("{}userName pr{}", "(".repeat(5000), ")".repeat(5000));
         let nots = format!("{}userName pr{}", "not (".repeat(200), ")".repeat(200));
         let wide = vec!["userName eq \"x\""; 200].join(" or ");
@@ -150,9 +171,8 @@ fn a_filter_finds_what_it_says_and_nothing_else() {
             "()",
             "1 eq 1",
         ];
-        let began = Instant::now();
         for filter in bad {
-            let reply = find(filter);
+            let reply = find(&w, &okta, filter);
             let brief: String = filter.chars().take(60).collect();
             assert_eq!(
                 (reply.status, reply.json()["scimType"].as_str()),
@@ -161,10 +181,11 @@ fn a_filter_finds_what_it_says_and_nothing_else() {
                 reply.text()
             );
         }
-        assert!(began.elapsed() < Duration::from_secs(20), "each is refused at once");
         // In paths of a PATCH the same grammar is read, and the same is refused.
-        let id =
-            find("userName eq \"ann@example.com\"").json()["Resources"][0]["id"].as_str().unwrap().to_owned();
+        let id = find(&w, &okta, "userName eq \"ann@example.com\"").json()["Resources"][0]["id"]
+            .as_str()
+            .unwrap()
+            .to_owned();
         for path in [
             "emails[type eq \"work\" or 1 eq 1].value".to_owned(),
             format!("emails[{wide}].value"),
@@ -175,12 +196,6 @@ fn a_filter_finds_what_it_says_and_nothing_else() {
             let patch = json!({"Operations": [{"op": "replace", "path": path, "value": "x"}]});
             let reply = scim(&w, &okta, "PATCH", &format!("/Users/{id}"), &patch);
             assert_eq!(reply.status, 400, "{path}: {}", reply.text());
-        }
-        // What belongs to another directory is not there, whoever asks by whatever identifier.
-        let theirs =
-            w.gatehouse.json(&["user", "get", "secret@example.com"])["id"].as_str().unwrap().to_owned();
-        for method in ["GET", "DELETE"] {
-            assert_eq!(scim(&w, &okta, method, &format!("/Users/{theirs}"), &Value::Null).status, 404);
         }
     }
 }
