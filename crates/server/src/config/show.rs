@@ -43,8 +43,10 @@ pub(crate) fn changes(old: &[Shown], new: &[Shown]) -> Vec<Change> {
 }
 
 fn is_reloadable(key: &str) -> bool {
-    const STARTS: [&str; 10] = [
+    const STARTS: [&str; 12] = [
         "identity.",
+        "directory[",
+        "scim.",
         "settings.",
         "provider[",
         "provider_defaults.",

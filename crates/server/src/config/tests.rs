@@ -245,14 +245,23 @@ fn odd_variables_are_mistakes_not_silence() {
 fn changes_say_what_needs_a_restart() {
     let old = load_text("[gateway]\nworkers = 1\n", &[], &[]).unwrap();
     let new = load_text(
-        "[gateway]\nworkers = 2\n[log]\nfilter = \"debug\"\n[pricing]\ndiscount_percent = 5\n",
+        "[gateway]\nworkers = 2\n[log]\nfilter = \"debug\"\n[pricing]\ndiscount_percent = 5\n\
+         [scim]\nbase_url = \"https://gw.example.com/scim/v2\"\n",
         &[],
         &[],
     )
     .unwrap();
     let found = changes(&old.shown, &new.shown);
     let brief: Vec<(&str, bool)> = found.iter().map(|c| (c.key.as_str(), c.reloadable)).collect();
-    assert_eq!(brief, [("gateway.workers", false), ("log.filter", true), ("pricing.discount_percent", true)]);
+    assert_eq!(
+        brief,
+        [
+            ("gateway.workers", false),
+            ("log.filter", true),
+            ("pricing.discount_percent", true),
+            ("scim.base_url", true)
+        ]
+    );
     assert!(changes(&old.shown, &old.shown).is_empty());
 }
 
