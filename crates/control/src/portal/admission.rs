@@ -57,8 +57,7 @@ impl<F: Fetch> Portal<F> {
         let source = format!("oidc:{id}");
         let identity = Identity { issuer: who.issuer.clone(), subject: who.subject.clone() };
         let (source, identity) = (source.as_str(), &identity);
-        let vouched =
-            Vouched { source: &source, identity: &identity, email, name: who.name.as_deref(), groups };
+        let vouched = Vouched { source, identity, email, name: who.name.as_deref(), groups };
         self.admit(admission, &vouched, asked).await
     }
 
