@@ -12,22 +12,25 @@ use crate::world::{ask, echo};
 
 const MAIL: &str = "alice@example.com";
 
-impl World {
-    /// Goes on to the provider `corp`; gives what the browser is sent there with.
-    fn to_provider(&self, browser: &mut Browser, begun: &Begun) -> BTreeMap<String, String> {
-        let code = begun.user_code.as_str();
-        let html = browser.get(&format!("/device?user_code={code}"), &[]).text();
-        let fields = [("user_code", code), ("form", &hidden(&html, "form")), ("way", "oidc:corp")];
-        query(browser.post("/device/continue", &fields).header("location").unwrap())
-    }
+/// Makes an ID token of claims.
+type Make<'m> = &'m dyn Fn(&Value) -> String;
 
+impl World {
     /// A sign-in that ends with this ID token, made for the nonce that we sent.
     fn with_id_token(&self, issuer: &FakeIssuer, make: impl Fn(&str) -> String) -> (Reply, Reply) {
         let (begun, mut browser) = (self.begin(), self.browser());
-        let asked = self.to_provider(&mut browser, &begun);
+        let asked = to_provider(&mut browser, &begun);
         issuer.allow_id_token("given", &make(&asked["nonce"]));
         (back(&mut browser, &[("code", "given"), ("state", &asked["state"])]), self.poll(&begun))
     }
+}
+
+/// Goes on to the provider `corp`; gives what the browser is sent there with.
+fn to_provider(browser: &mut Browser, begun: &Begun) -> BTreeMap<String, String> {
+    let code = begun.user_code.as_str();
+    let html = browser.get(&format!("/device?user_code={code}"), &[]).text();
+    let fields = [("user_code", code), ("form", &hidden(&html, "form")), ("way", "oidc:corp")];
+    query(browser.post("/device/continue", &fields).header("location").unwrap())
 }
 
 fn back(browser: &mut Browser, fields: &[(&str, &str)]) -> Reply {
@@ -47,7 +50,6 @@ fn a_token_is_as_good_as_its_signature_and_no_header_says_otherwise() {
     };
     let eddsa = json!({"alg": "EdDSA", "kid": "k1"});
     let hs256 = json!({"alg": "HS256", "kid": "k1"});
-    type Make<'m> = &'m dyn Fn(&Value) -> String;
     let table: [(&str, Make<'_>); 12] = [
         ("HMAC with the public key", &|claims| FakeIssuer::forged(&hs256, claims, &secret)),
         ("HMAC with the client's secret", &|claims| FakeIssuer::forged(&hs256, claims, client_secret)),
@@ -123,14 +125,14 @@ fn answers_of_another_issuer_and_codes_of_another_sign_in_are_refused() {
     let evil = "https://evil.example".to_owned();
     for iss in [evil, format!("{}/", issuer.url), String::new()] {
         let (begun, mut browser) = (w.begin(), w.browser());
-        let asked = w.to_provider(&mut browser, &begun);
+        let asked = to_provider(&mut browser, &begun);
         issuer.allow("given", &asked["nonce"], &claims, None);
         let page = back(&mut browser, &[("code", "given"), ("state", &asked["state"]), ("iss", &iss)]);
         assert_eq!((page.status, error_of(&w.poll(&begun))), (403, oauth(400, "access_denied")), "{iss}");
     }
     assert!(issuer.exchanges().is_empty(), "the code is not even sent to anybody");
     let (begun, mut browser) = (w.begin(), w.browser());
-    let asked = w.to_provider(&mut browser, &begun);
+    let asked = to_provider(&mut browser, &begun);
     issuer.allow("given", &asked["nonce"], &claims, None);
     let fields = [("code", "given"), ("state", asked["state"].as_str()), ("iss", issuer.url.as_str())];
     assert_eq!((back(&mut browser, &fields).status, w.poll(&begun).status), (200, 200));
@@ -138,7 +140,7 @@ fn answers_of_another_issuer_and_codes_of_another_sign_in_are_refused() {
     assert_eq!(back(&mut browser, &fields).status, 403, "a return is good once");
     for mut other in [browser, w.browser()] {
         let begun = w.begin();
-        let asked_again = w.to_provider(&mut other, &begun);
+        let asked_again = to_provider(&mut other, &begun);
         issuer.allow("given", &asked["nonce"], &claims, None);
         let page = back(&mut other, &[("code", "given"), ("state", &asked_again["state"])]);
         assert_eq!((page.status, error_of(&w.poll(&begun))), (403, oauth(400, "access_denied")));
@@ -159,7 +161,7 @@ fn an_issuer_that_promises_to_name_itself_must() {
     let w = world("sqlite", &issuer.config("create = true\n"), echo(1, 1));
     for (named, status) in [(false, 403), (true, 200)] {
         let (begun, mut browser) = (w.begin(), w.browser());
-        let asked = w.to_provider(&mut browser, &begun);
+        let asked = to_provider(&mut browser, &begun);
         issuer.allow("given", &asked["nonce"], &json!({"email": MAIL}), None);
         let mut fields = vec![("code", "given"), ("state", asked["state"].as_str())];
         if named {
@@ -237,7 +239,7 @@ fn a_browser_keeps_no_sign_in_that_another_could_use_or_plant() {
     // planted there besides.
     let mut attacker = w.browser();
     let theirs = w.begin();
-    let asked = w.to_provider(&mut attacker, &theirs);
+    let asked = to_provider(&mut attacker, &theirs);
     issuer.allow("given", &asked["nonce"], &json!({"email": MAIL}), None);
     let mut victim = w.browser();
     victim.cookies.insert("gatehouse-login".into(), "A".repeat(43));
