@@ -3,8 +3,10 @@
 pub mod amazon;
 pub mod google;
 
-/// A request for a credential: a `POST`.
+/// A request for a credential.
 pub struct Ask {
+    /// Its method.
+    pub method: http::Method,
     /// Where to.
     pub url: String,
     /// Its headers, but for host and length.

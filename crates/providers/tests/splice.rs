@@ -70,7 +70,7 @@ fn words(text: &str) -> String {
 }
 
 #[test]
-fn a_value_takes_anothers_place() {
+fn a_value_takes_the_place_of_another() {
     let text = r#"{ "a":[1, 2], "model" : "m" , "stream":true}"#;
     for size in 1..50 {
         let mut edits = Edits::default();

@@ -1,8 +1,10 @@
-//! Roles of Amazon's: `AssumeRole` and `AssumeRoleWithWebIdentity` of the Security Token Service.
+//! Amazon's keys that run out: of roles (`AssumeRole` and `AssumeRoleWithWebIdentity` of the Security Token Service), of a
+//! container's platform (ECS, EKS), and of a machine (the instance metadata service, version 2).
 
 use std::time::SystemTime;
 
 use http::{HeaderMap, HeaderValue, Method, header};
+use serde_json::Value;
 
 use super::{Ask, NoCredential, refused, seconds};
 use crate::sigv4::{AwsKeys, Scope, body_hash, sign};
@@ -69,7 +71,8 @@ impl Role {
         let form = HeaderValue::from_static("application/x-www-form-urlencoded");
         headers.insert(header::CONTENT_TYPE, form);
         let body = super::form(fields);
-        Ask { url: format!("{}/", self.sts_url.trim_end_matches('/')), headers, body }
+        let url = format!("{}/", self.sts_url.trim_end_matches('/'));
+        Ask { method: Method::POST, url, headers, body }
     }
 }
 
@@ -86,6 +89,76 @@ pub fn read(status: u16, body: &[u8]) -> Result<Issued, NoCredential> {
     let part =
         |name| element(text, name).filter(|value| !value.is_empty()).ok_or(NoCredential::Missing(name));
     let (id, secret, token) = (part("AccessKeyId")?, part("SecretAccessKey")?, part("SessionToken")?);
+    let expires = seconds(part("Expiration")?).ok_or(NoCredential::Missing("Expiration"))?;
+    Ok(Issued { keys: AwsKeys::new(id, secret, Some(token)), expires })
+}
+
+/// Asks the platform of a container.
+///
+/// # Errors
+/// [`NoCredential::Request`] if the authorization cannot be sent.
+pub fn ask_container(url: &str, authorization: Option<&str>) -> Result<Ask, NoCredential> {
+    let mut ask = get(url);
+    if let Some(text) = authorization {
+        ask.headers.insert(header::AUTHORIZATION, sensitive(text)?);
+    }
+    Ok(ask)
+}
+
+/// Asks a machine's metadata service for the token that its other answers want.
+pub fn ask_instance_token(service: &str) -> Ask {
+    let mut ask = get(&format!("{service}/latest/api/token"));
+    ask.method = Method::PUT;
+    ask.headers.insert("x-aws-ec2-metadata-token-ttl-seconds", HeaderValue::from_static("60"));
+    ask
+}
+
+/// Asks a machine's metadata service for its role's name (`role` is empty), or for that role's keys.
+///
+/// # Errors
+/// [`NoCredential::Request`] if the token cannot be sent.
+pub fn ask_instance(service: &str, token: &str, role: &str) -> Result<Ask, NoCredential> {
+    let mut ask = get(&format!("{service}/latest/meta-data/iam/security-credentials/{role}"));
+    ask.headers.insert("x-aws-ec2-metadata-token", sensitive(token)?);
+    Ok(ask)
+}
+
+fn get(url: &str) -> Ask {
+    Ask { method: Method::GET, url: url.to_owned(), headers: HeaderMap::new(), body: Vec::new() }
+}
+
+fn sensitive(text: &str) -> Result<HeaderValue, NoCredential> {
+    let mut value = HeaderValue::from_str(text.trim())
+        .map_err(|_| NoCredential::Request("a token cannot be sent".to_owned()))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// Reads a short answer that is text: a token, or a role's name.
+///
+/// # Errors
+/// [`NoCredential::Refused`] or [`NoCredential::Missing`].
+pub fn read_text(status: u16, body: &[u8]) -> Result<String, NoCredential> {
+    if status != 200 {
+        return Err(refused(status, "nothing that helps"));
+    }
+    let text = std::str::from_utf8(body).ok().and_then(|text| text.lines().next()).map(str::trim);
+    text.filter(|text| !text.is_empty()).map(str::to_owned).ok_or(NoCredential::Missing("text"))
+}
+
+/// Reads the keys that a platform gives, which are JSON.
+///
+/// # Errors
+/// [`NoCredential::Refused`] or [`NoCredential::Missing`].
+pub fn read_platform(status: u16, body: &[u8]) -> Result<Issued, NoCredential> {
+    let answer: Value = serde_json::from_slice(body).unwrap_or_default();
+    if status != 200 {
+        let said = answer["message"].as_str().or(answer["Message"].as_str());
+        return Err(refused(status, said.unwrap_or("nothing that helps")));
+    }
+    let part =
+        |name| answer[name].as_str().filter(|value| !value.is_empty()).ok_or(NoCredential::Missing(name));
+    let (id, secret, token) = (part("AccessKeyId")?, part("SecretAccessKey")?, part("Token")?);
     let expires = seconds(part("Expiration")?).ok_or(NoCredential::Missing("Expiration"))?;
     Ok(Issued { keys: AwsKeys::new(id, secret, Some(token)), expires })
 }

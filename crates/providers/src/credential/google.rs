@@ -1,7 +1,7 @@
 //! Google's access tokens: for a service account's key, or for the identity that a workload has from its platform.
 
 use base64ct::{Base64, Base64UrlUnpadded, Encoding as _};
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderValue, Method, header};
 use ring::rand::SystemRandom;
 use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
 use serde::Deserialize;
@@ -181,7 +181,7 @@ impl Workload {
 fn post(url: &str, fields: &[(&str, &str)]) -> Ask {
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
-    Ask { url: url.to_owned(), headers, body: form(fields) }
+    Ask { method: Method::POST, url: url.to_owned(), headers, body: form(fields) }
 }
 
 /// Reads an answer of the token endpoint or of an impersonation.
