@@ -122,13 +122,11 @@ pub(crate) async fn reply(
     let request_id = request_id(head.headers()).unwrap_or_else(|| flow.open.request_id().to_owned());
     flow.open.record().request_id.clone_from(&request_id);
     let (response, ended) = if head.status().is_success() {
-        match read_count(&body) {
-            Some(count) => (json(StatusCode::OK, count), Ended::Completed),
-            None => {
-                flow.open.record().reason = Some("not_a_count".to_owned());
-                let why = Refusal::UpstreamOdd;
-                (why.response(&request_id), Ended::UpstreamFailed)
-            }
+        if let Some(count) = read_count(&body) {
+            (json(StatusCode::OK, count), Ended::Completed)
+        } else {
+            flow.open.record().reason = Some("not_a_count".to_owned());
+            (Refusal::UpstreamOdd.response(&request_id), Ended::UpstreamFailed)
         }
     } else {
         let provider = flow.provider();

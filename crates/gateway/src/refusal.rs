@@ -197,15 +197,11 @@ impl Refusal {
             Self::NoProvider => {
                 "No model provider is configured on this gateway. Ask your administrator.".into()
             }
-            Self::ModelNotServed(model) => format!(
-                "No model provider of this gateway serves the model `{model}`. Choose another model, or ask your administrator."
-            ),
+            Self::ModelNotServed(model) => format!("No model provider here serves the model `{model}`."),
             Self::NotCounted => "The model provider does not count tokens.".into(),
             Self::Unsupported(what) => format!("{what}: the model provider does not support it."),
             Self::NoProviderCredential => {
-                "Gatehouse has no valid credential for the model provider at the moment. \
-                Administrators have been told."
-                    .into()
+                "Gatehouse has no valid credential for the model provider now. Ask your administrator.".into()
             }
             Self::Unreachable => "The model provider could not be reached. Try again shortly.".into(),
             Self::UpstreamTimeout => "The model provider did not answer in time. Try again shortly.".into(),

@@ -115,13 +115,13 @@ impl Dialect {
             }
         }
         let pieces = found.edits.apply(asked.pieces).ok_or(Unsendable::Body)?;
-        let count = asked.count && self.kind == Kind::Bedrock;
-        let pieces = if count { wrapped(&pieces) } else { pieces };
+        let pieces = if asked.count && self.kind == Kind::Bedrock { wrapped(&pieces) } else { pieces };
         let bytes = pieces.iter().map(|piece| piece.len() as u64).sum();
-        let answer = match self.kind {
-            Kind::Bedrock if asked.count => Answer::Count,
-            Kind::Bedrock if asked.stream => Answer::Frames,
-            _ => Answer::Native,
+        let is_invoked = self.kind == Kind::Bedrock;
+        let answer = match (is_invoked, asked.count, asked.stream) {
+            (true, true, _) => Answer::Count,
+            (true, false, true) => Answer::Frames,
+            (true, false, false) | (false, ..) => Answer::Native,
         };
         let (count, stream) = (asked.count, asked.stream);
         let target = self.target(&model, count, stream, asked.query);

@@ -46,7 +46,7 @@ impl Role {
         let mut ask = self.form(&fields);
         let failed = |error: &dyn std::fmt::Display| NoCredential::Request(error.to_string());
         let uri: http::Uri = ask.url.parse().map_err(|error| failed(&error))?;
-        let host = uri.authority().map(|authority| authority.as_str()).unwrap_or_default();
+        let host = uri.authority().map(http::uri::Authority::as_str).unwrap_or_default();
         ask.headers.insert(header::HOST, HeaderValue::from_str(host).map_err(|error| failed(&error))?);
         let scope = Scope { region: self.region.clone(), service: "sts".to_owned() };
         let hash = body_hash(&[ask.body.clone().into()]);

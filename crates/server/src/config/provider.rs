@@ -188,9 +188,11 @@ fn provider(s: &Section<'_, '_>) -> Option<Provider> {
     };
     let common = common(s);
     let ca_file = s.text("ca_file").map(PathBuf::from);
-    let api_key = match has_key || kind == Kind::Anthropic {
-        true => Some(s.parsed("api_key", |text| source(text, name.as_deref().unwrap_or_default()))?),
-        false => None,
+    let is_asked_for = has_key || kind == Kind::Anthropic;
+    let api_key = if is_asked_for {
+        Some(s.parsed("api_key", |text| source(text, name.as_deref().unwrap_or_default()))?)
+    } else {
+        None
     };
     let serves = s.texts("serves").into_iter().map(str::to_owned).collect();
     // Anthropic's API as it is needs nothing of what the clouds need.

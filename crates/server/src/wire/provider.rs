@@ -119,20 +119,16 @@ fn one(
     }
     let is_https = configured.base_url.starts_with("https://");
     let tls = is_https.then(|| trust.with(configured.ca_file.as_deref())).transpose()?;
-    let (face, renewal) = match (&configured.cloud, &table) {
-        (Some(cloud), Some(table)) => {
-            // The services that give credentials are reached with the same trust.
-            let trusted = trust.with(configured.ca_file.as_deref()).ok();
-            let ready =
-                cloud::ready((&configured, cloud), &secrets, Arc::clone(table), trusted, environment)?;
-            (ready.face, ready.renewal)
-        }
-        _ => {
-            let key = secrets.first().and_then(|key| key.expose_text()).ok_or("its key is not text")?;
-            let header = credential_header(configured.auth, key);
-            let (name, value) = header.map_err(|error| error.to_string())?;
-            (Face::Plain(name, value), None)
-        }
+    let (face, renewal) = if let (Some(cloud), Some(table)) = (&configured.cloud, &table) {
+        // The services that give credentials are reached with the same trust.
+        let trusted = trust.with(configured.ca_file.as_deref()).ok();
+        let ready = cloud::ready((&configured, cloud), &secrets, Arc::clone(table), trusted, environment)?;
+        (ready.face, ready.renewal)
+    } else {
+        let key = secrets.first().and_then(|key| key.expose_text()).ok_or("its key is not text")?;
+        let header = credential_header(configured.auth, key);
+        let (name, value) = header.map_err(|error| error.to_string())?;
+        (Face::Plain(name, value), None)
     };
     let spec = ProviderSpec {
         name: &configured.name,

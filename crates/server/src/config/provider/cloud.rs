@@ -7,7 +7,6 @@ use gatehouse_providers::cloud::Kind;
 
 use super::{SecretSource, brief, source};
 use crate::config::read::Section;
-use crate::config::tree::Value;
 
 /// How a cloud is reached.
 #[derive(Clone, PartialEq, Eq)]
@@ -104,16 +103,12 @@ pub(super) fn cloud(s: &Section<'_, '_>, kind: Kind, has_key: bool) -> Option<Cl
         }
         Kind::Bedrock | Kind::BedrockMantle | Kind::ClaudePlatformAws => {
             let region = s.parsed("region", valid_region);
-            let profile = match kind {
-                Kind::Bedrock => s.text("inference_profile").unwrap_or_default().to_owned(),
-                _ => String::new(),
-            };
-            let workspace = match kind {
-                Kind::ClaudePlatformAws => s.required("workspace").map(str::to_owned),
-                _ => Some(String::new()),
-            };
+            let profile = if kind == Kind::Bedrock { s.text("inference_profile") } else { None };
+            let profile = profile.unwrap_or_default().to_owned();
+            let workspace = if kind == Kind::ClaudePlatformAws { s.required("workspace")? } else { "" };
+            let workspace = workspace.to_owned();
             let credential = amazon(s, has_key, region.as_deref().unwrap_or_default());
-            Some(Cloud { region: region?, profile, workspace: workspace?, credential: credential?, ..before })
+            Some(Cloud { region: region?, profile, workspace, credential: credential?, ..before })
         }
     }
 }
@@ -164,11 +159,11 @@ fn models(s: &Section<'_, '_>) -> BTreeMap<String, String> {
     };
     let mut out = BTreeMap::new();
     for (name, node) in members {
-        match &node.value {
-            Value::Text(text) if !text.is_empty() => _ = out.insert(name.clone(), text.clone()),
-            other => s.mistake(
+        match node.value.text().filter(|text| !text.is_empty()) {
+            Some(text) => _ = out.insert(name.clone(), text.to_owned()),
+            None => s.mistake(
                 "models",
-                format!("expected a name for `{}`, found {}", brief(name), other.type_name()),
+                format!("expected a name for `{}`, found {}", brief(name), node.value.type_name()),
             ),
         }
     }
@@ -183,7 +178,7 @@ fn kept(text: &str) -> Result<SecretSource, String> {
                  (\"exec:COMMAND\")"
                 .to_owned())
         }
-        source => Ok(source),
+        source @ (SecretSource::Env(_) | SecretSource::File(_) | SecretSource::Exec(_)) => Ok(source),
     }
 }
 
