@@ -121,7 +121,8 @@ pub(crate) async fn reply(
     let flow = held.flow();
     let request_id = request_id(head.headers()).unwrap_or_else(|| flow.open.request_id().to_owned());
     flow.open.record().request_id.clone_from(&request_id);
-    let (response, ended) = if head.status().is_success() {
+    let exchange = flow.open.record().id.to_string();
+    let (mut response, ended) = if head.status().is_success() {
         if let Some(count) = read_count(&body) {
             (json(StatusCode::OK, count), Ended::Completed)
         } else {
@@ -139,14 +140,12 @@ pub(crate) async fn reply(
     let ticket = flow.open.close(ended);
     held.finish();
     std::future::poll_fn(|cx| worker.poll_durable(ticket, cx)).await;
-    Some(whole(with_id(response, &request_id), worker, connection))
-}
-
-fn with_id(mut response: Response<Bytes>, request_id: &str) -> Response<Bytes> {
-    if let Ok(id) = HeaderValue::from_str(request_id) {
-        response.headers_mut().insert("request-id", id);
+    for (name, id) in [("request-id", &request_id), ("x-gatehouse-exchange", &exchange)] {
+        if let Ok(id) = HeaderValue::from_str(id) {
+            response.headers_mut().insert(name, id);
+        }
     }
-    response
+    Some(whole(response, worker, connection))
 }
 
 fn json(status: StatusCode, body: Bytes) -> Response<Bytes> {

@@ -224,7 +224,7 @@ fn an_api_key_in_the_environment_is_a_provider_only_without_configured_ones() {
     assert_eq!(config.providers[0].name, "anthropic");
     assert_eq!(config.providers[0].api_key, Some(SecretSource::Env("ANTHROPIC_API_KEY".to_owned())));
     let config = load_text("[[provider]]\nname = \"b\"\napi_key = \"env:B\"\n", &variables, &[]).unwrap();
-    assert_eq!(config.providers.len(), 4);
+    assert_eq!(config.providers.len(), 1);
     assert_eq!(config.providers[0].name, "b");
 }
 

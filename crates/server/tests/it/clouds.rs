@@ -269,6 +269,7 @@ fn failures_are_told_in_the_apis_words_and_cost_nothing() {
         let is_ours = matches!(expected.1, "authentication_error" | "permission_error");
         assert_eq!(reply.header("x-should-retry"), is_ours.then_some("false"));
         assert_eq!(reply.header("x-amzn-errortype"), None);
+        assert!(reply.header("x-gatehouse-exchange").is_some());
         let e = w.only_exchange();
         assert_eq!((e["ended"].as_str(), e["reason"].as_str()), (Some("upstream_error"), Some(expected.1)));
         assert_eq!((e["status"].as_u64(), e["cost_nanos"].as_i64()), (Some(u64::from(expected.0)), Some(0)));
