@@ -24,8 +24,12 @@ With --gateway it also plays, crudely, the part of a gateway that the client sig
 device flow approved by the third poll, managed settings, telemetry, usage), so that the sign-in cases
 of this harness can themselves be checked without a gateway.
 
+With --aws-key ID:SECRET requests in Bedrock's form must be signed with that key, as botocore would sign them
+(aws_signature.py; needs botocore). Requests in the form of a cloud are refused where the cloud refuses them: members of the
+body that do not belong there, a version that is missing or another.
+
 Further scenarios are loaded with --scenarios FILE.py; such a file defines functions decorated with
-@scenario("name") exactly as below.  Python 3.11 or newer, standard library only.
+@scenario("name") exactly as below.  Python 3.11 or newer, standard library only (but for --aws-key).
 """
 import argparse
 import base64
@@ -433,7 +437,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             if stub_call:
                 self.stub_admin(u)
             else:
-                self.route(u, body)
+                self.route(u, body, raw)
         except (BrokenPipeError, ConnectionResetError) as e:
             self.rec["client_gone"] = repr(e)
             self.close_connection = True
@@ -463,7 +467,43 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.send_json(200, rs)
         self.send_json(404, {"error": "no such stub page"})
 
-    def route(self, u, body):
+    def cloud_refuses(self, aws, count, body, raw):
+        """Answers as the cloud would where it would not take a request; says whether it did."""
+        if aws and self.server.aws_key:
+            from aws_signature import problem
+            wrong = problem(self.command, self.path, self.headers, raw, *self.server.aws_key)
+            if wrong:
+                self.send_json(403, {"message": wrong}, {"x-amzn-errortype": "InvalidSignatureException"})
+                return True
+        elif not self.authorized():
+            if aws:
+                self.send_json(403, {"message": "invalid token"}, {"x-amzn-errortype": "UnrecognizedClientException"})
+            else:
+                self.send_json(401, {"error": {"code": 401, "message": "bad token", "status": "UNAUTHENTICATED"}})
+            return True
+        if aws and count:
+            try:
+                body = json.loads(base64.b64decode(body["input"]["invokeModel"]["body"], validate=True))
+            except (KeyError, TypeError, ValueError):
+                body = {"input": 1}
+        wrong = []
+        if body.get("anthropic_version") != ("bedrock-2023-05-31" if aws else "vertex-2023-10-16"):
+            wrong.append("anthropic_version: Field required")
+        if aws or not count:
+            extra = ["model", "stream"] if aws else ["model", "anthropic_beta"]
+            wrong += ["%s: Extra inputs are not permitted" % name for name in extra if name in body]
+        if aws and "max_tokens" not in body:
+            wrong.append("max_tokens: Field required")
+        if not wrong:
+            return False
+        message = "; ".join(wrong)
+        if aws:
+            self.send_json(400, {"message": message}, {"x-amzn-errortype": "ValidationException"})
+        else:
+            self.send_error_json(400, "invalid_request_error", message)
+        return True
+
+    def route(self, u, body, raw):
         p = u.path
         mb = re.search(r"/model/([^/]+)/(invoke|invoke-with-response-stream|count-tokens)$", p)
         mv = re.search(r"/publishers/anthropic/models/([^/]+):(rawPredict|streamRawPredict)$", p)
@@ -471,7 +511,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.send_json(200, {"message": "hello"})
         if self.server.gateway and self.gateway_page(u, body):
             return
-        if not self.authorized():
+        if self.command == "POST" and isinstance(body, dict) and (mb or mv):
+            count = p.endswith("/count-tokens") or p.endswith("count-tokens:rawPredict")
+            if self.cloud_refuses(bool(mb), count, body, raw):
+                return
+        elif not self.authorized():
             return self.send_error_json(401, "authentication_error", "unknown credential")
         if self.command == "GET" and re.search(r"/v1/models(/|$)", p):
             ms = [{"type": "model", "id": i, "display_name": i.replace("-", " ").title(),
@@ -667,6 +711,7 @@ class Server(http.server.ThreadingHTTPServer):
         self.tokens, self.models, self.verbose = set(tokens), list(models), verbose
         self.toolless_ok = set()            # scenarios whose requests need carry no tools
         self.gateway = None
+        self.aws_key = None
         self.out = open(record, "a", buffering=1) if record else None
 
     def serial(self):
@@ -693,6 +738,7 @@ def main():
     ap.add_argument("--port-file", help="write the port number there once listening")
     ap.add_argument("--record", help="append every request to this JSONL file")
     ap.add_argument("--token", action="append", default=[], help="accepted credential (repeatable); none: all are")
+    ap.add_argument("--aws-key", metavar="ID:SECRET", help="what requests in Bedrock's form must be signed with")
     ap.add_argument("--models", default="claude-opus-4-8,claude-sonnet-5,claude-haiku-4-5")
     ap.add_argument("--gateway", metavar="SETTINGS.json", nargs="?", const="",
                     help="also play a gateway's sign-in side, with these managed settings")
@@ -706,6 +752,9 @@ def main():
         with open(path) as f:
             exec(compile(f.read(), path, "exec"), globals())
     srv = Server((a.host, a.port), a.record, a.token, a.models.split(","), a.verbose)
+    if a.aws_key:
+        srv.aws_key = a.aws_key.split(":", 1)
+        import aws_signature  # noqa: F401: it is missed at once, not at the first request
     if a.tls_cert:
         ctx = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         ctx.load_cert_chain(a.tls_cert, a.tls_key)

@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use gatehouse_domain::exchange::{Ended, Kind};
 use gatehouse_providers::anthropic::{BodyMeter, Fed, Outcome, StreamMeter};
+use gatehouse_providers::cloud::{Answer, Events, first_party};
 use http::{Request, Response};
 use http_body::Body as _;
 use hyper::body::Incoming;
@@ -41,6 +42,10 @@ pub(crate) struct Flow {
     head: Option<Head>,
     body: Option<Incoming>,
     meter: Meter,
+    /// Of a cloud: in which form it answers.
+    answer: Option<Answer>,
+    /// Turns a cloud's frames into events.
+    frames: Option<Box<Events>>,
     first_byte: Duration,
     idle: Duration,
     /// Bytes of an event whose end has not arrived.
@@ -101,7 +106,7 @@ impl Flow {
         active: Rc<Active>,
         provider: &Provider,
         mut upstream: Box<Upstream>,
-        request: Request<Upload>,
+        (request, answer): (Request<Upload>, Option<Answer>),
     ) -> Self {
         let head = Box::pin(upstream.sender.try_send_request(request));
         active.touch(worker.tick());
@@ -113,6 +118,8 @@ impl Flow {
             head: Some(head),
             body: None,
             meter: Meter::None,
+            answer,
+            frames: None,
             first_byte: provider.first_byte,
             idle: provider.stream_idle,
             partial: BytesMut::new(),
@@ -151,12 +158,12 @@ impl Flow {
 
     /// Chooses the meter by what the head says.
     pub(crate) fn expect(&mut self, response: &Response<()>) {
-        const EVENTS: &[u8] = b"text/event-stream";
-        let is_stream = response
-            .headers()
-            .get(http::header::CONTENT_TYPE)
-            .and_then(|kind| kind.as_bytes().get(..EVENTS.len()))
-            .is_some_and(|kind| kind.eq_ignore_ascii_case(EVENTS));
+        let is_framed =
+            self.answer == Some(Answer::Frames) && is_of(response, b"application/vnd.amazon.eventstream");
+        if is_framed && response.status().is_success() {
+            self.frames = Some(Box::default());
+        }
+        let is_stream = is_framed || is_of(response, b"text/event-stream");
         self.meter = if response.status().is_success() && is_stream {
             Meter::Stream(Box::default())
         } else if !response.status().is_success() || self.open.record().kind == Kind::Messages {
@@ -164,6 +171,21 @@ impl Flow {
         } else {
             Meter::None
         };
+    }
+
+    /// In which form the reply comes; none where it comes from Anthropic's API.
+    pub(crate) const fn answer(&self) -> Option<Answer> {
+        self.answer
+    }
+
+    /// Whether the reply comes as frames, whose events are handed on.
+    pub(crate) const fn is_framed(&self) -> bool {
+        self.frames.is_some()
+    }
+
+    /// The provider's name.
+    pub(crate) fn provider(&self) -> Rc<str> {
+        Rc::from(self.upstream.provider())
     }
 
     /// Whether the reply is a stream of events.
@@ -209,6 +231,9 @@ impl Flow {
                         Taken::Endless => {
                             return Poll::Ready(Step::Broken(self.all(out), "upstream_endless"));
                         }
+                        Taken::More if self.is_garbled() => {
+                            return Poll::Ready(Step::Broken(self.all(out), "upstream_garbled"));
+                        }
                         Taken::More => {}
                     }
                     if out.len() >= PIECE {
@@ -237,6 +262,10 @@ impl Flow {
     /// Meters a piece and gathers what of it may go out.
     fn take(&mut self, data: Bytes, out: &mut Gathered) -> Taken {
         self.active.touch(self.worker.tick());
+        let data = match &mut self.frames {
+            None => data,
+            Some(frames) => frames.feed(&data),
+        };
         self.open.record().bytes_out += data.len() as u64;
         match &mut self.meter {
             Meter::None => {}
@@ -248,6 +277,10 @@ impl Flow {
         }
         out.push(data);
         if self.body.as_ref().is_some_and(Incoming::is_end_stream) { Taken::Complete } else { Taken::More }
+    }
+
+    fn is_garbled(&self) -> bool {
+        self.frames.as_ref().is_some_and(|frames| frames.is_garbled())
     }
 
     /// Gathers whole events only, and keeps back those that end the reply.
@@ -336,8 +369,13 @@ impl Flow {
         } else if outcome.usage_seen {
             self.open.metered(outcome.usage, outcome.estimated);
         }
+        let served = match self.answer {
+            None => outcome.model,
+            // Prices know no cloud's names.
+            Some(_) => outcome.model.map(|model| first_party(&model).into_owned()),
+        };
         let record = self.open.record();
-        record.served_model = outcome.model;
+        record.served_model = served;
         if record.reason.is_none() {
             record.reason = outcome.error;
         }
@@ -391,4 +429,13 @@ impl Flow {
             worker.pool.put(self.upstream);
         }
     }
+}
+
+/// Whether a reply's type is this one.
+fn is_of(response: &Response<()>, wanted: &[u8]) -> bool {
+    response
+        .headers()
+        .get(http::header::CONTENT_TYPE)
+        .and_then(|kind| kind.as_bytes().get(..wanted.len()))
+        .is_some_and(|kind| kind.eq_ignore_ascii_case(wanted))
 }

@@ -7,10 +7,12 @@ use std::sync::atomic::Ordering;
 use gatehouse_domain::access::Question;
 use gatehouse_domain::exchange::{Ended, Kind};
 use gatehouse_domain::policy::Grant;
+use gatehouse_providers::cloud::Answer;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, Response, header};
 use hyper::body::Incoming;
 
+use crate::cloud;
 use crate::connection::{Connection, Phase, Tick as _};
 use crate::flow::{Flow, NoHead};
 use crate::held::Held;
@@ -24,7 +26,7 @@ use crate::refusal::Refusal;
 use crate::refused::Refused;
 use crate::relay::Relay;
 use crate::reply::{Content, ReplyBody, whole};
-use crate::settings::{Limits, Provider};
+use crate::settings::{Face, Limits, Provider};
 use crate::upstream::{Upload, Upstream};
 use crate::worker::{Active, Worker};
 
@@ -173,10 +175,14 @@ async fn list_models(
     let Identified { mut open, head, grant, .. } = identified;
     let settings = worker.shared.settings.load_full();
     let policy = worker.shared.policy.load_full();
-    let provider = settings.providers.first().map_or("", |first| &first.name);
     let peer = open.record().peer;
     let principal = grant.principal();
     let allows = |model: &str| {
+        let provider = settings.provider_for(model);
+        if provider.is_none() && !settings.providers.is_empty() {
+            return false;
+        }
+        let provider = provider.map_or("", |provider| &provider.name);
         let question = Question { principal: &principal, model, provider, peer, stream: false };
         grant.models().allows(model) && policy.decide(&question).allowed
     };
@@ -248,8 +254,14 @@ struct Routed {
 
 fn route(worker: &Rc<Worker>, mut granted: Granted) -> Result<Routed, Box<Refused>> {
     let settings = worker.shared.settings.load();
-    let Some(provider) = settings.providers.first() else {
-        return Err(Refused::new(granted.open, Refusal::NoProvider, None));
+    let model = granted.open.record().model.as_deref().unwrap_or_default();
+    let Some(provider) = settings.provider_for(model) else {
+        let why = if settings.providers.is_empty() {
+            Refusal::NoProvider
+        } else {
+            Refusal::ModelNotServed(model.to_owned())
+        };
+        return Err(Refused::new(granted.open, why, None));
     };
     let provider = Arc::clone(provider);
     granted.open.record().provider = Some(provider.name.to_string());
@@ -281,24 +293,38 @@ struct Translated {
     active: Rc<Active>,
     provider: Arc<Provider>,
     request: Request<Upload>,
+    /// Of a cloud: in which form it answers.
+    answer: Option<Answer>,
 }
 
-/// Gives the request the provider's head. The body stays as it came.
+/// Gives the request the provider's head. The body stays as it came, but for what a cloud has otherwise.
 fn translate(routed: Routed) -> Result<Translated, Box<Refused>> {
-    let Routed { granted: Granted { open, head, active, body }, provider } = routed;
+    let Routed { granted: Granted { mut open, head, active, body }, provider } = routed;
+    let (credential_name, credential) = match &provider.face {
+        Face::Plain(name, value) => (name, value),
+        Face::Cloud(dialect, credential) => {
+            return match cloud::request(&provider, (dialect, credential), &head, &mut open, body) {
+                Ok((request, answer)) => {
+                    let provider = Arc::clone(&provider);
+                    Ok(Translated { open, active, provider, request, answer: Some(answer) })
+                }
+                Err(why) => Err(Refused::new(open, why, None)),
+            };
+        }
+    };
     let Some(target) = provider.target(head.uri.path(), head.uri.query()) else {
         return Err(Refused::new(open, Refusal::HeadTooLarge, None));
     };
     let mut headers = gatehouse_providers::anthropic::request_headers(&head.headers);
     headers.insert(header::HOST, provider.authority.clone());
-    headers.insert(provider.credential_name.clone(), provider.credential.clone());
+    headers.insert(credential_name.clone(), credential.clone());
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.bytes));
     let mut request = Request::new(Upload::new(body.pieces, body.bytes, body.reservation));
     *request.method_mut() = head.method;
     *request.uri_mut() = target;
     *request.headers_mut() = headers;
-    Ok(Translated { open, active, provider, request })
+    Ok(Translated { open, active, provider, request, answer: None })
 }
 
 /// A request that has been answered, so far by a head.
@@ -308,7 +334,7 @@ struct Answered {
 }
 
 async fn forward(worker: &Rc<Worker>, translated: Translated) -> Result<Answered, Box<Refused>> {
-    let Translated { mut open, active, provider, mut request } = translated;
+    let Translated { mut open, active, provider, mut request, answer } = translated;
     let intent = open.intent().expect("only an identified request gets here");
     if worker.shared.ledger.open(&intent).is_err() {
         open.nothing_consumed();
@@ -327,7 +353,8 @@ async fn forward(worker: &Rc<Worker>, translated: Translated) -> Result<Answered
                 }
             },
         };
-        let mut held = Held::new(Flow::send(worker, open, Rc::clone(&active), &provider, upstream, request));
+        let mut held =
+            Held::new(Flow::send(worker, open, Rc::clone(&active), &provider, upstream, (request, answer)));
         let why = match std::future::poll_fn(|cx| held.flow().poll_head(cx)).await {
             Ok(head) if is_odd(&head) => {
                 let status = head.status().as_u16();
@@ -373,7 +400,17 @@ async fn relay(worker: &Rc<Worker>, connection: &Rc<Connection>, answered: Answe
     let Answered { mut held, head } = answered;
     let flow = held.flow();
     flow.expect(&head);
-    let mut headers = gatehouse_providers::anthropic::reply_headers(head.headers());
+    // In a box: the way of all other replies is not to carry what only few need.
+    if flow.answer().is_some()
+        && let Some(reply) = Box::pin(cloud::reply(worker, connection, &mut held, &head)).await
+    {
+        return reply;
+    }
+    let flow = held.flow();
+    let mut headers = match flow.answer() {
+        None => gatehouse_providers::anthropic::reply_headers(head.headers()),
+        Some(_) => cloud::reply_headers(head.headers(), flow.is_framed()),
+    };
     headers.remove(header::CONTENT_LENGTH);
     note_request_id(&mut headers, &mut flow.open);
     if let Ok(id) = HeaderValue::from_str(&flow.open.record().id.to_string()) {

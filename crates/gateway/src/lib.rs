@@ -20,6 +20,7 @@ mod open;
 mod identify;
 mod inspect;
 mod models;
+mod cloud;
 mod upstream;
 mod flow;
 mod held;

@@ -57,6 +57,14 @@ pub(crate) enum Refusal {
     LedgerFull,
     /// No provider is configured.
     NoProvider,
+    /// No provider serves this model.
+    ModelNotServed(String),
+    /// The provider does not count tokens.
+    NotCounted,
+    /// The provider does not take this field or tool.
+    Unsupported(String),
+    /// There is no credential for the provider at the moment.
+    NoProviderCredential,
     /// The provider could not be reached.
     Unreachable,
     /// The provider did not answer in time.
@@ -119,6 +127,12 @@ impl Refusal {
             Self::Overloaded(_) => later("overloaded", 529, "overloaded_error", 2),
             Self::LedgerFull => later("ledger_full", 529, "overloaded_error", 5),
             Self::NoProvider => row("no_provider", 503, "api_error"),
+            Self::ModelNotServed(_) => row("model_not_served", 404, "not_found_error"),
+            // The client counts by itself then.
+            Self::NotCounted => row("count_not_supported", 501, "not_supported"),
+            // The client goes by the status and the field's name.
+            Self::Unsupported(_) => row("unsupported", 400, INVALID),
+            Self::NoProviderCredential => later("no_provider_credential", 503, "api_error", 5),
             Self::Unreachable => later("upstream_unreachable", 502, "api_error", 2),
             Self::UpstreamTimeout => later("upstream_timeout", 504, "timeout_error", 2),
             Self::UpstreamBroken => later("upstream_broken", 502, "api_error", 1),
@@ -182,6 +196,12 @@ impl Refusal {
                 .into(),
             Self::NoProvider => {
                 "No model provider is configured on this gateway. Ask your administrator.".into()
+            }
+            Self::ModelNotServed(model) => format!("No model provider here serves the model `{model}`."),
+            Self::NotCounted => "The model provider does not count tokens.".into(),
+            Self::Unsupported(what) => format!("{what}: the model provider does not support it."),
+            Self::NoProviderCredential => {
+                "Gatehouse has no valid credential for the model provider now. Ask your administrator.".into()
             }
             Self::Unreachable => "The model provider could not be reached. Try again shortly.".into(),
             Self::UpstreamTimeout => "The model provider did not answer in time. Try again shortly.".into(),
@@ -263,6 +283,10 @@ mod tests {
             Refusal::Overloaded("requests under way"),
             Refusal::LedgerFull,
             Refusal::NoProvider,
+            Refusal::ModelNotServed("m".into()),
+            Refusal::NotCounted,
+            Refusal::Unsupported("safeguards".into()),
+            Refusal::NoProviderCredential,
             Refusal::Unreachable,
             Refusal::UpstreamTimeout,
             Refusal::UpstreamBroken,

@@ -5,8 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gatehouse_domain::network::Proxies;
+use arc_swap::ArcSwapOption;
 use gatehouse_domain::price::PriceTable;
 use gatehouse_providers::anthropic::CredentialKind;
+use gatehouse_providers::cloud::Dialect;
+use gatehouse_providers::sigv4::{AwsKeys, Scope};
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use rustls::ClientConfig;
@@ -18,7 +21,7 @@ pub struct Settings {
     pub limits: Limits,
     /// What happens to an upstream reply whose client has left.
     pub client_gone: ClientGone,
-    /// Where requests go. The first is used; an empty list refuses every request that needs a model.
+    /// Where requests go: the first that serves the model. An empty list refuses every request that needs a model.
     pub providers: Vec<Arc<Provider>>,
     /// What things cost.
     pub prices: Arc<PriceTable>,
@@ -35,6 +38,13 @@ pub fn client_of(proxies: &Proxies, peer: IpAddr, headers: &HeaderMap) -> IpAddr
     // A line that is no text is one that cannot be read.
     let lines = headers.get_all("x-forwarded-for").iter().map(|value| value.to_str().unwrap_or("?"));
     proxies.client(peer, lines)
+}
+
+impl Settings {
+    /// The first provider that serves a model.
+    pub fn provider_for(&self, model: &str) -> Option<&Arc<Provider>> {
+        self.providers.iter().find(|provider| provider.is_for(model))
+    }
 }
 
 /// Bounds on what clients may use (promise P9). Behavior at each bound is a refusal from the table in
@@ -101,10 +111,10 @@ pub struct Provider {
     pub prefix: String,
     /// TLS configuration for `https`; `None` for `http`.
     pub tls: Option<Arc<ClientConfig>>,
-    /// Name of the credential's header.
-    pub credential_name: HeaderName,
-    /// Value of the credential's header, marked sensitive.
-    pub credential: HeaderValue,
+    /// How it is spoken to.
+    pub face: Face,
+    /// The models that it serves, by name or by the beginning of one followed by `*`; empty for all.
+    pub serves: Vec<String>,
     /// Time for the connection, TLS included.
     pub connect: Duration,
     /// Time from sending a request to the reply's head.
@@ -117,16 +127,53 @@ pub struct Provider {
     pub max_connections: usize,
 }
 
+/// How a provider is spoken to.
+pub enum Face {
+    /// As Anthropic's API: requests go on as they came, with this header, whose value is marked sensitive.
+    Plain(HeaderName, HeaderValue),
+    /// In a cloud's way.
+    Cloud(Box<Dialect>, Credential),
+}
+
+/// What a cloud is shown. What is replaced before it runs out is none until it has come for the first time.
+pub enum Credential {
+    /// A header that stays the same, its value marked sensitive.
+    Header(HeaderName, HeaderValue),
+    /// The value of `authorization`, marked sensitive.
+    Token(Arc<Current<HeaderValue>>),
+    /// Keys that sign each request.
+    Signing {
+        /// What the signatures are for.
+        scope: Scope,
+        /// The keys.
+        keys: Arc<Current<AwsKeys>>,
+    },
+}
+
+/// Something that is replaced while it is in use.
+pub type Current<T> = ArcSwapOption<T>;
+
+impl Credential {
+    /// A key in a header.
+    ///
+    /// # Errors
+    /// [`BadProvider::Credential`], with the provider's name.
+    pub fn header(provider: &str, kind: CredentialKind, key: &str) -> Result<Self, BadProvider> {
+        let (name, value) = credential(provider, kind, key)?;
+        Ok(Self::Header(name, value))
+    }
+}
+
 /// A provider's configuration, in words.
 pub struct ProviderSpec<'a> {
     /// Its name.
     pub name: &'a str,
     /// `http://host[:port][/prefix]` or `https://…`.
     pub base_url: &'a str,
-    /// How the credential is sent.
-    pub auth: CredentialKind,
-    /// The credential.
-    pub api_key: &'a str,
+    /// How it is spoken to.
+    pub face: Face,
+    /// See [`Provider::serves`].
+    pub serves: Vec<String>,
     /// TLS configuration, for `https`.
     pub tls: Option<Arc<ClientConfig>>,
     /// See [`Provider::connect`].
@@ -159,7 +206,7 @@ pub enum BadProvider {
 
 impl Provider {
     /// Checks and prepares a provider. Opens no connection.
-    pub fn new(spec: &ProviderSpec<'_>) -> Result<Self, BadProvider> {
+    pub fn new(mut spec: ProviderSpec<'_>) -> Result<Self, BadProvider> {
         let bad = |why: &str| BadProvider::BaseUrl { given: spec.base_url.to_owned(), why: why.to_owned() };
         let uri: http::Uri = spec.base_url.parse().map_err(|_| bad("it does not parse"))?;
         let https = match uri.scheme_str() {
@@ -179,22 +226,43 @@ impl Provider {
             (true, None) => return Err(bad("https needs a TLS configuration")),
             (false, _) => None,
         };
-        let (credential_name, credential) = credential(spec)?;
+        let prefix = uri.path().trim_end_matches('/').to_owned();
+        if let Face::Cloud(dialect, _) = &mut spec.face {
+            dialect.prefix.clone_from(&prefix);
+        }
         Ok(Self {
             name: spec.name.into(),
             host: authority.host().trim_matches(['[', ']']).to_owned(),
             port: authority.port_u16().unwrap_or(if https { 443 } else { 80 }),
             authority: host_header(authority),
-            prefix: uri.path().trim_end_matches('/').to_owned(),
+            prefix,
             tls,
-            credential_name,
-            credential,
+            face: spec.face,
+            serves: spec.serves,
             connect: spec.connect,
             first_byte: spec.first_byte,
             stream_idle: spec.stream_idle,
             pool_idle: spec.pool_idle,
             max_connections: spec.max_connections,
         })
+    }
+
+    /// Whether there is something to show it.
+    pub fn has_credential(&self) -> bool {
+        match &self.face {
+            Face::Plain(..) | Face::Cloud(_, Credential::Header(..)) => true,
+            Face::Cloud(_, Credential::Token(token)) => token.load().is_some(),
+            Face::Cloud(_, Credential::Signing { keys, .. }) => keys.load().is_some(),
+        }
+    }
+
+    /// Whether it serves a model.
+    pub fn is_for(&self, model: &str) -> bool {
+        self.serves.is_empty()
+            || self.serves.iter().any(|served| match served.strip_suffix('*') {
+                Some(start) => model.starts_with(start),
+                None => model == served,
+            })
     }
 
     /// The request target for one of the API's paths, with the client's query; none if together they are too long.
@@ -210,9 +278,13 @@ impl Provider {
     }
 }
 
-fn credential(spec: &ProviderSpec<'_>) -> Result<(HeaderName, HeaderValue), BadProvider> {
-    gatehouse_providers::anthropic::credential_header(spec.auth, spec.api_key)
-        .map_err(|_| BadProvider::Credential(spec.name.to_owned()))
+fn credential(
+    provider: &str,
+    kind: CredentialKind,
+    key: &str,
+) -> Result<(HeaderName, HeaderValue), BadProvider> {
+    gatehouse_providers::anthropic::credential_header(kind, key)
+        .map_err(|_| BadProvider::Credential(provider.to_owned()))
 }
 
 fn host_header(authority: &Authority) -> HeaderValue {

@@ -43,6 +43,11 @@ impl Upstream {
         }
     }
 
+    /// The provider's name.
+    pub(crate) fn provider(&self) -> &str {
+        &self.provider.name
+    }
+
     /// Whether another request may be sent.
     fn is_reusable(&mut self) -> bool {
         let mut cx = Context::from_waker(Waker::noop());

@@ -3,6 +3,7 @@
 pub use problem::{Problem, ScanError};
 pub use request::{RequestError, RequestFacts, RequestScan};
 pub use scan::{Document, MAX_CAPTURES, MAX_DEPTH, Member, Raw, Root, Scanner, Wanted};
+pub use splice::Edits;
 
 mod request;
 mod scan;
@@ -12,3 +13,4 @@ mod block;
 mod escape;
 mod capture;
 mod text;
+mod splice;

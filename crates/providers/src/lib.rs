@@ -2,3 +2,8 @@
 
 pub mod json;
 pub mod anthropic;
+pub mod cloud;
+pub mod fault;
+pub mod eventstream;
+pub mod sigv4;
+pub mod credential;

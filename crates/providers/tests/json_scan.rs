@@ -8,9 +8,9 @@ use gatehouse_providers::json::{
 };
 use proptest::prelude::*;
 
-const WANTED: &[Wanted] = &[Wanted { name: "model", limit: 40 }, Wanted { name: "usage", limit: 100 }];
+const WANTED: &[Wanted<'_>] = &[Wanted { name: "model", limit: 40 }, Wanted { name: "usage", limit: 100 }];
 
-fn scan<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<Document, ScanError> {
+fn scan<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<Document<'static>, ScanError> {
     let mut scanner = Scanner::new(WANTED);
     for piece in pieces {
         scanner.feed(piece)?;
@@ -18,7 +18,7 @@ fn scan<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<Document, Scan
     scanner.finish()
 }
 
-fn whole(text: &[u8]) -> Result<Document, ScanError> {
+fn whole(text: &[u8]) -> Result<Document<'static>, ScanError> {
     scan([text])
 }
 
@@ -182,7 +182,7 @@ fn kept(text: &str) -> Vec<(&'static str, u64, Option<String>)> {
         Raw::TooLong => None,
     };
     let members = whole(text.as_bytes()).unwrap().members.into_iter();
-    members.map(|Member { name, at, raw }| (name, at, text_of(raw))).collect()
+    members.map(|Member { name, at, raw, .. }| (name, at, text_of(raw))).collect()
 }
 
 #[test]
@@ -336,7 +336,7 @@ fn cut<'a>(text: &'a [u8], sizes: &[usize]) -> Vec<&'a [u8]> {
 
 /// What must not depend on the cut. (Bytes that are no UTF-8 and also stand where only ASCII may are one or the other
 /// problem, whichever is seen first; the place is the same.)
-fn essence(result: Result<Document, ScanError>) -> Result<Document, u64> {
+fn essence(result: Result<Document<'static>, ScanError>) -> Result<Document<'static>, u64> {
     result.map_err(|error| error.at)
 }
 

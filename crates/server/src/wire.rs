@@ -6,6 +6,8 @@
 mod foundation;
 mod ledger;
 mod provider;
+mod cloud;
+mod renewal;
 mod fresh;
 mod live;
 mod figure;
@@ -25,6 +27,7 @@ use std::time::Duration;
 
 use gatehouse_store::data_dir::DataDir;
 
+pub(crate) use cloud::table as clouds_table;
 pub(crate) use identity::mistakes as sign_in_mistakes;
 pub(crate) use welcome::client;
 

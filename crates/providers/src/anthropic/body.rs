@@ -6,7 +6,7 @@ use super::usage::Figures;
 use super::{Outcome, name};
 use crate::json::{Member, Raw, Scanner, Wanted};
 
-const WANTED: &[Wanted] = &[
+const WANTED: &[Wanted<'_>] = &[
     Wanted { name: "type", limit: 64 },
     Wanted { name: "id", limit: 1024 },
     Wanted { name: "model", limit: 1024 },
@@ -18,7 +18,7 @@ const WANTED: &[Wanted] = &[
 /// Looks at a reply as it passes, and keeps only what is said about it.
 #[derive(Debug)]
 pub struct BodyMeter {
-    scanner: Scanner,
+    scanner: Scanner<'static>,
     broken: bool,
 }
 
@@ -65,7 +65,7 @@ impl BodyMeter {
 }
 
 /// The last value of a member. The provider's own word counts, so a repeated one is no reason to stop.
-fn value(members: &[Member], wanted: &str) -> Option<Value> {
+fn value(members: &[Member<'_>], wanted: &str) -> Option<Value> {
     members.iter().rev().find(|member| member.name == wanted).and_then(|member| match &member.raw {
         Raw::Whole(text) => serde_json::from_slice(text).ok(),
         Raw::TooLong => None,

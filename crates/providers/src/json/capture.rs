@@ -8,15 +8,15 @@ const MAX_KEY: usize = 6 * 32;
 
 /// What is being kept.
 #[derive(Debug)]
-pub(super) struct Captures {
-    wanted: &'static [Wanted],
+pub(super) struct Captures<'w> {
+    wanted: &'w [Wanted<'w>],
     /// The current key of the outermost object.
     key: Option<Open>,
-    /// The wanted member whose value comes next.
-    armed: Option<usize>,
+    /// The wanted member whose value comes next, and where its key begins in the text.
+    armed: Option<(usize, u64)>,
     /// The value being kept.
-    value: Option<(usize, Open)>,
-    pub(super) members: Vec<Member>,
+    value: Option<(usize, u64, Open)>,
+    pub(super) members: Vec<Member<'w>>,
 }
 
 /// Bytes from somewhere on.
@@ -49,12 +49,12 @@ impl Open {
     }
 }
 
-impl Captures {
-    pub(super) fn new(wanted: &'static [Wanted]) -> Self {
+impl<'w> Captures<'w> {
+    pub(super) fn new(wanted: &'w [Wanted<'w>]) -> Self {
         Self { wanted, key: None, armed: None, value: None, members: Vec::new() }
     }
 
-    /// A key of the outermost object begins: after its quote.
+    /// A key of the outermost object begins: after its quote, which is at `at` in the text.
     pub(super) fn key_begins(&mut self, from: usize, at: u64) {
         self.key = Some(Open::new(from, at, MAX_KEY));
     }
@@ -68,7 +68,8 @@ impl Captures {
             key.keep(piece, to);
             key.kept.as_slice()
         };
-        self.armed = self.wanted.iter().position(|wanted| is_spelling(bytes, wanted.name));
+        let which = self.wanted.iter().position(|wanted| is_spelling(bytes, wanted.name));
+        self.armed = which.map(|which| (which, key.at));
     }
 
     /// Whether the value that begins now is to be kept.
@@ -83,16 +84,18 @@ impl Captures {
     }
 
     pub(super) fn value_begins(&mut self, from: usize, at: u64) {
-        if let Some(which) = self.armed.take() {
-            self.value = Some((which, Open::new(from, at, self.wanted[which].limit)));
+        if let Some((which, key_at)) = self.armed.take() {
+            self.value = Some((which, key_at, Open::new(from, at, self.wanted[which].limit)));
         }
     }
 
-    pub(super) fn value_ends(&mut self, piece: &[u8], to: usize) {
-        let Some((which, mut value)) = self.value.take() else { return };
+    /// The value ends before `to` in this piece, which begins at `offset` in the text.
+    pub(super) fn value_ends(&mut self, piece: &[u8], to: usize, offset: u64) {
+        let Some((which, key_at, mut value)) = self.value.take() else { return };
         value.keep(piece, to);
         let raw = if value.too_long { Raw::TooLong } else { Raw::Whole(value.kept) };
-        self.members.push(Member { name: self.wanted[which].name, at: value.at, raw });
+        let (at, end) = (value.at, offset + to as u64);
+        self.members.push(Member { name: self.wanted[which].name, key_at, at, end, raw });
     }
 
     /// Keeps what this piece holds of what is open.
@@ -100,7 +103,7 @@ impl Captures {
         if let Some(key) = &mut self.key {
             key.keep(piece, piece.len());
         }
-        if let Some((_, value)) = &mut self.value {
+        if let Some((.., value)) = &mut self.value {
             value.keep(piece, piece.len());
         }
     }

@@ -6,7 +6,7 @@ use super::scan::{Document, Member, Raw, Root, Scanner, Wanted};
 /// Most bytes of `model` as written. Names may have 200 characters; this leaves room for escapes.
 const MAX_MODEL: usize = 1024;
 
-const WANTED: &[Wanted] = &[
+const WANTED: &[Wanted<'_>] = &[
     Wanted { name: "model", limit: MAX_MODEL },
     Wanted { name: "stream", limit: 16 },
     Wanted { name: "max_tokens", limit: 64 },
@@ -49,7 +49,7 @@ pub enum RequestError {
 
 /// Reads a request's body as it arrives.
 #[derive(Debug)]
-pub struct RequestScan(Scanner);
+pub struct RequestScan(Scanner<'static>);
 
 impl RequestScan {
     /// A scan of one body.
@@ -95,7 +95,7 @@ impl Default for RequestScan {
 
 /// The value of a member: all its occurrences must agree.
 fn one<T: PartialEq>(
-    document: &Document,
+    document: &Document<'_>,
     name: &'static str,
     read: fn(&Raw) -> Result<T, RequestError>,
 ) -> Result<Option<T>, RequestError> {
@@ -126,7 +126,7 @@ fn stream(raw: &Raw) -> Result<bool, RequestError> {
 }
 
 /// The number, if it is one.
-fn max_tokens(member: &Member) -> Option<u64> {
+fn max_tokens(member: &Member<'_>) -> Option<u64> {
     match &member.raw {
         Raw::Whole(text) => serde_json::from_slice(text).ok(),
         Raw::TooLong => None,

@@ -17,20 +17,24 @@ const PART: usize = 16 * 1024;
 
 /// A member of the outermost object whose value is to be kept.
 #[derive(Debug, Clone, Copy)]
-pub struct Wanted {
+pub struct Wanted<'w> {
     /// Its name, at most 32 bytes.
-    pub name: &'static str,
+    pub name: &'w str,
     /// The most bytes that its value may have to be kept.
     pub limit: usize,
 }
 
 /// A wanted member that was found. One that is repeated is reported each time.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Member {
+pub struct Member<'w> {
     /// Its name.
-    pub name: &'static str,
-    /// Where its value begins, in bytes from the start of the text.
+    pub name: &'w str,
+    /// Where its key begins, at the quote, in bytes from the start of the text.
+    pub key_at: u64,
+    /// Where its value begins, counted likewise.
     pub at: u64,
+    /// Where its value has ended: the first byte behind it.
+    pub end: u64,
     /// Its value.
     pub raw: Raw,
 }
@@ -55,18 +59,18 @@ pub enum Root {
 
 /// A text that turned out to be valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Document {
+pub struct Document<'w> {
     /// What it is.
     pub root: Root,
     /// The wanted members, in the order of their appearance.
-    pub members: Vec<Member>,
+    pub members: Vec<Member<'w>>,
 }
 
 /// Checks a text that comes in pieces, and keeps the wanted members of its outermost object.
 ///
 /// Memory: under 300 bytes, plus what is kept (at most [`MAX_CAPTURES`] values of their limits).
 #[derive(Debug)]
-pub struct Scanner {
+pub struct Scanner<'w> {
     state: State,
     in_key: bool,
     in_object: bool,
@@ -77,7 +81,7 @@ pub struct Scanner {
     /// Bytes before the current part.
     offset: u64,
     utf8: Utf8,
-    captures: Captures,
+    captures: Captures<'w>,
     failed: Option<ScanError>,
 }
 
@@ -107,9 +111,9 @@ pub(super) enum State {
 /// Where in the current part, and what.
 pub(super) type Bad = (usize, Problem);
 
-impl Scanner {
+impl<'w> Scanner<'w> {
     /// A scanner that keeps these members.
-    pub fn new(wanted: &'static [Wanted]) -> Self {
+    pub fn new(wanted: &'w [Wanted<'w>]) -> Self {
         Self {
             state: State::Value,
             in_key: false,
@@ -146,7 +150,7 @@ impl Scanner {
     ///
     /// # Errors
     /// If it was not valid or is not complete.
-    pub fn finish(self) -> Result<Document, ScanError> {
+    pub fn finish(self) -> Result<Document<'w>, ScanError> {
         match self.failed {
             Some(failed) => Err(failed),
             None if self.is_whole() => Ok(self.document()),
@@ -161,11 +165,11 @@ impl Scanner {
     }
 
     /// The wanted members that were complete so far, whether or not the text is valid.
-    pub fn members(&self) -> &[Member] {
+    pub fn members(&self) -> &[Member<'w>] {
         &self.captures.members
     }
 
-    fn document(self) -> Document {
+    fn document(self) -> Document<'w> {
         Document { root: self.root, members: self.captures.members }
     }
 
@@ -271,7 +275,7 @@ impl Scanner {
     #[inline]
     fn value_ended(&mut self, part: &[u8], end: usize) -> State {
         if self.captures.is_keeping() && self.depth == 1 {
-            self.captures.value_ends(part, end);
+            self.captures.value_ends(part, end, self.offset);
         }
         if self.depth == 0 { State::End } else { State::After }
     }

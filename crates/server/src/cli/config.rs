@@ -114,11 +114,17 @@ fn looked_at(config: &Config, environment: &Environment) -> (Vec<String>, Vec<St
         );
     }
     for provider in &config.providers {
-        // Commands are not run by a check.
-        if !matches!(provider.api_key, SecretSource::Exec(_))
-            && let Err(error) = secret::resolve(&provider.api_key, environment)
-        {
-            notes.push(format!("the key of provider `{}` is not there: {error}", provider.name));
+        for (setting, source) in provider.secrets() {
+            // Commands are not run by a check.
+            if !matches!(source, SecretSource::Exec(_))
+                && let Err(error) = secret::resolve(source, environment)
+            {
+                let what = if setting == "api_key" { "key" } else { setting };
+                notes.push(format!("the {what} of provider `{}` is not there: {error}", provider.name));
+            }
+        }
+        if let Err(mistake) = crate::wire::clouds_table(provider) {
+            mistakes.push(format!("provider[{}]: {mistake}", provider.name));
         }
     }
     match crate::price::table(&config.pricing) {

@@ -1,11 +1,16 @@
 //! `[[provider]]` and `[provider_defaults]`.
 
+mod cloud;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use gatehouse_providers::anthropic::CredentialKind;
+use gatehouse_providers::cloud::{Kind, base_url as address_of};
+
+pub(crate) use cloud::{Amazon, Cloud, CloudCredential, Role};
 
 use super::mistake::Mistake;
 use super::read::{Section, brief};
@@ -17,10 +22,18 @@ use super::tree::{Node, Origin, Value};
 pub(crate) struct Provider {
     /// Its name; unique.
     pub(crate) name: String,
+    /// Its kind.
+    pub(crate) kind: Kind,
     /// Where it is, without a `/` at the end.
     pub(crate) base_url: String,
-    /// Where its key comes from.
-    pub(crate) api_key: SecretSource,
+    /// Where its key comes from; none where it is shown something else.
+    pub(crate) api_key: Option<SecretSource>,
+    /// What the clouds need to be told besides; none for Anthropic's API as it is.
+    pub(crate) cloud: Option<Cloud>,
+    /// The models that go there; empty for all.
+    pub(crate) serves: Vec<String>,
+    /// A table of the clouds' differences instead of the built-in one.
+    pub(crate) clouds_file: Option<PathBuf>,
     /// How its key is sent.
     pub(crate) auth: CredentialKind,
     /// Certificates to trust besides the system's.
@@ -104,8 +117,42 @@ pub(crate) fn providers(top: &Section<'_, '_>) -> Vec<Provider> {
     out
 }
 
+impl Provider {
+    /// Where its secrets come from, by the setting's name.
+    pub(crate) fn secrets(&self) -> Vec<(&'static str, &SecretSource)> {
+        let mut out: Vec<_> = self.api_key.iter().map(|key| ("api_key", key)).collect();
+        match self.cloud.as_ref().map(|cloud| &cloud.credential) {
+            Some(CloudCredential::Amazon(amazon)) => {
+                if let Some((id, secret, token)) = &amazon.keys {
+                    out.push(("access_key_id", id));
+                    out.push(("secret_access_key", secret));
+                    out.extend(token.iter().map(|token| ("session_token", token)));
+                }
+            }
+            Some(CloudCredential::Google(file)) => out.push(("credentials", file)),
+            Some(CloudCredential::Key) | None => {}
+        }
+        out
+    }
+
+    /// Where what it is shown comes from, in words.
+    pub(crate) fn credential(&self) -> String {
+        let role = match self.cloud.as_ref().map(|cloud| &cloud.credential) {
+            Some(CloudCredential::Amazon(amazon)) => amazon.role.as_ref().map(|role| role.arn.clone()),
+            Some(CloudCredential::Google(_) | CloudCredential::Key) | None => None,
+        };
+        let secrets = self.secrets();
+        match (role, secrets.first()) {
+            (Some(arn), _) => arn,
+            (None, Some((_, source))) => source.to_string(),
+            (None, None) => "environment".to_owned(),
+        }
+    }
+}
+
 struct Common {
     auth: CredentialKind,
+    clouds_file: Option<PathBuf>,
     connect: Duration,
     first_byte: Duration,
     stream_idle: Duration,
@@ -116,6 +163,7 @@ struct Common {
 fn common(s: &Section<'_, '_>) -> Common {
     Common {
         auth: s.choice("auth", &[("x-api-key", CredentialKind::ApiKey), ("bearer", CredentialKind::Bearer)]),
+        clouds_file: s.text("clouds_file").map(PathBuf::from),
         connect: s.seconds("connect_seconds", 1..=300),
         first_byte: s.seconds("first_byte_seconds", 1..=7200),
         stream_idle: s.seconds("stream_idle_seconds", 1..=7200),
@@ -126,20 +174,38 @@ fn common(s: &Section<'_, '_>) -> Common {
 
 fn provider(s: &Section<'_, '_>) -> Option<Provider> {
     let name = s.parsed("name", valid_name);
-    if let Some(kind) = s.text("kind") {
-        check_kind(s, kind);
-    }
+    let kind = match s.text("kind") {
+        None => Kind::Anthropic,
+        Some(_) => s.choice("kind", &Kind::ALL.map(|kind| (kind.name(), kind))),
+    };
+    let has_key = s.text("api_key").is_some();
+    let cloud = cloud::cloud(s, kind, has_key);
+    let region = cloud.as_ref().map(|cloud| cloud.region.as_str()).unwrap_or_default();
     let base_url = match s.text("base_url") {
-        None => Some("https://api.anthropic.com".to_owned()),
         Some(_) => s.parsed("base_url", valid_base_url),
+        None if kind == Kind::Foundry => s.required("base_url").map(str::to_owned),
+        None => address_of(kind, region),
     };
     let common = common(s);
     let ca_file = s.text("ca_file").map(PathBuf::from);
-    let api_key = s.parsed("api_key", |text| source(text, name.as_deref().unwrap_or_default()));
+    let is_asked_for = has_key || kind == Kind::Anthropic;
+    let api_key = if is_asked_for {
+        Some(s.parsed("api_key", |text| source(text, name.as_deref().unwrap_or_default()))?)
+    } else {
+        None
+    };
+    let serves = s.texts("serves").into_iter().map(str::to_owned).collect();
+    // Anthropic's API as it is needs nothing of what the clouds need.
+    let cloud = cloud?;
+    let is_plain = kind == Kind::Anthropic && cloud.models.is_empty() && cloud.counts;
     Some(Provider {
         name: name?,
+        kind,
         base_url: base_url?,
-        api_key: api_key?,
+        api_key,
+        cloud: (!is_plain).then_some(cloud),
+        serves,
+        clouds_file: common.clouds_file,
         auth: common.auth,
         ca_file,
         connect: common.connect,
@@ -156,16 +222,6 @@ fn valid_name(text: &str) -> Result<String, String> {
         return Ok(text.to_owned());
     }
     Err(format!("expected at most 64 letters, digits, `-` and `_`, found `{}`", brief(text)))
-}
-
-fn check_kind(s: &Section<'_, '_>, kind: &str) {
-    match kind {
-        "anthropic" => {}
-        "bedrock" | "vertex" | "foundry" => {
-            s.mistake("kind", format!("`{kind}` is not part of this release; expected \"anthropic\""));
-        }
-        other => s.mistake("kind", format!("expected \"anthropic\", found `{}`", brief(other))),
-    }
 }
 
 /// An address: `http` or `https`, a host, perhaps a port and a path.

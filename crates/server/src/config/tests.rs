@@ -51,7 +51,7 @@ fn every_setting_of_the_manual_is_known_examples_included() {
     let text = with_examples();
     assert!(text.contains("\n[[provider]]") && text.contains("\n[[pricing.contract]]"));
     let config = load_text(&text, &[], &[]).unwrap();
-    assert_eq!(config.providers.len(), 1);
+    assert_eq!(config.providers.len(), 4);
     assert_eq!(config.pricing.terms.contracts.len(), 1);
 }
 
@@ -79,7 +79,7 @@ fn a_wrong_address_hides_no_other_mistake() {
 
 #[test]
 fn five_mistakes_are_reported_at_once_with_their_lines() {
-    let text = "[listen]\ngatewya = \"127.0.0.1:1\"\n\n[gateway]\nworkers = \"two\"\nmax_body_mib = 0\n\n[lgo]\nfilter = \"info\"\n\n[[provider]]\nname = \"main\"\nkind = \"bedrock\"\napi_key = \"env:K\"\n";
+    let text = "[listen]\ngatewya = \"127.0.0.1:1\"\n\n[gateway]\nworkers = \"two\"\nmax_body_mib = 0\n\n[lgo]\nfilter = \"info\"\n\n[[provider]]\nname = \"main\"\nkind = \"bedrok\"\napi_key = \"env:K\"\n";
     let found = mistakes(text, &[("GATEHOUSE__DRAIN__SECONDS", "soon")]);
     assert_eq!(
         found,
@@ -88,7 +88,7 @@ fn five_mistakes_are_reported_at_once_with_their_lines() {
             "my.toml:5: gateway.workers: expected a whole number from 0 to 1024, found a text",
             "my.toml:6: gateway.max_body_mib: expected a whole number from 1 to 1024, found `0`",
             "my.toml:8: lgo: unknown section (did you mean `log`?)",
-            "my.toml:13: provider[main].kind: `bedrock` is not part of this release; expected \"anthropic\"",
+            "my.toml:13: provider[main].kind: expected \"anthropic\" or \"bedrock\" or \"bedrock-mantle\" or \"claude-platform-aws\" or \"vertex\" or \"foundry\", found `bedrok` (did you mean `bedrock`?)",
             "GATEHOUSE__DRAIN__SECONDS: drain.seconds: expected a whole number from 0 to 86400, found `soon`",
         ]
     );
@@ -201,8 +201,8 @@ fn providers_go_by_name_in_variables() {
     ];
     let config = load_text(text, &variables, &[]).unwrap();
     let [main, other] = &config.providers[..] else { panic!("two providers") };
-    assert!(main.name == "eu-main" && main.api_key == SecretSource::File("/run/key".into()));
-    assert!(other.name == "other" && other.api_key == SecretSource::Sealed("other".to_owned()));
+    assert!(main.name == "eu-main" && main.api_key == Some(SecretSource::File("/run/key".into())));
+    assert!(other.name == "other" && other.api_key == Some(SecretSource::Sealed("other".to_owned())));
     assert_eq!(other.base_url, "http://127.0.0.1:9000/x");
     assert_eq!(main.first_byte.as_secs(), 600);
 }
@@ -222,7 +222,7 @@ fn an_api_key_in_the_environment_is_a_provider_only_without_configured_ones() {
     let variables = [("ANTHROPIC_API_KEY", CANARY)];
     let config = load_text("", &variables, &[]).unwrap();
     assert_eq!(config.providers[0].name, "anthropic");
-    assert_eq!(config.providers[0].api_key, SecretSource::Env("ANTHROPIC_API_KEY".to_owned()));
+    assert_eq!(config.providers[0].api_key, Some(SecretSource::Env("ANTHROPIC_API_KEY".to_owned())));
     let config = load_text("[[provider]]\nname = \"b\"\napi_key = \"env:B\"\n", &variables, &[]).unwrap();
     assert_eq!(config.providers.len(), 1);
     assert_eq!(config.providers[0].name, "b");
@@ -313,4 +313,54 @@ fn mistakes_in_rules_for_jobs_are_told_at_their_lines() {
         let start = format!("my.toml:{line}: {path}");
         assert!(found.iter().any(|told| told.starts_with(&start)), "{start}: {found:#?}");
     }
+}
+
+#[test]
+fn clouds_need_what_their_kind_needs_and_nothing_else() {
+    let provider = |more: &str| format!("[[provider]]\nname = \"p\"\n{more}\n");
+    for (text, expected) in [
+        ("kind = \"bedrock\"", "provider[p].region: it is required"),
+        ("kind = \"bedrock\"\nregion = \"us east\"", "provider[p].region: expected a region such as"),
+        (
+            "kind = \"bedrock\"\nregion = \"us-east-1\"\naccess_key_id = \"env:A\"",
+            "provider[p].secret_access_key: it is required beside access_key_id",
+        ),
+        (
+            "kind = \"bedrock\"\nregion = \"us-east-1\"\napi_key = \"env:A\"\nrole_arn = \"arn:x\"",
+            "provider[p].api_key: there are access keys or a role as well",
+        ),
+        (
+            "kind = \"bedrock\"\nregion = \"us-east-1\"\nweb_identity_token_file = \"/t\"",
+            "provider[p].role_arn: it is required beside web_identity_token_file",
+        ),
+        (
+            "kind = \"bedrock\"\nregion = \"us-east-1\"\nproject = \"x\"",
+            "provider[p].project: unknown setting",
+        ),
+        (
+            "kind = \"bedrock\"\nregion = \"us-east-1\"\naccess_key_id = \"AKIACANARY\"\nsecret_access_key = \"env:A\"",
+            "provider[p].access_key_id: a key does not belong into the configuration",
+        ),
+        (
+            "kind = \"bedrock\"\nregion = \"us-east-1\"\naccess_key_id = \"sealed:\"\nsecret_access_key = \"env:A\"",
+            "provider[p].access_key_id: it cannot be sealed",
+        ),
+        ("kind = \"claude-platform-aws\"\nregion = \"us-east-1\"", "provider[p].workspace: it is required"),
+        ("kind = \"vertex\"\nregion = \"us-east5\"", "provider[p].project: it is required"),
+        (
+            "kind = \"vertex\"\nregion = \"us-east5\"\nproject = \"a\"",
+            "provider[p].credentials: it is required: the credential file",
+        ),
+        ("kind = \"foundry\"\napi_key = \"env:A\"", "provider[p].base_url: it is required"),
+        ("kind = \"foundry\"\nbase_url = \"https://x\"", "provider[p].api_key: it is required"),
+        ("api_key = \"env:A\"\nmodels = [\"x\"]", "provider[p].models: expected names in { }, found a list"),
+        ("api_key = \"env:A\"\nregion = \"x\"", "provider[p].region: unknown setting"),
+    ] {
+        let found = mistakes(&provider(text), &[]);
+        assert!(found.iter().any(|mistake| mistake.contains(expected)), "{text}: {found:?}");
+        assert!(!found.join("").contains("AKIACANARY"), "{found:?}");
+    }
+    let good = "kind = \"bedrock\"\nregion = \"eu-west-1\"";
+    let config = load_text(&provider(good), &[], &[]).unwrap();
+    assert_eq!(config.providers[0].base_url, "https://bedrock-runtime.eu-west-1.amazonaws.com");
 }

@@ -115,9 +115,9 @@ fn effective(live: &Live) -> Value {
 fn info(provided: &Provided) -> ProviderInfo {
     ProviderInfo {
         name: provided.configured.name.clone(),
-        kind: "anthropic".to_owned(),
+        kind: provided.configured.kind.name().to_owned(),
         base_url: provided.configured.base_url.clone(),
-        credential: provided.configured.api_key.to_string(),
+        credential: provided.configured.credential(),
         state: provided.state(),
     }
 }

@@ -31,6 +31,8 @@ const TURN: Duration = Duration::from_mins(1);
 const SIGN_INS: Duration = Duration::from_mins(1);
 /// How often it is written down what clients say of their settings.
 const RECEIPTS: Duration = Duration::from_secs(5);
+/// How often it is seen whether a provider's credential is to be renewed.
+const CREDENTIALS: Duration = Duration::from_millis(500);
 /// How often readiness is judged anew.
 const READINESS: Duration = Duration::from_secs(1);
 
@@ -46,6 +48,7 @@ pub(super) fn start(
     jobs.spawn(checkpoints(Arc::clone(live), app.clone()));
     jobs.spawn(presence(Arc::clone(live), app.clone()));
     jobs.spawn(receipts(Arc::clone(live)));
+    jobs.spawn(credentials(Arc::clone(live)));
     jobs.spawn(readiness(Arc::clone(live)));
     jobs.spawn(sign_ins(Arc::clone(portal)));
     jobs.spawn(directory::job(app.clone()));
@@ -155,6 +158,21 @@ async fn receipts(live: Arc<Live>) {
         clock.tick().await;
         let done = in_time(TURN, live.delivery.flush(&live.store, live.org)).await;
         trouble.note("writing down what clients say of their settings", done);
+    }
+}
+
+/// Renews what providers are shown ahead of its end, so that no request waits for it. Each has turns of its own: one service
+/// that hangs holds no other up.
+async fn credentials(live: Arc<Live>) {
+    let mut clock = interval(CREDENTIALS);
+    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        clock.tick().await;
+        let mut turns = JoinSet::new();
+        for renewal in live.providers().into_iter().filter_map(|provided| provided.renewal) {
+            turns.spawn(async move { renewal.turn(std::time::SystemTime::now()).await });
+        }
+        while turns.join_next().await.is_some() {}
     }
 }
 

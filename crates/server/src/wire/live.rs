@@ -218,7 +218,8 @@ impl Live {
     pub(super) async fn refresh_keys(self: &Arc<Self>) {
         let _one_at_a_time = self.reloading.lock().await;
         let config = self.config.load_full();
-        if !config.providers.iter().any(|provider| matches!(provider.api_key, SecretSource::Sealed(_))) {
+        if !config.providers.iter().any(|provider| matches!(provider.api_key, Some(SecretSource::Sealed(_))))
+        {
             return;
         }
         match self.prepared(&config).await {
@@ -264,7 +265,7 @@ impl Live {
     pub(super) fn judge(&self) -> Readiness {
         let problem = |bad: bool, text: &str| bad.then(|| text.to_owned());
         let (stale, serves) = stale(self.fresh.age(), self.config.load().policy);
-        let provider = self.settings.load().providers.is_empty();
+        let provider = !self.settings.load().providers.iter().any(|provider| provider.has_credential());
         let checks = [
             ("server", problem(self.stopping.load(Ordering::Acquire), "the server is stopping")),
             ("provider", problem(provider, "no provider with a key is configured")),
@@ -305,7 +306,7 @@ async fn sealed_keys(
 ) -> Result<(SealedKeys, Vec<(String, String)>), Vec<String>> {
     let (mut keys, mut shut) = (SealedKeys::new(), Vec::new());
     for provider in &config.providers {
-        let SecretSource::Sealed(name) = &provider.api_key else { continue };
+        let Some(SecretSource::Sealed(name)) = &provider.api_key else { continue };
         let told = |error: SecretError| format!("provider[{}].api_key: {error}", provider.name);
         match gatehouse_control::secret::provider_key(store, keyring, org, name).await {
             Ok(Some(key)) => {

@@ -4,10 +4,14 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use gatehouse_gateway::settings::{Provider, ProviderSpec, client_tls};
+use gatehouse_gateway::settings::{Face, Provider, ProviderSpec, client_tls};
 use gatehouse_identity::secret::Secret;
+use gatehouse_providers::anthropic::credential_header;
+use gatehouse_providers::cloud::Table;
 use rustls::ClientConfig;
 
+use super::cloud;
+use super::renewal::Renewal;
 use crate::config::{self, SecretSource};
 use crate::environment::Environment;
 use crate::secret;
@@ -17,24 +21,44 @@ use crate::secret;
 pub(super) struct Provided {
     /// As configured.
     pub(super) configured: config::Provider,
-    /// Its key, when it is to be had.
-    key: Option<Arc<Secret>>,
+    /// Its secrets, when they are to be had.
+    secrets: Option<Vec<Arc<Secret>>>,
+    /// Of a cloud: the table it goes by.
+    table: Option<Arc<Table>>,
     /// As the data path uses it; `None` while its key is missing.
     pub(super) usable: Option<Arc<Provider>>,
+    /// What renews its credential, where that runs out.
+    pub(super) renewal: Option<Arc<Renewal>>,
 }
 
 impl Provided {
     /// Its state in words: `ok`, or what is missing.
     pub(super) fn state(&self) -> String {
         match (&self.usable, &self.configured.api_key) {
-            (Some(_), _) => "ok".to_owned(),
-            (None, SecretSource::Sealed(name)) => {
+            (Some(usable), _) if usable.has_credential() => "ok".to_owned(),
+            (Some(_), _) => "no valid credential: see the log".to_owned(),
+            (None, Some(SecretSource::Sealed(name))) => {
                 format!("no key sealed, or none that opens: run `gatehouse provider set-key {name}`")
             }
-            (None, SecretSource::Env(_) | SecretSource::File(_) | SecretSource::Exec(_)) => {
+            (None, Some(SecretSource::Env(_) | SecretSource::File(_) | SecretSource::Exec(_)) | None) => {
                 "no key".to_owned()
             }
         }
+    }
+
+    /// Whether it is what would be made of these.
+    fn is_of(
+        &self,
+        configured: &config::Provider,
+        secrets: &[Arc<Secret>],
+        table: Option<&Arc<Table>>,
+    ) -> bool {
+        let own = self.secrets.as_deref().unwrap_or_default();
+        self.secrets.is_some()
+            && self.configured == *configured
+            && own.len() == secrets.len()
+            && own.iter().zip(secrets).all(|(own, other)| own.same_as(other))
+            && self.table.as_ref() == table
     }
 }
 
@@ -51,15 +75,26 @@ pub(super) fn prepare(
 ) -> Result<Vec<Provided>, Vec<String>> {
     let (mut out, mut mistakes, mut trust) = (Vec::new(), Vec::new(), Trust::default());
     for provider in configured {
-        let key = match (&provider.api_key, secret::resolve(&provider.api_key, environment)) {
-            (SecretSource::Sealed(name), _) => sealed.remove(name),
-            (_, Ok(key)) => key,
-            (_, Err(error)) => {
-                mistakes.push(format!("provider[{}].api_key: {error}", provider.name));
-                continue;
-            }
-        };
-        match one(provider, key, before, &mut trust) {
+        let mut secrets = Some(Vec::new());
+        let before_these = mistakes.len();
+        for (setting, source) in provider.secrets() {
+            let secret = match (source, secret::resolve(source, environment)) {
+                (SecretSource::Sealed(name), _) => sealed.remove(name),
+                (_, Ok(secret)) => secret,
+                (_, Err(error)) => {
+                    mistakes.push(format!("provider[{}].{setting}: {error}", provider.name));
+                    continue;
+                }
+            };
+            secrets = secrets.zip(secret).map(|(mut secrets, secret)| {
+                secrets.push(Arc::new(secret));
+                secrets
+            });
+        }
+        if mistakes.len() > before_these {
+            continue;
+        }
+        match one(provider, secrets, before, &mut trust, environment) {
             Ok(provided) => out.push(provided),
             Err(mistake) => mistakes.push(format!("provider[{}]: {mistake}", provider.name)),
         }
@@ -69,24 +104,37 @@ pub(super) fn prepare(
 
 fn one(
     configured: &config::Provider,
-    key: Option<Secret>,
+    secrets: Option<Vec<Arc<Secret>>>,
     before: &[Provided],
     trust: &mut Trust,
+    environment: &Environment,
 ) -> Result<Provided, String> {
     let configured = configured.clone();
-    let Some(key) = key else { return Ok(Provided { configured, key: None, usable: None }) };
-    let same =
-        |old: &&Provided| old.configured == configured && old.key.as_ref().is_some_and(|k| k.same_as(&key));
-    if let Some(old) = before.iter().find(same) {
+    let table = cloud::table(&configured)?;
+    let Some(secrets) = secrets else {
+        return Ok(Provided { configured, secrets: None, table, usable: None, renewal: None });
+    };
+    if let Some(old) = before.iter().find(|old| old.is_of(&configured, &secrets, table.as_ref())) {
         return Ok(old.clone());
     }
     let is_https = configured.base_url.starts_with("https://");
     let tls = is_https.then(|| trust.with(configured.ca_file.as_deref())).transpose()?;
+    let (face, renewal) = if let (Some(cloud), Some(table)) = (&configured.cloud, &table) {
+        // The services that give credentials are reached with the same trust.
+        let trusted = trust.with(configured.ca_file.as_deref()).ok();
+        let ready = cloud::ready((&configured, cloud), &secrets, Arc::clone(table), trusted, environment)?;
+        (ready.face, ready.renewal)
+    } else {
+        let key = secrets.first().and_then(|key| key.expose_text()).ok_or("its key is not text")?;
+        let header = credential_header(configured.auth, key);
+        let (name, value) = header.map_err(|error| error.to_string())?;
+        (Face::Plain(name, value), None)
+    };
     let spec = ProviderSpec {
         name: &configured.name,
         base_url: &configured.base_url,
-        auth: configured.auth,
-        api_key: key.expose_text().ok_or("its key is not text")?,
+        face,
+        serves: configured.serves.clone(),
         tls,
         connect: configured.connect,
         first_byte: configured.first_byte,
@@ -94,8 +142,9 @@ fn one(
         pool_idle: configured.pool_idle,
         max_connections: configured.max_connections,
     };
-    let usable = Provider::new(&spec).map_err(|error| error.to_string())?;
-    Ok(Provided { configured, key: Some(Arc::new(key)), usable: Some(Arc::new(usable)) })
+    let usable = Provider::new(spec).map_err(|error| error.to_string())?;
+    let (usable, renewal) = (Some(Arc::new(usable)), renewal.map(Arc::new));
+    Ok(Provided { configured, secrets: Some(secrets), table, usable, renewal })
 }
 
 /// TLS settings by CA file. The system's certificates are read at most once, and only if a provider needs them.

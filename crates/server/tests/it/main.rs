@@ -24,3 +24,4 @@ mod assess;
 mod admin;
 mod settings;
 mod code;
+mod clouds;

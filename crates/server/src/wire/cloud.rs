@@ -1,0 +1,305 @@
+//! Clouds as configured, made ready for the data path.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use gatehouse_gateway::settings::{Credential, Current, Face};
+use gatehouse_identity::secret::Secret;
+use gatehouse_providers::anthropic::CredentialKind;
+use gatehouse_providers::cloud::{Dialect, Kind, Table};
+use gatehouse_providers::credential::amazon;
+use gatehouse_providers::credential::google::File;
+use gatehouse_providers::sigv4::{AwsKeys, Scope};
+use http::{HeaderName, HeaderValue};
+use rustls::ClientConfig;
+
+use super::renewal::{Renewal, What, With};
+use crate::config::{self, Amazon, Cloud, CloudCredential, Role};
+use crate::environment::Environment;
+
+/// A cloud, made ready.
+pub(super) struct Ready {
+    pub(super) face: Face,
+    pub(super) renewal: Option<Renewal>,
+}
+
+/// The table that a provider goes by.
+pub(crate) fn table(provider: &config::Provider) -> Result<Option<Arc<Table>>, String> {
+    let (Some(_), Some(path)) = (&provider.cloud, &provider.clouds_file) else {
+        return Ok(provider.cloud.as_ref().map(|_| Arc::new(Table::built_in())));
+    };
+    let shown = path.display();
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| format!("clouds_file: cannot read `{shown}`: {error}"))?;
+    let table =
+        Table::parse(&text).map_err(|error| format!("clouds_file: `{shown}` cannot be used: {error}"))?;
+    Ok(Some(Arc::new(table)))
+}
+
+/// Makes a cloud ready. `secrets` are those of [`config::Provider::secrets`], in their order.
+pub(super) fn ready(
+    (configured, cloud): (&config::Provider, &Cloud),
+    secrets: &[Arc<Secret>],
+    table: Arc<Table>,
+    tls: Option<Arc<ClientConfig>>,
+    environment: &Environment,
+) -> Result<Ready, String> {
+    let kind = configured.kind;
+    let dialect = Dialect {
+        kind,
+        prefix: String::new(),
+        place: (kind == Kind::Vertex).then(|| (cloud.project.clone(), cloud.region.clone())),
+        profile: cloud.profile.clone(),
+        models: cloud.models.clone(),
+        headers: headers(kind, cloud)?,
+        counts: cloud.counts,
+        table,
+    };
+    let (credential, what) = match &cloud.credential {
+        CloudCredential::Key => {
+            let key = secrets.first().and_then(|key| key.expose_text()).ok_or("its key is not text")?;
+            // Amazon and Google take keys as bearers; the others as they are told.
+            let auth = match kind {
+                Kind::Bedrock | Kind::Vertex => CredentialKind::Bearer,
+                Kind::Anthropic | Kind::BedrockMantle | Kind::ClaudePlatformAws | Kind::Foundry => {
+                    configured.auth
+                }
+            };
+            let header =
+                Credential::header(&configured.name, auth, key).map_err(|error| error.to_string())?;
+            (header, None)
+        }
+        CloudCredential::Amazon(from) => signing(kind, cloud, from, secrets, environment)?,
+        CloudCredential::Google(_) => {
+            let text = secrets
+                .first()
+                .and_then(|file| file.expose_text())
+                .ok_or("credentials: they are not text")?;
+            let token: Arc<Current<HeaderValue>> = Arc::default();
+            let what = match File::parse(text).map_err(|error| format!("credentials: {error}"))? {
+                File::ServiceAccount(account) => What::ServiceAccount(account, Arc::clone(&token)),
+                File::Workload(workload) => What::Workload(workload, Arc::clone(&token)),
+            };
+            (Credential::Token(token), Some(what))
+        }
+    };
+    let state = Mutex::default();
+    let renewal = what.map(|what| Renewal { provider: configured.name.clone(), what, tls, state });
+    Ok(Ready { face: Face::Cloud(Box::new(dialect), credential), renewal })
+}
+
+fn headers(kind: Kind, cloud: &Cloud) -> Result<Vec<(HeaderName, HeaderValue)>, String> {
+    if kind != Kind::ClaudePlatformAws {
+        return Ok(Vec::new());
+    }
+    let value =
+        HeaderValue::from_str(&cloud.workspace).map_err(|_| "workspace: it cannot be sent in a header")?;
+    Ok(vec![(HeaderName::from_static("anthropic-workspace-id"), value)])
+}
+
+/// Keys that sign: those that are given, those of the environment, of a role, of the platform, in this order.
+fn signing(
+    kind: Kind,
+    cloud: &Cloud,
+    from: &Amazon,
+    secrets: &[Arc<Secret>],
+    environment: &Environment,
+) -> Result<(Credential, Option<What>), String> {
+    let text = |at: usize| secrets.get(at).and_then(|secret| secret.expose_text());
+    let given = from.keys.as_ref().and_then(|_| Some(With::Keys(AwsKeys::new(text(0)?, text(1)?, text(2)))));
+    let file = from.role.as_ref().and_then(|role| role.token_file.clone()).map(With::TokenFile);
+    let mut role = from.role.as_ref().map(|role| taken_on(role, cloud));
+    let with = match given.or(file).or_else(|| of_environment(environment)) {
+        Some(with) => with,
+        None => match environment.get("AWS_ROLE_ARN").zip(environment.get("AWS_WEB_IDENTITY_TOKEN_FILE")) {
+            Some((arn, file)) => {
+                let of_platform = Role {
+                    arn: arn.to_owned(),
+                    session: environment.get("AWS_ROLE_SESSION_NAME").unwrap_or("gatehouse").to_owned(),
+                    external_id: String::new(),
+                    token_file: None,
+                    sts_url: format!("https://sts.{}.amazonaws.com", cloud.region),
+                };
+                role = role.or_else(|| Some(taken_on(&of_platform, cloud)));
+                With::TokenFile(file.into())
+            }
+            None => of_platform(environment)?,
+        },
+    };
+    let service = kind.service().unwrap_or_default().to_owned();
+    let scope = Scope { region: cloud.region.clone(), service };
+    let keys: Arc<Current<AwsKeys>> = Arc::default();
+    let what = match (role, with) {
+        (None, With::Keys(given)) => {
+            keys.store(Some(Arc::new(given)));
+            None
+        }
+        (role, with) => Some(What::Amazon(role, with, Arc::clone(&keys))),
+    };
+    Ok((Credential::Signing { scope, keys }, what))
+}
+
+fn of_environment(environment: &Environment) -> Option<With> {
+    let (id, secret) = (environment.get("AWS_ACCESS_KEY_ID")?, environment.get("AWS_SECRET_ACCESS_KEY")?);
+    Some(With::Keys(AwsKeys::new(id, secret, environment.get("AWS_SESSION_TOKEN"))))
+}
+
+/// What the platform has: of a container where the environment says that this is one, else of the machine.
+fn of_platform(environment: &Environment) -> Result<With, String> {
+    let relative = environment.get("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI");
+    let url = relative.map(|path| format!("http://169.254.170.2{path}"));
+    if let Some(url) =
+        url.or_else(|| environment.get("AWS_CONTAINER_CREDENTIALS_FULL_URI").map(str::to_owned))
+    {
+        if !is_of_this_machine(&url) {
+            return Err(format!(
+                "AWS_CONTAINER_CREDENTIALS_FULL_URI names `{url}`, which is neither https nor of this machine"
+            ));
+        }
+        let token = environment.get("AWS_CONTAINER_AUTHORIZATION_TOKEN");
+        return Ok(With::Container {
+            url,
+            token_file: environment.get("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE").map(PathBuf::from),
+            token: token.map(|token| Arc::new(Secret::new(token.as_bytes().to_vec()))),
+        });
+    }
+    if environment.get("AWS_EC2_METADATA_DISABLED") == Some("true") {
+        return Err("there are no keys for it: set access_key_id and secret_access_key, or role_arn and \
+             web_identity_token_file, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (AWS_EC2_METADATA_DISABLED is set, so \
+             the machine is not asked)"
+            .to_owned());
+    }
+    let url = environment.get("AWS_EC2_METADATA_SERVICE_ENDPOINT").unwrap_or("http://169.254.169.254");
+    Ok(With::Instance { url: url.trim_end_matches('/').to_owned() })
+}
+
+/// Whether what comes from an address can be believed without TLS: it is this machine's, or its platform's own.
+fn is_of_this_machine(url: &str) -> bool {
+    let Ok(uri) = url.parse::<http::Uri>() else { return false };
+    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+    let address = host.parse::<std::net::IpAddr>();
+    uri.scheme_str() == Some("https")
+        || matches!(host, "localhost" | "169.254.170.2" | "169.254.170.23" | "fd00:ec2::23")
+        || address.is_ok_and(|address| address.is_loopback())
+}
+
+fn taken_on(role: &Role, cloud: &Cloud) -> amazon::Role {
+    amazon::Role {
+        arn: role.arn.clone(),
+        session: role.session.clone(),
+        external_id: role.external_id.clone(),
+        sts_url: role.sts_url.clone(),
+        region: cloud.region.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use gatehouse_testkit::provider::{Act, FakeProvider, Seen};
+    use gatehouse_testkit::sse::plain;
+    use serde_json::json;
+
+    use super::*;
+
+    fn environment(pairs: &[(&str, &str)]) -> Environment {
+        Environment { variables: pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect() }
+    }
+
+    fn keys() -> serde_json::Value {
+        json!({"Code": "Success", "AccessKeyId": "ASIAPLATFORM", "SecretAccessKey": "s", "Token": "t",
+            "Expiration": "2099-01-01T00:00:00Z"})
+    }
+
+    fn platform(seen: &Seen) -> Vec<Act> {
+        match seen.line.as_str() {
+            "GET /container" if seen.header("authorization") == Some("let me in") => plain(200, &keys()),
+            "PUT /latest/api/token" if seen.header("x-aws-ec2-metadata-token-ttl-seconds").is_some() => {
+                vec![Act::Send(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\ntoken".to_vec())]
+            }
+            line if seen.header("x-aws-ec2-metadata-token") == Some("token") => match line {
+                "GET /latest/meta-data/iam/security-credentials/" => {
+                    vec![Act::Send(b"HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\nthe-role".to_vec())]
+                }
+                "GET /latest/meta-data/iam/security-credentials/the-role" => plain(200, &keys()),
+                _ => plain(404, &json!({})),
+            },
+            _ => plain(401, &json!({"message": "no"})),
+        }
+    }
+
+    fn renewal(environment: &Environment) -> Result<(Renewal, Arc<Current<AwsKeys>>), String> {
+        let cloud = Cloud {
+            region: "us-east-1".to_owned(),
+            project: String::new(),
+            profile: String::new(),
+            workspace: String::new(),
+            models: std::collections::BTreeMap::new(),
+            counts: true,
+            credential: CloudCredential::Key,
+        };
+        let from = Amazon { keys: None, role: None };
+        let (credential, what) = signing(Kind::Bedrock, &cloud, &from, &[], environment)?;
+        let Credential::Signing { keys, .. } = credential else { panic!("requests are not signed") };
+        let what =
+            what.unwrap_or(What::Amazon(None, With::Keys(AwsKeys::new("", "", None)), Arc::clone(&keys)));
+        Ok((Renewal { provider: "p".to_owned(), what, tls: None, state: Mutex::default() }, keys))
+    }
+
+    #[tokio::test]
+    async fn keys_come_from_the_platform_where_none_are_given() {
+        let fake = FakeProvider::start(platform);
+        let folder = tempfile::tempdir().unwrap();
+        let token = folder.path().join("token");
+        std::fs::write(&token, "let me in\n").unwrap();
+        let (token, url) = (token.to_str().unwrap(), format!("{}/container", fake.url));
+        for (variables, expected) in [
+            (
+                vec![
+                    ("AWS_CONTAINER_CREDENTIALS_FULL_URI", url.as_str()),
+                    ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", token),
+                ],
+                "ASIAPLATFORM",
+            ),
+            (
+                vec![
+                    ("AWS_CONTAINER_CREDENTIALS_FULL_URI", url.as_str()),
+                    ("AWS_CONTAINER_AUTHORIZATION_TOKEN", "let me in"),
+                ],
+                "ASIAPLATFORM",
+            ),
+            (vec![("AWS_EC2_METADATA_SERVICE_ENDPOINT", fake.url.as_str())], "ASIAPLATFORM"),
+            (
+                vec![
+                    ("AWS_ACCESS_KEY_ID", "AKIAGIVEN"),
+                    ("AWS_SECRET_ACCESS_KEY", "s"),
+                    ("AWS_EC2_METADATA_SERVICE_ENDPOINT", fake.url.as_str()),
+                ],
+                "AKIAGIVEN",
+            ),
+        ] {
+            let (renewal, keys) = renewal(&environment(&variables)).unwrap();
+            if expected == "ASIAPLATFORM" {
+                renewal.turn(SystemTime::now()).await;
+            }
+            assert_eq!(
+                keys.load().as_ref().map(|keys| keys.id().to_owned()).as_deref(),
+                Some(expected),
+                "{variables:?}"
+            );
+        }
+        let (refused, keys) = renewal(&environment(&[("AWS_CONTAINER_CREDENTIALS_FULL_URI", &url)])).unwrap();
+        refused.turn(SystemTime::now()).await;
+        assert!(keys.load().is_none());
+    }
+
+    #[test]
+    fn what_is_of_no_use_is_said_at_once() {
+        let told = |pairs: &[(&str, &str)]| renewal(&environment(pairs)).err().unwrap();
+        assert!(
+            told(&[("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://10.0.0.1/x")]).contains("neither https")
+        );
+        assert!(told(&[("AWS_EC2_METADATA_DISABLED", "true")]).contains("there are no keys for it"));
+    }
+}

@@ -1,0 +1,233 @@
+//! Credentials that run out, renewed ahead of it.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use gatehouse_gateway::settings::Current;
+use gatehouse_identity::secret::Secret;
+use gatehouse_providers::credential::google::{ServiceAccount, Workload};
+use gatehouse_providers::credential::{Ask, NoCredential, amazon, google};
+use gatehouse_providers::sigv4::AwsKeys;
+use http::{HeaderValue, header};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+/// How long a service may take to give a credential.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Most bytes of a service's answer.
+const MAX_ANSWER: usize = 256 * 1024;
+/// A credential is renewed this many seconds before it runs out, or after three quarters of its time if that comes first.
+const AHEAD: u64 = 600;
+/// After failures it is tried again after 1, 2, 4, ... seconds, at most this many.
+const MAX_PAUSE: u64 = 30;
+
+/// A credential that runs out: where it comes from, and where it goes.
+pub(super) struct Renewal {
+    pub(super) provider: String,
+    pub(super) what: What,
+    pub(super) tls: Option<Arc<ClientConfig>>,
+    pub(super) state: Mutex<State>,
+}
+
+/// What is renewed.
+pub(super) enum What {
+    /// Keys of Amazon's, as the platform gives them or as a role has them.
+    Amazon(Option<amazon::Role>, With, Arc<Current<AwsKeys>>),
+    ServiceAccount(Box<ServiceAccount>, Arc<Current<HeaderValue>>),
+    Workload(Box<Workload>, Arc<Current<HeaderValue>>),
+}
+
+/// What Amazon's keys, or a role, are asked for with.
+pub(super) enum With {
+    Keys(AwsKeys),
+    TokenFile(PathBuf),
+    Container {
+        url: String,
+        /// What the platform wants to see: in a file, which it keeps fresh, or as it is.
+        token_file: Option<PathBuf>,
+        token: Option<Arc<Secret>>,
+    },
+    Instance {
+        url: String,
+    },
+}
+
+/// When it is to be renewed, and when it runs out, in seconds since 1970.
+#[derive(Default)]
+pub(super) struct State {
+    next: u64,
+    expires: u64,
+    failures: u32,
+}
+
+impl Renewal {
+    /// Renews the credential if it is time. A credential that has run out is taken away: requests are then refused with a
+    /// sentence that says so, instead of by the provider.
+    pub(super) async fn turn(&self, now: SystemTime) {
+        let now = now.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        if now < self.state().next {
+            return;
+        }
+        let renewed = tokio::time::timeout(PATIENCE, self.renew(now)).await;
+        let renewed = renewed.unwrap_or_else(|_| Err("the service took too long".to_owned()));
+        let mut state = self.state();
+        match renewed {
+            Ok(expires) => {
+                let left = expires.saturating_sub(now);
+                let ahead = AHEAD.min(left / 4);
+                *state = State { next: now + left.saturating_sub(ahead).max(1), expires, failures: 0 };
+                tracing::info!(provider = %self.provider, seconds = left, "the provider's credential was renewed");
+            }
+            Err(error) => {
+                let pause = 1_u64.checked_shl(state.failures).unwrap_or(MAX_PAUSE).min(MAX_PAUSE);
+                state.failures = state.failures.saturating_add(1).min(16);
+                state.next = now + pause;
+                let left = state.expires.saturating_sub(now);
+                if state.failures == 1 || left == 0 {
+                    tracing::error!(provider = %self.provider, error, seconds_left = left, "the provider's credential was not renewed; it is tried again");
+                }
+                if left == 0 {
+                    self.forget();
+                }
+            }
+        }
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn forget(&self) {
+        match &self.what {
+            What::Amazon(.., keys) => keys.store(None),
+            What::ServiceAccount(_, token) | What::Workload(_, token) => token.store(None),
+        }
+    }
+
+    /// Fetches a new one; says when it runs out.
+    async fn renew(&self, now: u64) -> Result<u64, String> {
+        let told = |error: NoCredential| error.to_string();
+        match &self.what {
+            What::Amazon(role, with, keys) => {
+                let issued = self.amazon(role.as_ref(), with).await?;
+                keys.store(Some(Arc::new(issued.keys)));
+                Ok(issued.expires)
+            }
+            What::ServiceAccount(account, token) => {
+                let (status, body) = self.send(account.ask(now).map_err(told)?).await?;
+                let issued = google::read(status, &body, now).map_err(told)?;
+                token.store(Some(Arc::new(issued.bearer)));
+                Ok(issued.expires)
+            }
+            What::Workload(workload, token) => {
+                let subject =
+                    workload.subject(&read_file(Path::new(&workload.token_file)).await?).map_err(told)?;
+                let (status, body) = self.send(workload.ask(&subject)).await?;
+                let mut issued = google::read(status, &body, now).map_err(told)?;
+                if let Some(ask) = workload.impersonate(&issued) {
+                    let (status, body) = self.send(ask).await?;
+                    issued = google::read(status, &body, now).map_err(told)?;
+                }
+                token.store(Some(Arc::new(issued.bearer)));
+                Ok(issued.expires)
+            }
+        }
+    }
+
+    async fn amazon(&self, role: Option<&amazon::Role>, with: &With) -> Result<amazon::Issued, String> {
+        let told = |error: NoCredential| error.to_string();
+        let own = match (role, with) {
+            (Some(role), With::TokenFile(path)) => {
+                let (status, body) = self.send(role.ask_with(read_file(path).await?.trim())).await?;
+                return amazon::read(status, &body).map_err(told);
+            }
+            (None, With::TokenFile(_)) => {
+                return Err("a platform's token is of no use without a role".to_owned());
+            }
+            (_, With::Keys(own)) => amazon::Issued { keys: own.clone(), expires: u64::MAX },
+            (_, With::Container { url, token_file, token }) => {
+                let from_file = match token_file {
+                    Some(path) => Some(read_file(path).await?),
+                    None => None,
+                };
+                let token =
+                    from_file.as_deref().or_else(|| token.as_ref().and_then(|token| token.expose_text()));
+                let (status, body) = self.send(amazon::ask_container(url, token).map_err(told)?).await?;
+                amazon::read_platform(status, &body).map_err(told)?
+            }
+            (_, With::Instance { url }) => {
+                let (status, body) = self.send(amazon::ask_instance_token(url)).await?;
+                let token = amazon::read_text(status, &body).map_err(told)?;
+                let (status, body) = self.send(amazon::ask_instance(url, &token, "").map_err(told)?).await?;
+                let name = amazon::read_text(status, &body).map_err(told)?;
+                let (status, body) =
+                    self.send(amazon::ask_instance(url, &token, &name).map_err(told)?).await?;
+                amazon::read_platform(status, &body).map_err(told)?
+            }
+        };
+        let Some(role) = role else { return Ok(own) };
+        let (status, body) = self.send(role.ask(&own.keys, SystemTime::now()).map_err(told)?).await?;
+        amazon::read(status, &body).map_err(told)
+    }
+
+    async fn send(&self, ask: Ask) -> Result<(u16, Bytes), String> {
+        let uri: http::Uri = ask.url.parse().map_err(|_| "its service's address is none".to_owned())?;
+        let host = uri.host().ok_or("its service's address has no host")?.trim_matches(['[', ']']).to_owned();
+        let is_https = uri.scheme_str() == Some("https");
+        let port = uri.port_u16().unwrap_or(if is_https { 443 } else { 80 });
+        let socket = TcpStream::connect((host.as_str(), port)).await;
+        let socket = socket.map_err(|error| format!("`{host}` cannot be reached: {error}"))?;
+        if !is_https {
+            return converse(socket, &uri, ask).await;
+        }
+        let tls = self.tls.clone().ok_or("no trusted certificates were found on this system")?;
+        let name = ServerName::try_from(host.clone()).map_err(|_| "its host is no name for a certificate")?;
+        let secured = TlsConnector::from(tls).connect(name, socket).await;
+        converse(secured.map_err(|error| format!("`{host}` cannot be trusted: {error}"))?, &uri, ask).await
+    }
+}
+
+async fn read_file(path: &Path) -> Result<String, String> {
+    let read = tokio::fs::read_to_string(path).await;
+    read.map_err(|error| format!("cannot read the token file `{}`: {error}", path.display()))
+}
+
+async fn converse<S>(socket: S, uri: &http::Uri, ask: Ask) -> Result<(u16, Bytes), String>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let failed = |error: hyper::Error| format!("the service's answer broke off: {error}");
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake::<_, Full<Bytes>>(TokioIo::new(socket))
+            .await
+            .map_err(failed)?;
+    let mut request = http::Request::new(Full::new(Bytes::from(ask.body)));
+    *request.method_mut() = ask.method;
+    let target = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+    *request.uri_mut() = target.parse().map_err(|_| "its service's address is none".to_owned())?;
+    *request.headers_mut() = ask.headers;
+    let authority = uri.authority().map_or("", http::uri::Authority::as_str);
+    let host =
+        HeaderValue::from_str(authority).map_err(|_| "its service's address has no host".to_owned())?;
+    request.headers_mut().insert(header::HOST, host);
+    let mut connection = std::pin::pin!(connection);
+    let mut answer = std::pin::pin!(async {
+        let response = sender.send_request(request).await.map_err(failed)?;
+        let status = response.status().as_u16();
+        let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
+        Ok((status, body.map_err(|error| format!("the service's answer broke off: {error}"))?.to_bytes()))
+    });
+    tokio::select! {
+        biased;
+        done = &mut answer => done,
+        // It may end with the answer's last byte.
+        _ = &mut connection => answer.await,
+    }
+}
