@@ -5,6 +5,8 @@ mod provider;
 mod directory;
 mod about;
 mod jobs;
+mod client;
+mod impostor;
 
 use std::time::{Duration, Instant};
 
