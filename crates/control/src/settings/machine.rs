@@ -106,7 +106,8 @@ impl Held {
     fn news(&self) -> Vec<MachineNews> {
         let all = self.users.iter().flat_map(|(user, all)| all.iter().map(|one| (*user, one)));
         let new = all.filter(|(_, one)| one.is_new).take(MAX_FLUSH);
-        new.map(|(user, one)| MachineNews { user, machine: one.machine, receipt: one.receipt.clone() }).collect()
+        new.map(|(user, one)| MachineNews { user, machine: one.machine, receipt: one.receipt.clone() })
+            .collect()
     }
 
     fn written(&mut self, news: &MachineNews) {

@@ -301,7 +301,8 @@ async fn each_machine_of_a_user_has_a_receipt_of_its_own() {
     let app = &b.world.app;
     app.settings.refresh(&app.store, app.org).await.unwrap();
     let ada = gatehouse_control::user::get(app, "ada@b.c").await.unwrap().id;
-    let [laptop, desktop] = ["0a", "0b"].map(|n| Machine::parse(&format!("{}; linux", n.repeat(16))).unwrap());
+    let [laptop, desktop] =
+        ["0a", "0b"].map(|n| Machine::parse(&format!("{}; linux", n.repeat(16))).unwrap());
     let fetch = |machine: Machine, has: Option<&str>| {
         let answer = app.settings.fetch(ada, has, Some("claude-code/2.1.330"), app.now()).unwrap();
         app.settings.on_machine(ada, machine, &answer, has, Some("claude-code/2.1.330"), app.now());
@@ -313,12 +314,21 @@ async fn each_machine_of_a_user_has_a_receipt_of_its_own() {
     assert_eq!(fetch(laptop, Some(&served.etag)), Answer::Same(served));
     let listed = b.world.get("/api/v1/settings/receipts").await.ok();
     let (ada, other) = (&listed["items"][0], &listed["items"][1]);
-    assert_eq!((&ada["email"], &ada["state"], &other["machines"]), (&json!("ada@b.c"), &json!("confirmed"), &json!([])));
+    assert_eq!(
+        (&ada["email"], &ada["state"], &other["machines"]),
+        (&json!("ada@b.c"), &json!("confirmed"), &json!([]))
+    );
     let told: Vec<(&str, &str, &str)> = ada["machines"]
         .as_array()
         .unwrap()
         .iter()
-        .map(|one| (one["machine"].as_str().unwrap(), one["state"].as_str().unwrap(), one["client"].as_str().unwrap()))
+        .map(|one| {
+            (
+                one["machine"].as_str().unwrap(),
+                one["state"].as_str().unwrap(),
+                one["client"].as_str().unwrap(),
+            )
+        })
         .collect();
     let (first, second) = (laptop.id.to_string(), desktop.id.to_string());
     assert_eq!(told, [(first.as_str(), "confirmed", "2.1.330"), (second.as_str(), "offered", "2.1.330")]);

@@ -108,12 +108,19 @@ mod tests {
     #[test]
     fn what_is_no_machine_is_none() {
         let digits = "07".repeat(16);
-        for text in ["", ";", "linux", "+1", &digits[1..], &format!("{digits}0"), &"0A".repeat(16), &"é".repeat(16)] {
+        for text in
+            ["", ";", "linux", "+1", &digits[1..], &format!("{digits}0"), &"0A".repeat(16), &"é".repeat(16)]
+        {
             assert_eq!(Machine::parse(text), None, "{text}");
         }
-        let unnamed = [digits.clone(), format!("{digits};"), format!("{digits}; plan9; x"), format!(" {digits} ;x")];
+        let unnamed =
+            [digits.clone(), format!("{digits};"), format!("{digits}; plan9; x"), format!(" {digits} ;x")];
         for text in unnamed {
-            assert_eq!(Machine::parse(&text).map(|machine| machine.platform), Some(Platform::Other), "{text}");
+            assert_eq!(
+                Machine::parse(&text).map(|machine| machine.platform),
+                Some(Platform::Other),
+                "{text}"
+            );
         }
     }
 }

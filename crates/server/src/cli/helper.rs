@@ -56,11 +56,13 @@ pub(crate) enum ClientCommand {
         place: Place,
     },
     /// Print an access token: of the session on this machine or, with --from, for the token of a CI job
-    #[command(after_help = "As `apiKeyHelper` of a coding client, on a machine with a session and in a job:\n  \
+    #[command(
+        after_help = "As `apiKeyHelper` of a coding client, on a machine with a session and in a job:\n  \
                             gatehouse client token --gateway https://gateway.example.com\n  \
                             gatehouse client token --gateway https://gateway.example.com --from env:ID_TOKEN\n\n\
                             Exit codes: 0 printed, 1 refused or nobody is signed in, 2 wrong usage, no token to \
-                            exchange or a cache open to others, 3 the gateway cannot be reached or cannot answer now.")]
+                            exchange or a cache open to others, 3 the gateway cannot be reached or cannot answer now."
+    )]
     Token {
         /// Where
         #[command(flatten)]
@@ -70,12 +72,14 @@ pub(crate) enum ClientCommand {
         from: Option<String>,
     },
     /// Print the settings published for who is signed in, as a coding client takes them from its `policyHelper`
-    #[command(after_help = "A coding client calls its policy helper without arguments, so `policyHelper.path` names a \
+    #[command(
+        after_help = "A coding client calls its policy helper without arguments, so `policyHelper.path` names a \
                             script that does:\n  \
                             #!/bin/sh\n  exec gatehouse client policy --gateway https://gateway.example.com\n\n\
                             Exit codes: 0 printed, 1 nobody is signed in or the session is over, 2 wrong usage or a \
                             cache open to others, 3 the gateway cannot be reached and there is no copy that is young \
-                            enough. Whenever it is not 0, the coding client does not start.")]
+                            enough. Whenever it is not 0, the coding client does not start."
+    )]
     Policy {
         /// Where
         #[command(flatten)]
@@ -93,7 +97,9 @@ pub(crate) struct Place {
     #[arg(long, value_name = "URL", env = "GATEHOUSE_GATEWAY")]
     gateway: Option<String>,
     /// Where sessions and policies are kept
-    #[arg(help = "Where sessions and policies are kept [default: gatehouse-client in $XDG_STATE_HOME, else in ~/.local/state]")]
+    #[arg(
+        help = "Where sessions and policies are kept [default: gatehouse-client in $XDG_STATE_HOME, else in ~/.local/state]"
+    )]
     #[arg(long, value_name = "DIR", env = "GATEHOUSE_CLIENT_DIR")]
     client_dir: Option<PathBuf>,
 }

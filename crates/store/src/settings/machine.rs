@@ -112,7 +112,11 @@ impl Store {
     ///
     /// # Errors
     /// Too many; the database.
-    pub async fn settings_machines(&self, org: OrgId, users: &[UserId]) -> Result<Vec<OnMachine>, StoreError> {
+    pub async fn settings_machines(
+        &self,
+        org: OrgId,
+        users: &[UserId],
+    ) -> Result<Vec<OnMachine>, StoreError> {
         if users.len() > MAX_BATCH {
             let why = format!("has {} entries, expected at most {MAX_BATCH}", users.len());
             return Err(StoreError::Invalid { field: "users", why });

@@ -285,10 +285,14 @@ async fn machines_of_a_user_are_few_and_forgotten_in_time(w: World) {
     let of = async |users: &[UserId]| w.store.settings_machines(w.org, users).await.unwrap();
     assert!(of(&[]).await.is_empty() && of(&[ada.id, bob.id]).await.is_empty());
 
-    put(&[seen(ada.id, 1, NOW.0), seen(bob.id, 1, NOW.0), seen(UserId::from_bits(1), 1, NOW.0)]).await.unwrap();
+    put(&[seen(ada.id, 1, NOW.0), seen(bob.id, 1, NOW.0), seen(UserId::from_bits(1), 1, NOW.0)])
+        .await
+        .unwrap();
     let both = of(&[ada.id, bob.id]).await;
     assert_eq!(both.len(), 2, "a user who does not exist is passed over: {both:?}");
-    assert!(both.iter().all(|one| one.machine == machine(1) && one.receipt == seen(ada.id, 1, NOW.0).receipt));
+    assert!(
+        both.iter().all(|one| one.machine == machine(1) && one.receipt == seen(ada.id, 1, NOW.0).receipt)
+    );
 
     // The same machine later, and news of it that come late.
     let mut later = seen(ada.id, 1, NOW.0 + 50);
@@ -299,8 +303,9 @@ async fn machines_of_a_user_are_few_and_forgotten_in_time(w: World) {
     assert_eq!((known.first_seen_at, known.receipt), (NOW, later.receipt));
 
     // Of too many, those seen last stay.
-    let many: Vec<MachineNews> =
-        (0..MAX_MACHINES + 5).map(|n| seen(ada.id, 100 + n, NOW.0 + 100 + i64::try_from(n).unwrap())).collect();
+    let many: Vec<MachineNews> = (0..MAX_MACHINES + 5)
+        .map(|n| seen(ada.id, 100 + n, NOW.0 + 100 + i64::try_from(n).unwrap()))
+        .collect();
     put(&many).await.unwrap();
     let kept = of(&[ada.id]).await;
     assert_eq!(kept.len(), MAX_MACHINES);

@@ -136,7 +136,8 @@ impl Cache {
         patience: Duration,
     ) -> Result<Option<Locked<'a>>, Failure> {
         let path = self.path(gateway, "lock");
-        let opened = File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let opened =
+            File::options().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
         let file = opened.map_err(|error| unusable(&path, &error))?;
         let until = Instant::now() + patience;
         loop {

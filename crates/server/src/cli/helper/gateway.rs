@@ -116,13 +116,15 @@ impl Gateway {
             .header("content-type", "application/x-www-form-urlencoded")
             .body(form.as_str())
             .map_err(|error| Away(format!("cannot be asked: {error}")))?;
-        let request = self.agent.configure_request(request).timeout_global(Some(self.left(PATIENCE)?)).build();
+        let request =
+            self.agent.configure_request(request).timeout_global(Some(self.left(PATIENCE)?)).build();
         reply(self.agent.run(request))
     }
 
     /// Whether an access token is still taken. Of what only a good one opens, this is answered from memory.
     pub(super) fn standing(&self, token: &str) -> Standing {
-        let request = Request::get(self.url.at("/user/bootstrap")).header("authorization", bearer(token).as_str());
+        let request =
+            Request::get(self.url.at("/user/bootstrap")).header("authorization", bearer(token).as_str());
         match self.ask(request, PROOF) {
             Ok(reply) if reply.status == UNAUTHORIZED => Standing::Refused,
             _ => Standing::Good,
@@ -159,7 +161,8 @@ impl Gateway {
     fn ask(&self, request: http::request::Builder, patience: Duration) -> Result<Reply, Away> {
         let request = request.header("accept", "application/json").body(());
         let request = request.map_err(|error| Away(format!("cannot be asked: {error}")))?;
-        let request = self.agent.configure_request(request).timeout_global(Some(self.left(patience)?)).build();
+        let request =
+            self.agent.configure_request(request).timeout_global(Some(self.left(patience)?)).build();
         reply(self.agent.run(request))
     }
 
@@ -188,9 +191,14 @@ fn settings_of(mut body: Value) -> Result<Word, Away> {
     let said = body["checksum"].as_str().and_then(|text| Checksum::parse(text).ok());
     let said = said.ok_or_else(|| strange("have no checksum"))?;
     let document = Document::from_value(body["settings"].take());
-    let document = document.map_err(|error| strange(&format!("cannot be used: {}", printable(&error.to_string()))))?;
+    let document =
+        document.map_err(|error| strange(&format!("cannot be used: {}", printable(&error.to_string()))))?;
     let found = Checksum::of(&document);
-    if found == said { Ok(Word::Settings(document, found)) } else { Err(strange("are not those of their checksum")) }
+    if found == said {
+        Ok(Word::Settings(document, found))
+    } else {
+        Err(strange("are not those of their checksum"))
+    }
 }
 
 impl Reply {

@@ -54,14 +54,23 @@ pub(super) fn run(cache: &Cache, gateway: &Gateway, open: bool, out: &mut Out) -
     drop(locked);
     if let Some(token) = before.as_ref().and_then(|before| before.refresh.as_ref()) {
         // Best effort: nobody holds that session any more, and it runs out by itself.
-        drop(gateway.post(&endpoints.revocation, &[("token", token.as_str()), ("token_type_hint", "refresh_token")]));
+        drop(
+            gateway.post(
+                &endpoints.revocation,
+                &[("token", token.as_str()), ("token_type_hint", "refresh_token")],
+            ),
+        );
     }
     let who = session.email.as_deref().map(printable);
     if out.wants_json() {
         out.json_line(&json!({"gateway": url.as_str(), "email": session.email}))?;
         return Ok(out.flush()?);
     }
-    Ok(out.line(format!("Signed in to {} as {}.", url.as_str(), who.as_deref().unwrap_or("a user it does not name")))?)
+    Ok(out.line(format!(
+        "Signed in to {} as {}.",
+        url.as_str(),
+        who.as_deref().unwrap_or("a user it does not name")
+    ))?)
 }
 
 fn begin(gateway: &Gateway, endpoints: &Endpoints) -> Result<Begun, Failure> {
@@ -141,7 +150,9 @@ fn refused(reply: &Reply, url: &str) -> Failure {
     let why = match (reply.text("error"), reply.text("error_description")) {
         (Some(_), Some(description)) => printable(description),
         (Some(error), None) => printable(error),
-        (None, _) => format!("it answered {}; is this a gateway's address, with sign-in configured?", reply.status),
+        (None, _) => {
+            format!("it answered {}; is this a gateway's address, with sign-in configured?", reply.status)
+        }
     };
     let told = format!("{url} does not begin a sign-in: {why}");
     if matches!(reply.status, 429 | 500..) { Failure::Unreachable(told) } else { Failure::Failed(told) }
@@ -177,7 +188,9 @@ mod tests {
 
     #[test]
     fn only_web_addresses_are_opened() {
-        for page in ["https://gw.example.com/device?user_code=A-B", "http://localhost:8080/device", "http://[::1]/d"] {
+        for page in
+            ["https://gw.example.com/device?user_code=A-B", "http://localhost:8080/device", "http://[::1]/d"]
+        {
             assert!(opener(page).is_some(), "{page}");
         }
         for page in [

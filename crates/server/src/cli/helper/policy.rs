@@ -37,9 +37,7 @@ pub(super) fn run(
     let kept = known(cache, gateway)?;
     let checksum = kept.as_ref().and_then(|kept| kept.settings.as_ref()).map(|(_, sum)| *sum);
     let policy = match ask(cache, gateway, checksum, &agent(client), now) {
-        Ok(Word::Settings(document, sum)) => {
-            Policy { settings: Some((document, sum)), confirmed_at: now }
-        }
+        Ok(Word::Settings(document, sum)) => Policy { settings: Some((document, sum)), confirmed_at: now },
         Ok(Word::Nothing) => Policy { settings: None, confirmed_at: now },
         Ok(Word::Same) => Policy { settings: kept.and_then(|kept| kept.settings), confirmed_at: now },
         Ok(Word::Refused) => return Err(NoToken::Over.failure(gateway.url())),
@@ -187,7 +185,11 @@ mod tests {
         for settings in [None, Some(json!({})), Some(json!({"z": 1, "a": {"é": [1, 2.5]}}))] {
             let kept = policy(settings.clone());
             let read = Policy::of(kept.content().as_bytes()).unwrap();
-            assert_eq!((read.settings, read.confirmed_at), (kept.settings, kept.confirmed_at), "{settings:?}");
+            assert_eq!(
+                (read.settings, read.confirmed_at),
+                (kept.settings, kept.confirmed_at),
+                "{settings:?}"
+            );
         }
     }
 
@@ -195,7 +197,12 @@ mod tests {
     fn settings_that_are_not_those_of_their_checksum_are_no_policy() {
         let kept = policy(Some(json!({"model": "opus"}))).content();
         assert!(Policy::of(kept.replace("opus", "haiku").as_bytes()).is_none());
-        for content in ["", "{}", r#"{"settings":{},"confirmed_at":1}"#, r#"{"settings":null,"checksum":"x","confirmed_at":1}"#] {
+        for content in [
+            "",
+            "{}",
+            r#"{"settings":{},"confirmed_at":1}"#,
+            r#"{"settings":null,"checksum":"x","confirmed_at":1}"#,
+        ] {
             assert!(Policy::of(content.as_bytes()).is_none(), "{content}");
         }
     }

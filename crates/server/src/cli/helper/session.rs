@@ -62,9 +62,9 @@ impl NoToken {
             Self::SignedOut => {
                 Failure::Failed(format!("nobody is signed in to {gateway} on this machine; {login}"))
             }
-            Self::Over => {
-                Failure::Failed(format!("the session at {gateway} is over: it was ended or has run out; {login}"))
-            }
+            Self::Over => Failure::Failed(format!(
+                "the session at {gateway} is over: it was ended or has run out; {login}"
+            )),
             Self::Altered => Failure::Failed(format!(
                 "the session kept for {gateway} was altered or comes from elsewhere, and is not used; {login}"
             )),

@@ -186,7 +186,10 @@ fn a_person_signs_in_on_a_machine_works_and_leaves() {
         }
     }
     let status: Value = serde_json::from_str(&machine.run(&["status", "--json"]).out).unwrap();
-    assert_eq!((text(&status["sessions"][0], "email"), text(&status["sessions"][0], "state")), (ADA, "signed_in"));
+    assert_eq!(
+        (text(&status["sessions"][0], "email"), text(&status["sessions"][0], "state")),
+        (ADA, "signed_in")
+    );
 
     // Who signs in again has one session, not two.
     machine.sign_in(&w, ADA);
@@ -215,7 +218,8 @@ fn each_gateway_has_a_session_of_its_own() {
         assert_eq!(w.gatehouse.post(run.out.trim(), &ask(false)).status, 200, "{run:?}");
     }
     // A session does not open in the place of another.
-    let files: Vec<PathBuf> = machine.files().into_iter().filter(|path| path.extension().is_some_and(|e| e == "session")).collect();
+    let files: Vec<PathBuf> =
+        machine.files().into_iter().filter(|path| path.extension().is_some_and(|e| e == "session")).collect();
     std::fs::copy(&files[0], &files[1]).unwrap();
     let refused = worlds.iter().map(|w| machine.run(&["token", "--gateway", &w.gatehouse.gateway]));
     let altered: Vec<Run> = refused.filter(|run| run.code != 0).collect();
@@ -305,7 +309,10 @@ fn the_policy_is_what_is_published_and_outlives_an_outage() {
             machine.run_out();
         }
         let run = away(&[]);
-        assert!(run.code == 0 && run.err.contains("cannot be reached") && run.err.lines().count() == 1, "{run:?}");
+        assert!(
+            run.code == 0 && run.err.contains("cannot be reached") && run.err.lines().count() == 1,
+            "{run:?}"
+        );
         assert_eq!(serde_json::from_str::<Value>(&run.out).unwrap(), wanted);
         tells(&away(&["--max-age", "0s"]), 3, "--max-age");
     }
@@ -387,7 +394,10 @@ fn a_cache_that_is_open_to_others_or_anothers_is_refused() {
         set(&path, mode);
         for command in ["token", "policy", "status", "logout"] {
             let run = machine.run(&[command, "--gateway", &machine.gateway]);
-            assert!(run.code == 2 && run.out.is_empty() && run.err.contains("chmod"), "{command} {mode:o}: {run:?}");
+            assert!(
+                run.code == 2 && run.out.is_empty() && run.err.contains("chmod"),
+                "{command} {mode:o}: {run:?}"
+            );
         }
         set(&path, right);
     }
@@ -436,8 +446,13 @@ fn machines_of_a_person_are_told_apart() {
     for one in known.as_array().unwrap() {
         let confirmed = one["machine"] == first.as_str();
         assert!(confirmed || one["machine"] == other.as_str(), "{known}");
-        let (state, client) = if confirmed { ("confirmed", json!("2.1.330")) } else { ("offered", Value::Null) };
-        assert_eq!((text(one, "state"), &one["client"], text(one, "email")), (state, &client, ADA), "{known}");
+        let (state, client) =
+            if confirmed { ("confirmed", json!("2.1.330")) } else { ("offered", Value::Null) };
+        assert_eq!(
+            (text(one, "state"), &one["client"], text(one, "email")),
+            (state, &client, ADA),
+            "{known}"
+        );
         assert_eq!(text(one, "platform"), std::env::consts::OS);
     }
     assert_eq!(w.gatehouse.json(&["settings", "receipts"])[0]["machines"].as_array().unwrap().len(), 2);

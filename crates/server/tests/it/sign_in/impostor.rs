@@ -29,9 +29,10 @@ fn welcoming(seen: &Seen) -> Vec<Act> {
             &json!({"device_code": "d", "user_code": "AAAA-BBBB", "verification_uri": "https://gw.example.com/device",
                 "expires_in": 60, "interval": 1}),
         ),
-        "/oauth/token" => {
-            plain(200, &json!({"access_token": "a", "expires_in": 3600, "refresh_token": "r", "token_type": "Bearer"}))
-        }
+        "/oauth/token" => plain(
+            200,
+            &json!({"access_token": "a", "expires_in": 3600, "refresh_token": "r", "token_type": "Bearer"}),
+        ),
         "/user/bootstrap" => plain(200, &json!({})),
         _ => plain(404, &json!({"error": "not_found"})),
     }
@@ -64,7 +65,9 @@ fn an_answer_that_is_no_policy_is_never_printed_as_one() {
         ("a page that is not there", || raw("404 Not Found", "<html>not found</html>")),
         ("a way elsewhere", || raw("302 Found\r\nlocation: https://x.example/", "")),
         ("forbidden", || plain(403, &json!({"error": "forbidden"}))),
-        ("no end", || vec![Act::Send(b"HTTP/1.1 200 OK\r\ncontent-length: 999\r\n\r\n{".to_vec()), Act::Close]),
+        ("no end", || {
+            vec![Act::Send(b"HTTP/1.1 200 OK\r\ncontent-length: 999\r\n\r\n{".to_vec()), Act::Close]
+        }),
     ];
     for (what, answer) in answers {
         impostor.now(move |_| answer());
@@ -134,7 +137,9 @@ fn what_is_no_gateway_is_no_place_to_sign_in() {
         assert!(run.code == code && run.out.is_empty(), "{gateway}: {run:?}");
     }
     nowhere.now(|seen| match seen.line.contains("device_authorization") {
-        true => plain(429, &json!({"error": "slow_down", "error_description": "too many\u{1b}[31m sign-ins"})),
+        true => {
+            plain(429, &json!({"error": "slow_down", "error_description": "too many\u{1b}[31m sign-ins"}))
+        }
         false => welcoming(seen),
     });
     let run = login(&nowhere.url);
