@@ -115,12 +115,10 @@ pub(crate) fn run(
         ClientCommand::Login { place, open } => {
             let dir = place.dir(environment)?;
             let cache = Cache::make(&dir)?;
-            let url = match place.url(Some(&cache)) {
-                Err(failure) => {
-                    let local = credential::gateway(global, environment).ok_or(failure)?;
-                    parse(&local)?
-                }
-                found => found?,
+            let url = match (place.url(Some(&cache)), credential::gateway(global, environment)) {
+                // The server of this very machine, if no other was ever named.
+                (Err(_), Some(local)) if place.gateway.is_none() => parse(&local)?,
+                (found, _) => found?,
             };
             login::run(&cache, &Gateway::new(url, None), open, out)?;
         }

@@ -166,6 +166,9 @@ fn a_person_signs_in_on_a_machine_works_and_leaves() {
     tells(&machine.run(&["policy", "--gateway", &machine.gateway]), 1, "client login");
     tells(&machine.run(&["logout", "--gateway", &machine.gateway]), 1, "client login");
     assert_eq!(machine.run(&["status"]).code, 1);
+    // A gateway that is named wrongly is not taken for the server of this machine.
+    let wrong = w.gatehouse.cli(&["client", "login", "--gateway", "ftp://gw"]);
+    assert_eq!(wrong.status.code(), Some(2), "{wrong:?}");
     machine.sign_in(&w, ADA);
 
     let token = machine.token();
