@@ -14,6 +14,7 @@ pub mod review;
 pub mod compare;
 pub mod look;
 pub mod receipt;
+mod machine;
 pub mod artifact;
 pub mod export;
 pub mod snapshot;

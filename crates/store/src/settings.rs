@@ -14,6 +14,7 @@ use crate::page::{Listed, Page};
 use crate::stored;
 
 pub use assignment::Assignment;
+pub use machine::{MachineNews, OnMachine};
 pub use receipt::{MAX_BATCH, Reach};
 pub use step::Wanted;
 pub use version::{Published, Summary, Version};
@@ -23,6 +24,7 @@ mod version;
 mod step;
 mod assignment;
 mod receipt;
+mod machine;
 
 const NOUN: &str = "settings profile";
 

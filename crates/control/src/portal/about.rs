@@ -1,8 +1,9 @@
 //! What a client may ask about itself, and what it tells of its use.
 
 use axum::body::Bytes;
-use axum::http::{HeaderValue, Response, header};
+use axum::http::{HeaderName, HeaderValue, Response, header};
 use gatehouse_domain::money::Nanos;
+use gatehouse_domain::settings::{Machine, machine};
 use gatehouse_domain::time::{DAY_MS, UnixMillis};
 use gatehouse_identity::fetch::Fetch;
 use serde_json::json;
@@ -20,10 +21,15 @@ pub(super) fn settings(app: &App, asked: &Asked) -> Result<Response<Bytes>, Refu
     let principal = asked.principal.ok_or(Refused::Unavailable)?;
     let known = asked.header(header::IF_NONE_MATCH);
     let agent = asked.header(header::USER_AGENT);
-    let answer = app.settings.fetch(principal.user, known, agent, app.now()).map_err(|error| {
+    let now = app.now();
+    let answer = app.settings.fetch(principal.user, known, agent, now).map_err(|error| {
         tracing::error!(user = %principal.user, %error, "a client cannot be told its settings");
         Refused::Unavailable
     })?;
+    let named = asked.header(HeaderName::from_static(machine::HEADER)).and_then(Machine::parse);
+    if let Some(machine) = named {
+        app.settings.on_machine(principal.user, machine, &answer, known, agent, now);
+    }
     let (mut response, served) = match answer {
         Answer::Nothing => return Err(Refused::NotFound),
         Answer::Same(served) => (reply::empty(Empty::NotModified), served),

@@ -14,11 +14,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwapOption;
 use gatehouse_domain::id::{OrgId, UserId};
 use gatehouse_domain::settings::merge::BadLayers;
-use gatehouse_domain::settings::{Catalogue, Checksum, ClientVersion, Receipt, ReceiptState};
+use gatehouse_domain::settings::{Catalogue, Checksum, ClientVersion, Machine, Receipt, ReceiptState};
 use gatehouse_domain::time::UnixMillis;
 use gatehouse_store::settings::MAX_BATCH;
 use gatehouse_store::{Store, StoreError};
 
+use super::machine::Machines;
 use super::snapshot::{Served, Snapshot};
 
 /// Users whose receipts are held in memory. Beyond that, news of others are not kept until there is room again: those who
@@ -33,6 +34,7 @@ pub struct Delivery {
     catalogue: Arc<Catalogue>,
     snapshot: ArcSwapOption<Snapshot>,
     held: Mutex<HashMap<UserId, Held>>,
+    machines: Machines,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -68,7 +70,12 @@ pub enum Answer {
 impl Delivery {
     /// Begins without knowing what is published.
     pub fn new(catalogue: Catalogue) -> Self {
-        Self { catalogue: Arc::new(catalogue), snapshot: ArcSwapOption::empty(), held: Mutex::default() }
+        Self {
+            catalogue: Arc::new(catalogue),
+            snapshot: ArcSwapOption::empty(),
+            held: Mutex::default(),
+            machines: Machines::default(),
+        }
     }
 
     /// The catalogue of the client's keys.
@@ -125,6 +132,24 @@ impl Delivery {
         Ok(if is_same { Answer::Same(served) } else { Answer::Settings(served) })
     }
 
+    /// Notes on which machine a user was given an answer of [`Self::fetch`]; the other arguments are those of the call.
+    pub fn on_machine(
+        &self,
+        user: UserId,
+        machine: Machine,
+        answer: &Answer,
+        if_none_match: Option<&str>,
+        user_agent: Option<&str>,
+        now: UnixMillis,
+    ) {
+        self.machines.note(user, machine, |receipt| {
+            receipt.report(if_none_match.and_then(reported), user_agent.and_then(client_of), now);
+            if let Answer::Settings(served) = answer {
+                receipt.offer(served.checksum, now);
+            }
+        });
+    }
+
     /// Notes which settings a client says it has. A text that is no checksum is not noted. Cheap enough for every request.
     pub fn hear(&self, user: UserId, checksum: &str, user_agent: Option<&str>, now: UnixMillis) {
         if let Some(has) = reported(checksum) {
@@ -168,11 +193,15 @@ impl Delivery {
                 }
             }
         }
+        self.make_room();
+        self.machines.flush(store, org).await
+    }
+
+    fn make_room(&self) {
         let mut held = self.lock();
         if held.len() > MAX_HELD / 2 {
             held.retain(|_, held| held.is_new);
         }
-        Ok(())
     }
 
     /// Changes what is known of a user's client, and gives it. Without room it is not kept.

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use gatehouse_control::settings::{Answer, NotServed};
 use gatehouse_domain::role::Role;
-use gatehouse_domain::settings::{Checksum, Document};
+use gatehouse_domain::settings::{Checksum, Document, Machine};
 use serde_json::{Value, json};
 
 use crate::house::{Answer as Told, World, world};
@@ -290,6 +290,54 @@ async fn receipts_tell_who_has_what() {
     };
     assert_eq!((of("confirmed"), of("unseen"), of("partial")), (json!(1), json!(1), json!(0)));
     b.world.get("/api/v1/settings/receipts?limit=0").await.refused(400, "invalid_field", Some("limit"));
+}
+
+#[tokio::test]
+async fn each_machine_of_a_user_has_a_receipt_of_its_own() {
+    let b = bench().await;
+    b.people().await;
+    b.make("base", json!("organization"), json!({"model": "opus"})).await;
+    b.publish("base", 1).await;
+    let app = &b.world.app;
+    app.settings.refresh(&app.store, app.org).await.unwrap();
+    let ada = gatehouse_control::user::get(app, "ada@b.c").await.unwrap().id;
+    let [laptop, desktop] =
+        ["0a", "0b"].map(|n| Machine::parse(&format!("{}; linux", n.repeat(16))).unwrap());
+    let fetch = |machine: Machine, has: Option<&str>| {
+        let answer = app.settings.fetch(ada, has, Some("claude-code/2.1.330"), app.now()).unwrap();
+        app.settings.on_machine(ada, machine, &answer, has, Some("claude-code/2.1.330"), app.now());
+        answer
+    };
+    let Answer::Settings(served) = fetch(laptop, None) else { panic!("settings") };
+    fetch(desktop, None);
+    b.world.pass(60_000);
+    assert_eq!(fetch(laptop, Some(&served.etag)), Answer::Same(served));
+    let listed = b.world.get("/api/v1/settings/receipts").await.ok();
+    let (ada, other) = (&listed["items"][0], &listed["items"][1]);
+    assert_eq!(
+        (&ada["email"], &ada["state"], &other["machines"]),
+        (&json!("ada@b.c"), &json!("confirmed"), &json!([]))
+    );
+    let told: Vec<(&str, &str, &str)> = ada["machines"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| {
+            (
+                one["machine"].as_str().unwrap(),
+                one["state"].as_str().unwrap(),
+                one["client"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    let (first, second) = (laptop.id.to_string(), desktop.id.to_string());
+    assert_eq!(told, [(first.as_str(), "confirmed", "2.1.330"), (second.as_str(), "offered", "2.1.330")]);
+    // Who is not seen for long is forgotten when there is other news.
+    b.world.pass(91 * 86_400_000);
+    fetch(desktop, None);
+    let listed = b.world.get("/api/v1/settings/receipts?state=confirmed").await.ok();
+    let left = listed["items"][0]["machines"].as_array().unwrap();
+    assert_eq!((left.len(), &left[0]["machine"]), (1, &json!(second)));
 }
 
 #[tokio::test]

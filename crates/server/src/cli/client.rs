@@ -39,7 +39,8 @@ pub(crate) fn connect(global: &Global, environment: &Environment) -> Result<Clie
     Ok(Client::new(&server, token, gateway))
 }
 
-fn agent(server: &str) -> Agent {
+/// What asks a server: no redirects, the system's trusted certificates, no proxy for plain HTTP.
+pub(crate) fn agent(server: &str) -> Agent {
     let mut config = Agent::config_builder()
         .http_status_as_error(false)
         .max_redirects(0)
@@ -188,8 +189,7 @@ impl Client {
 
 /// Posts a form to an address that nobody has to be known at. Gives the status and the answer, if that is JSON.
 pub(crate) fn post_form(server: &str, path: &str, form: &[(&str, &str)]) -> Result<(u16, Value), Failure> {
-    // The same as a query without its `?`.
-    let form = Zeroizing::new(with_query("", form).split_off(1));
+    let form = Zeroizing::new(encoded(form));
     let request = Request::builder()
         .method(Method::POST)
         .uri(format!("{server}{path}"))
@@ -220,6 +220,11 @@ fn refusal(response: Response<Body>) -> Failure {
         Some(message) => Failure::Failed(message.lines().map(printable).collect::<Vec<_>>().join("\n")),
         None => Failure::Failed(format!("the server answered {status}; is this the management address?")),
     }
+}
+
+/// Fields as a form sends them: as a query without its `?`.
+pub(crate) fn encoded(form: &[(&str, &str)]) -> String {
+    with_query("", form).split_off(usize::from(!form.is_empty()))
 }
 
 fn with_query(path: &str, query: &[(&str, &str)]) -> String {

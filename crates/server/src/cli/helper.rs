@@ -1,34 +1,107 @@
-//! `client`: what coding clients and CI jobs run themselves. Goes to the gateway, and needs no administrator's token.
+//! `client`: what developers' machines and CI jobs run themselves. Goes to the gateway, and needs no administrator's token.
+//!
+//! A coding client runs these as helpers that its managed settings name, many at a time, and takes what they print as it
+//! is: so standard output has nothing but the token or the policy, and all else goes to standard error.
 
-use std::fs::File;
-use std::io::Read;
+mod exchange;
+mod cache;
+mod sealed;
+mod machine;
+mod gateway;
+mod session;
+mod login;
+mod policy;
+mod status;
 
-use clap::Subcommand;
-use zeroize::Zeroizing;
+use std::path::PathBuf;
+use std::time::Duration;
 
-use super::client::post_form;
-use super::table::printable;
+use clap::{Args, Subcommand};
+use gatehouse_control::period::span_ms;
+use gatehouse_control::portal::PublicUrl;
+
 use super::{Failure, Global, Out, credential};
+use crate::clock;
 use crate::environment::Environment;
 
-/// Longest token that is read, in bytes. The gateway takes no longer one.
-const MAX_TOKEN: u64 = 16 * 1024;
-const GRANT: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
-const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
+use cache::Cache;
+use gateway::Gateway;
+use session::NoToken;
+
+/// A coding client gives a policy helper 10 s, if it is not told otherwise, and a key helper longer.
+const WITHIN: Duration = Duration::from_secs(8);
 
 /// `client …`
 #[derive(Subcommand)]
 pub(crate) enum ClientCommand {
-    /// Exchange the token of a CI job for a 15-minute access token, and print that; --server is the gateway's address
-    #[command(after_help = "As `apiKeyHelper` of a coding client in a job:\n  \
-                            gatehouse client token --server https://gateway.example.com --from env:ID_TOKEN\n\n\
-                            Exit codes: 0 printed, 1 refused (the gateway's log says why), 2 wrong usage or no token to \
-                            exchange, 3 the gateway cannot be reached or cannot answer now.")]
-    Token {
-        /// Where the job's token is: a file, `-` for standard input, or env:VARIABLE
-        #[arg(long, value_name = "FILE|-|env:VARIABLE")]
-        from: String,
+    /// Sign in to a gateway on this machine, with a browser here or on any other device
+    Login {
+        /// Where
+        #[command(flatten)]
+        place: Place,
+        /// Open the page in this machine's browser
+        #[arg(long)]
+        open: bool,
     },
+    /// End the session on this machine and at the gateway
+    Logout {
+        /// Where
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Who is signed in on this machine, and which policy it has; exit code 1 if nobody is. Asks no gateway
+    Status {
+        /// Where
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Print an access token: of the session on this machine or, with --from, for the token of a CI job
+    #[command(
+        after_help = "As `apiKeyHelper` of a coding client, on a machine with a session and in a job:\n  \
+                            gatehouse client token --gateway https://gateway.example.com\n  \
+                            gatehouse client token --gateway https://gateway.example.com --from env:ID_TOKEN\n\n\
+                            Exit codes: 0 printed, 1 refused or nobody is signed in, 2 wrong usage, no token to \
+                            exchange or a cache open to others, 3 the gateway cannot be reached or cannot answer now."
+    )]
+    Token {
+        /// Where
+        #[command(flatten)]
+        place: Place,
+        /// Where a job's token is: a file, `-` for standard input, or env:VARIABLE
+        #[arg(long, value_name = "FILE|-|env:VARIABLE", env = "GATEHOUSE_CLIENT_FROM")]
+        from: Option<String>,
+    },
+    /// Print the settings published for who is signed in, as a coding client takes them from its `policyHelper`
+    #[command(
+        after_help = "A coding client calls its policy helper without arguments, so `policyHelper.path` names a \
+                            script that does:\n  \
+                            #!/bin/sh\n  exec gatehouse client policy --gateway https://gateway.example.com\n\n\
+                            Exit codes: 0 printed, 1 nobody is signed in or the session is over, 2 wrong usage or a \
+                            cache open to others, 3 the gateway cannot be reached and there is no copy that is young \
+                            enough. Whenever it is not 0, the coding client does not start."
+    )]
+    Policy {
+        /// Where
+        #[command(flatten)]
+        place: Place,
+        /// While the gateway cannot be reached, the last policy is printed until it is so old; 0s for never
+        #[arg(long, value_name = "TIME", default_value = "7d", env = "GATEHOUSE_POLICY_MAX_AGE")]
+        max_age: String,
+    },
+}
+
+/// Which gateway, and where its session is kept.
+#[derive(Args)]
+pub(crate) struct Place {
+    /// The gateway's address [default: the one that this machine is signed in to]
+    #[arg(long, value_name = "URL", env = "GATEHOUSE_GATEWAY")]
+    gateway: Option<String>,
+    /// Where sessions and policies are kept
+    #[arg(
+        help = "Where sessions and policies are kept [default: gatehouse-client in $XDG_STATE_HOME, else in ~/.local/state]"
+    )]
+    #[arg(long, value_name = "DIR", env = "GATEHOUSE_CLIENT_DIR")]
+    client_dir: Option<PathBuf>,
 }
 
 /// Runs `client …`.
@@ -39,71 +112,115 @@ pub(crate) fn run(
     out: &mut Out,
 ) -> Result<u8, Failure> {
     match command {
-        ClientCommand::Token { from } => {
-            let presented = presented(&from, environment)?;
-            let gateway = gateway(global, environment)?;
-            let token = exchanged(&gateway, &presented)?;
+        ClientCommand::Login { place, open } => {
+            let dir = place.dir(environment)?;
+            let cache = Cache::make(&dir)?;
+            let url = match (place.url(Some(&cache)), credential::gateway(global, environment)) {
+                // The server of this very machine, if no other was ever named.
+                (Err(_), Some(local)) if place.gateway.is_none() => parse(&local)?,
+                (found, _) => found?,
+            };
+            login::run(&cache, &Gateway::new(url, None), open, out)?;
+        }
+        ClientCommand::Logout { place } => {
+            let cache = place.cache(environment)?;
+            let url = place.url(cache.as_ref())?;
+            status::leave(cache.as_ref(), &Gateway::new(url, Some(WITHIN)), out)?;
+        }
+        ClientCommand::Status { place } => {
+            let cache = place.cache(environment)?;
+            let only = place.gateway.as_deref().map(parse).transpose()?;
+            return status::run(cache.as_ref(), only.as_ref(), out);
+        }
+        ClientCommand::Token { place, from: Some(from) } => {
+            let token = exchange::run(&from, place.gateway.as_deref(), global, environment)?;
             out.line(token.as_str())?;
-            Ok(0)
+        }
+        ClientCommand::Token { place, from: None } => {
+            let cache = place.cache(environment)?;
+            let gateway = Gateway::new(place.url(cache.as_ref())?, Some(WITHIN));
+            let session = signed_in(cache.as_ref())
+                .and_then(|cache| session::proved(cache, &gateway, clock::now()))
+                .map_err(|why| why.failure(gateway.url()))?;
+            out.line(session.access.as_str())?;
+        }
+        ClientCommand::Policy { place, max_age } => {
+            let max_age = span_ms(&max_age).map_err(|error| Failure::Usage(format!("--max-age: {error}")))?;
+            let cache = place.cache(environment)?;
+            let gateway = Gateway::new(place.url(cache.as_ref())?, Some(WITHIN));
+            let cache = signed_in(cache.as_ref()).map_err(|why| why.failure(gateway.url()))?;
+            let client = environment.get("CLAUDE_CODE_VERSION");
+            out.line(policy::run(cache, &gateway, max_age, client, clock::now())?)?;
+        }
+    }
+    Ok(0)
+}
+
+fn signed_in(cache: Option<&Cache>) -> Result<&Cache, NoToken> {
+    cache.ok_or(NoToken::SignedOut)
+}
+
+impl Place {
+    /// Where sessions are kept (XDG Base Directory Specification; a relative `$XDG_STATE_HOME` counts as not set).
+    fn dir(&self, environment: &Environment) -> Result<PathBuf, Failure> {
+        if let Some(given) = &self.client_dir {
+            return Ok(given.clone());
+        }
+        let absolute = |name| environment.get(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        absolute("XDG_STATE_HOME")
+            .or_else(|| Some(absolute("HOME")?.join(".local/state")))
+            .map(|base| base.join("gatehouse-client"))
+            .ok_or_else(|| {
+                Failure::Usage("there is no home directory; name a directory with --client-dir".to_owned())
+            })
+    }
+
+    fn cache(&self, environment: &Environment) -> Result<Option<Cache>, Failure> {
+        Cache::find(&self.dir(environment)?)
+    }
+
+    /// The gateway: as given, else the one that there is a session for.
+    fn url(&self, cache: Option<&Cache>) -> Result<PublicUrl, Failure> {
+        if let Some(given) = &self.gateway {
+            return parse(given);
+        }
+        let known = cache.map(Cache::gateways).transpose()?.unwrap_or_default();
+        match known.as_slice() {
+            [only] => Ok(only.clone()),
+            [] => Err(Failure::Failed(
+                "nobody is signed in on this machine; run `gatehouse client login --gateway URL`".to_owned(),
+            )),
+            _ => Err(Failure::Usage(
+                "there are sessions at several gateways; name one with --gateway (`gatehouse client status` lists them)"
+                    .to_owned(),
+            )),
         }
     }
 }
 
-/// The gateway's address: as given, else the local server's.
-fn gateway(global: &Global, environment: &Environment) -> Result<String, Failure> {
-    let known = global.server.clone().or_else(|| credential::gateway(global, environment));
-    let server = known.ok_or_else(|| Failure::Usage("name the gateway with --server".to_owned()))?;
-    let server = server.trim_end_matches('/').to_owned();
-    if server.starts_with("http://") || server.starts_with("https://") {
-        Ok(server)
-    } else {
-        Err(Failure::Usage(format!("`{server}` is not an address that begins with http:// or https://")))
-    }
+/// Reads a gateway's address. As in the coding client, `https://` may be left out.
+fn parse(text: &str) -> Result<PublicUrl, Failure> {
+    let text = text.trim();
+    let whole = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
+    PublicUrl::parse(&whole).map_err(|error| Failure::Usage(format!("--gateway `{text}`: {error}")))
 }
 
-/// The job's token.
-fn presented(from: &str, environment: &Environment) -> Result<Zeroizing<String>, Failure> {
-    let text = if let Some(variable) = from.strip_prefix("env:") {
-        let value = environment.get(variable);
-        value
-            .map(|text| Zeroizing::new(text.to_owned()))
-            .ok_or_else(|| Failure::Usage(format!("there is no variable `{variable}` with a token in it")))?
-    } else if from == "-" {
-        read(std::io::stdin().lock(), "standard input")?
-    } else {
-        let file = File::open(from);
-        read(file.map_err(|error| Failure::Usage(format!("cannot read `{from}`: {error}")))?, from)?
-    };
-    let token = text.trim();
-    if token.is_empty() {
-        return Err(Failure::Usage(format!("there is no token in `{from}`")));
-    }
-    Ok(Zeroizing::new(token.to_owned()))
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn read(source: impl Read, name: &str) -> Result<Zeroizing<String>, Failure> {
-    let mut text = Zeroizing::new(String::new());
-    let read = source.take(MAX_TOKEN + 1).read_to_string(&mut text);
-    read.map_err(|error| Failure::Usage(format!("cannot read `{name}`: {error}")))?;
-    if text.len() as u64 > MAX_TOKEN {
-        return Err(Failure::Usage(format!("`{name}` has more than {MAX_TOKEN} bytes: that is no token")));
-    }
-    Ok(text)
-}
-
-fn exchanged(gateway: &str, presented: &str) -> Result<Zeroizing<String>, Failure> {
-    let form = [("grant_type", GRANT), ("subject_token", presented), ("subject_token_type", JWT)];
-    let (status, answer) = post_form(gateway, "/oauth/token", &form)?;
-    let text = |name: &str| answer.get(name).and_then(serde_json::Value::as_str);
-    if let (200, Some(token)) = (status, text("access_token")) {
-        return Ok(Zeroizing::new(token.to_owned()));
-    }
-    let told = match (text("error"), text("error_description")) {
-        (Some(error), description) => {
-            printable(&format!("the gateway refuses: {error}: {}", description.unwrap_or_default()))
+    #[test]
+    fn a_gateway_is_named_as_in_the_coding_client() {
+        for (text, url) in [
+            ("gw.corp.example", "https://gw.corp.example"),
+            ("https://gw.corp.example/", "https://gw.corp.example"),
+            (" corp.example/gw ", "https://corp.example/gw"),
+            ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+        ] {
+            assert_eq!(parse(text).unwrap().as_str(), url, "{text}");
         }
-        (None, _) => format!("`{gateway}` answered {status} without a token; is this the gateway's address?"),
-    };
-    // Who calls again later may succeed.
-    Err(if matches!(status, 429 | 503) { Failure::Unreachable(told) } else { Failure::Failed(told) })
+        for text in ["", "http://gw.corp.example", "ftp://gw", "https://a@b"] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+    }
 }

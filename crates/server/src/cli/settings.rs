@@ -63,7 +63,12 @@ pub(crate) fn run(
         }
         SettingsCommand::Explain { user, key } => show::explain(&user, &key, &client()?, out)?,
         SettingsCommand::Effective { user } => show::effective(&user, &client()?, out)?,
-        SettingsCommand::Receipts { state } => show::receipts(state.as_deref(), &client()?, out)?,
+        SettingsCommand::Receipts { state, machines: false } => {
+            show::receipts(state.as_deref(), &client()?, out)?;
+        }
+        SettingsCommand::Receipts { state, machines: true } => {
+            show::machines(state.as_deref(), &client()?, out)?;
+        }
         SettingsCommand::Export(wanted) => export::run(&wanted, &client()?, out)?,
     }
     Ok(0)

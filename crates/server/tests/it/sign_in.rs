@@ -8,6 +8,8 @@ mod jobs;
 mod identity;
 mod hostile;
 mod proxy;
+mod client;
+mod impostor;
 
 use std::time::{Duration, Instant};
 

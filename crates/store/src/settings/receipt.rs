@@ -51,10 +51,9 @@ pub struct Reach {
     pub receipt: Receipt,
 }
 
+/// A receipt as it stands in a table.
 #[derive(sqlx::FromRow)]
-struct Row {
-    id: String,
-    email: String,
+pub(super) struct Columns {
     offered: Option<String>,
     offered_at: Option<i64>,
     before_offer: Option<String>,
@@ -62,6 +61,14 @@ struct Row {
     reported_at: Option<i64>,
     client: Option<String>,
     seen_at: Option<i64>,
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    id: String,
+    email: String,
+    #[sqlx(flatten)]
+    receipt: Columns,
 }
 
 impl Store {
@@ -120,18 +127,25 @@ impl Store {
 }
 
 fn reach_of(row: Row) -> Result<Reach, StoreError> {
-    let sum = |text: &Option<String>| {
-        let read = text.as_deref().map(Checksum::parse).transpose();
-        read.map_err(|error| StoreError::corrupt(NOUN, &row.id, error))
-    };
-    let dated =
-        |text: &Option<String>, at: Option<i64>| Ok::<_, StoreError>(sum(text)?.zip(at.map(UnixMillis)));
-    let receipt = Receipt {
-        offered: dated(&row.offered, row.offered_at)?,
-        before: sum(&row.before_offer)?,
-        reported: dated(&row.reported, row.reported_at)?,
-        client: row.client.as_deref().and_then(|text| ClientVersion::parse(text).ok()),
-        seen_at: row.seen_at.map(UnixMillis),
-    };
+    let receipt = row.receipt.receipt(&row.id)?;
     Ok(Reach { user: stored::parsed("user", &row.id)?, email: row.email, receipt })
+}
+
+impl Columns {
+    /// The receipt of the user with this id.
+    pub(super) fn receipt(&self, id: &str) -> Result<Receipt, StoreError> {
+        let sum = |text: &Option<String>| {
+            let read = text.as_deref().map(Checksum::parse).transpose();
+            read.map_err(|error| StoreError::corrupt(NOUN, id, error))
+        };
+        let dated =
+            |text: &Option<String>, at: Option<i64>| Ok::<_, StoreError>(sum(text)?.zip(at.map(UnixMillis)));
+        Ok(Receipt {
+            offered: dated(&self.offered, self.offered_at)?,
+            before: sum(&self.before_offer)?,
+            reported: dated(&self.reported, self.reported_at)?,
+            client: self.client.as_deref().and_then(|text| ClientVersion::parse(text).ok()),
+            seen_at: self.seen_at.map(UnixMillis),
+        })
+    }
 }

@@ -3,13 +3,14 @@
 use gatehouse_domain::audit::{Actor, ActorKind, Draft, Object};
 use gatehouse_domain::directory::{KeyState, UserState};
 use gatehouse_domain::id::{OrgId, ProfileId, ProjectId, UserId};
+use gatehouse_domain::settings::machine::MAX_MACHINES;
 use gatehouse_domain::settings::receipt::VersionRange;
 use gatehouse_domain::settings::{
-    Checksum, ClientVersion, Content, Document, Move, Path, Receipt, ReceiptState, StepKind, Target,
-    VersionState,
+    Checksum, ClientVersion, Content, Document, Machine, MachineId, Move, Path, Platform, Receipt,
+    ReceiptState, StepKind, Target, VersionState,
 };
 use gatehouse_domain::time::UnixMillis;
-use gatehouse_store::settings::{Assignment, MAX_BATCH, NewProfile, Profile, Version, Wanted};
+use gatehouse_store::settings::{Assignment, MAX_BATCH, MachineNews, NewProfile, Profile, Version, Wanted};
 use gatehouse_store::{Page, StoreError};
 use serde_json::{Value, json};
 
@@ -26,6 +27,7 @@ on_both!(
     versions_are_listed_in_pages,
     profiles_concern_members_and_holders_of_keys,
     receipts_keep_the_newest_news,
+    machines_of_a_user_are_few_and_forgotten_in_time,
     tenants_see_only_their_own_settings,
 );
 
@@ -264,6 +266,59 @@ async fn receipts_keep_the_newest_news(w: World) {
     assert_eq!(known.state(sum(2), VersionRange::default(), NOW), ReceiptState::Confirmed);
     let many = vec![(ada.id, receipt.clone()); MAX_BATCH + 1];
     assert!(w.store.put_settings_receipts(w.org, &many).await.is_err());
+}
+
+async fn machines_of_a_user_are_few_and_forgotten_in_time(w: World) {
+    let (ada, bob) = (w.user("ada@example.com", &[]).await, w.user("bob@example.com", &[]).await);
+    let sum = |n| Checksum::from_bytes([n; 32]);
+    let machine = |n: usize| {
+        let id = MachineId::from_bytes(u128::try_from(n).unwrap().to_be_bytes());
+        Machine { id, platform: Platform::Linux }
+    };
+    let seen = |user: UserId, n: usize, at: i64| {
+        let mut receipt = Receipt::default();
+        receipt.report(Some(sum(1)), ClientVersion::parse("2.1.330").ok(), UnixMillis(at));
+        receipt.offer(sum(2), UnixMillis(at));
+        MachineNews { user, machine: machine(n), receipt }
+    };
+    let put = async |news: &[MachineNews]| w.store.put_settings_machines(w.org, news).await;
+    let of = async |users: &[UserId]| w.store.settings_machines(w.org, users).await.unwrap();
+    assert!(of(&[]).await.is_empty() && of(&[ada.id, bob.id]).await.is_empty());
+
+    put(&[seen(ada.id, 1, NOW.0), seen(bob.id, 1, NOW.0), seen(UserId::from_bits(1), 1, NOW.0)])
+        .await
+        .unwrap();
+    let both = of(&[ada.id, bob.id]).await;
+    assert_eq!(both.len(), 2, "a user who does not exist is passed over: {both:?}");
+    assert!(
+        both.iter().all(|one| one.machine == machine(1) && one.receipt == seen(ada.id, 1, NOW.0).receipt)
+    );
+
+    // The same machine later, and news of it that come late.
+    let mut later = seen(ada.id, 1, NOW.0 + 50);
+    later.machine.platform = Platform::Other;
+    put(&[later.clone()]).await.unwrap();
+    put(&[seen(ada.id, 1, NOW.0 - 50)]).await.unwrap();
+    let known = of(&[ada.id]).await.remove(0);
+    assert_eq!((known.first_seen_at, known.receipt), (NOW, later.receipt));
+
+    // Of too many, those seen last stay.
+    let many: Vec<MachineNews> = (0..MAX_MACHINES + 5)
+        .map(|n| seen(ada.id, 100 + n, NOW.0 + 100 + i64::try_from(n).unwrap()))
+        .collect();
+    put(&many).await.unwrap();
+    let kept = of(&[ada.id]).await;
+    assert_eq!(kept.len(), MAX_MACHINES);
+    assert_eq!(kept[0].machine, machine(100 + MAX_MACHINES + 4), "the one seen last comes first");
+    assert!(kept.iter().all(|one| one.receipt.seen_at >= Some(UnixMillis(NOW.0 + 105))), "{kept:?}");
+    assert_eq!(of(&[bob.id]).await.len(), 1, "another user's are not touched");
+
+    let gone = w.store.forget_settings_machines(w.org, UnixMillis(NOW.0 + 110)).await.unwrap();
+    assert_eq!((gone, of(&[ada.id]).await.len(), of(&[bob.id]).await.len()), (6, MAX_MACHINES - 5, 0));
+    let too_many = vec![seen(ada.id, 1, NOW.0); MAX_BATCH + 1];
+    assert!(put(&too_many).await.is_err());
+    let elsewhere = OrgId::new(NOW, u128::from(unique()));
+    assert!(w.store.settings_machines(elsewhere, &[ada.id]).await.unwrap().is_empty());
 }
 
 async fn tenants_see_only_their_own_settings(w: World) {

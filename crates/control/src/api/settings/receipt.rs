@@ -12,7 +12,7 @@ use crate::api::error::ApiError;
 use crate::api::extract::Params;
 use crate::api::page::{Items, page};
 use crate::app::App;
-use crate::settings::receipt::{self, Known};
+use crate::settings::receipt::{self, Known, KnownMachine};
 
 /// How far a user's settings have come.
 #[derive(Debug, Serialize, ToSchema)]
@@ -36,6 +36,34 @@ pub struct ReceiptView {
     /// The client's version.
     pub client: Option<String>,
     /// When the client was last seen (RFC 3339).
+    pub seen_at: Option<String>,
+    /// Their machines, the one seen last first; at most 20. Only machines whose client asks for its settings by
+    /// `gatehouse client policy` name themselves; those not seen for 90 days are forgotten.
+    pub machines: Vec<MachineView>,
+}
+
+/// How far a user's settings have come on one of their machines.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct MachineView {
+    /// The number that the machine has drawn for itself. `gatehouse client status` shows it there.
+    pub machine: String,
+    /// `linux`, `macos`, `windows` or `other`.
+    pub platform: String,
+    /// How far they have come.
+    pub state: ReceiptStateView,
+    /// Checksum of the settings last handed to it.
+    pub offered: Option<String>,
+    /// When these were handed to it (RFC 3339).
+    pub offered_at: Option<String>,
+    /// Checksum of the settings that it said it has.
+    pub reported: Option<String>,
+    /// When it said so (RFC 3339).
+    pub reported_at: Option<String>,
+    /// The client's version.
+    pub client: Option<String>,
+    /// When it was first seen (RFC 3339).
+    pub first_seen_at: String,
+    /// When it was last seen (RFC 3339).
     pub seen_at: Option<String>,
 }
 
@@ -110,10 +138,16 @@ impl From<ReceiptStateView> for ReceiptState {
     }
 }
 
+fn sum(of: Option<(Checksum, UnixMillis)>) -> Option<String> {
+    of.map(|(sum, _)| sum.to_string())
+}
+
+fn time(of: Option<(Checksum, UnixMillis)>) -> Option<String> {
+    of.map(|(_, at)| at.to_string())
+}
+
 impl From<Known> for ReceiptView {
     fn from(known: Known) -> Self {
-        let sum = |of: Option<(Checksum, UnixMillis)>| of.map(|(sum, _)| sum.to_string());
-        let time = |of: Option<(Checksum, UnixMillis)>| of.map(|(_, at)| at.to_string());
         let receipt = known.receipt;
         Self {
             user: known.user.to_string(),
@@ -125,6 +159,25 @@ impl From<Known> for ReceiptView {
             reported: sum(receipt.reported),
             reported_at: time(receipt.reported),
             client: receipt.client.map(|client| client.to_string()),
+            seen_at: receipt.seen_at.map(|at| at.to_string()),
+            machines: known.machines.into_iter().map(MachineView::from).collect(),
+        }
+    }
+}
+
+impl From<KnownMachine> for MachineView {
+    fn from(known: KnownMachine) -> Self {
+        let receipt = known.receipt;
+        Self {
+            machine: known.machine.id.to_string(),
+            platform: known.machine.platform.as_str().to_owned(),
+            state: known.state.into(),
+            offered: sum(receipt.offered),
+            offered_at: time(receipt.offered),
+            reported: sum(receipt.reported),
+            reported_at: time(receipt.reported),
+            client: receipt.client.map(|client| client.to_string()),
+            first_seen_at: known.first_seen_at.to_string(),
             seen_at: receipt.seen_at.map(|at| at.to_string()),
         }
     }

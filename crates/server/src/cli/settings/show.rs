@@ -264,13 +264,40 @@ pub(super) fn effective(user: &str, client: &Client, out: &mut Out) -> Result<()
 
 /// `settings receipts`.
 pub(super) fn receipts(state: Option<&str>, client: &Client, out: &mut Out) -> Result<(), Failure> {
-    let query: Vec<(&str, &str)> = state.map(|state| ("state", state)).into_iter().collect();
-    let receipts = client.list("/api/v1/settings/receipts", &query, None)?;
-    let columns = ["USER", "STATE", "REPORTED AT", "CLIENT", "LAST SEEN"].map(|title| (title, Align::Left));
-    let mut table = Table::new(&columns);
+    let receipts = every_receipt(state, client)?;
+    let columns = ["USER", "STATE", "REPORTED AT", "CLIENT", "LAST SEEN", "MACHINES"];
+    let mut table = Table::new(&columns.map(|title| (title, Align::Left)));
     for receipt in &receipts {
-        let keys = ["email", "state", "reported_at", "client", "seen_at"];
-        table.row(keys.map(|key| field(receipt, key)));
+        let [user, state, reported, client, seen] =
+            ["email", "state", "reported_at", "client", "seen_at"].map(|key| field(receipt, key));
+        let machines = receipt["machines"].as_array().map_or(0, Vec::len);
+        table.row([user, state, reported, client, seen, machines.to_string()]);
     }
     Ok(out.list(&receipts, &table, "There is no such receipt.")?)
+}
+
+/// `settings receipts --machines`.
+pub(super) fn machines(state: Option<&str>, client: &Client, out: &mut Out) -> Result<(), Failure> {
+    let receipts = every_receipt(None, client)?;
+    let columns = ["USER", "MACHINE", "PLATFORM", "STATE", "REPORTED AT", "CLIENT", "LAST SEEN"];
+    let mut table = Table::new(&columns.map(|title| (title, Align::Left)));
+    let mut machines = Vec::new();
+    for receipt in &receipts {
+        for machine in receipt["machines"].as_array().into_iter().flatten() {
+            if state.is_some_and(|state| machine["state"] != state) {
+                continue;
+            }
+            let mut machine = machine.clone();
+            machine["email"] = receipt["email"].clone();
+            let keys = ["email", "machine", "platform", "state", "reported_at", "client", "seen_at"];
+            table.row(keys.map(|key| field(&machine, key)));
+            machines.push(machine);
+        }
+    }
+    Ok(out.list(&machines, &table, "No machine has named itself.")?)
+}
+
+fn every_receipt(state: Option<&str>, client: &Client) -> Result<Vec<Value>, Failure> {
+    let query: Vec<(&str, &str)> = state.map(|state| ("state", state)).into_iter().collect();
+    client.list("/api/v1/settings/receipts", &query, None)
 }

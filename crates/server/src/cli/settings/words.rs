@@ -88,6 +88,9 @@ pub(crate) enum SettingsCommand {
         #[arg(long, value_name = "STATE")]
         #[arg(value_parser = ["assigned", "offered", "confirmed", "drifted", "partial", "blocked", "unseen"])]
         state: Option<String>,
+        /// A row for each machine that names itself
+        #[arg(long)]
+        machines: bool,
     },
     /// Check a settings file here, without a server; exit code 1 if it has errors
     Lint {

@@ -8,7 +8,7 @@ use super::{URL, World, text, world};
 use crate::world::{ask, echo};
 
 /// Publishes settings for the whole organization, as two people do it.
-fn publish(w: &World, second: &str, settings: &str) {
+pub(super) fn publish(w: &World, second: &str, settings: &str) {
     let file = w.gatehouse.dir().join("settings.json");
     std::fs::write(&file, settings).unwrap();
     let file = file.to_str().unwrap();
