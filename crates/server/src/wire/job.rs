@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gatehouse_control::App;
-use gatehouse_control::act::Caller;
+use gatehouse_control::act::{ActError, Caller};
 use gatehouse_store::audit::{CheckpointError, CheckpointRule};
 use gatehouse_store::in_time;
 use metrics::gauge;
@@ -31,6 +31,8 @@ const TURN: Duration = Duration::from_mins(1);
 const SIGN_INS: Duration = Duration::from_mins(1);
 /// How often it is written down what clients say of their settings.
 const RECEIPTS: Duration = Duration::from_secs(5);
+/// How often it is seen whether settings are to be published.
+const PUBLICATIONS: Duration = Duration::from_secs(5);
 /// How often readiness is judged anew.
 const READINESS: Duration = Duration::from_secs(1);
 
@@ -46,6 +48,7 @@ pub(super) fn start(
     jobs.spawn(checkpoints(Arc::clone(live), app.clone()));
     jobs.spawn(presence(Arc::clone(live), app.clone()));
     jobs.spawn(receipts(Arc::clone(live)));
+    jobs.spawn(publications(app.clone()));
     jobs.spawn(readiness(Arc::clone(live)));
     jobs.spawn(sign_ins(Arc::clone(portal)));
     jobs.spawn(directory::job(app.clone()));
@@ -155,6 +158,18 @@ async fn receipts(live: Arc<Live>) {
         clock.tick().await;
         let done = in_time(TURN, live.delivery.flush(&live.store, live.org)).await;
         trouble.note("writing down what clients say of their settings", done);
+    }
+}
+
+async fn publications(app: App) {
+    let (mut clock, mut trouble) = (interval(PUBLICATIONS), Trouble::default());
+    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        clock.tick().await;
+        // What is due is published whole or not at all, should a turn be cut short.
+        let due = async { Ok(gatehouse_control::settings::schedule::run_due(&app).await) };
+        let done = in_time(TURN, due).await.unwrap_or_else(|late| Err(ActError::Store(late)));
+        trouble.note("publishing settings on time", done);
     }
 }
 

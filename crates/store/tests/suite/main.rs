@@ -19,5 +19,6 @@ mod chained;
 mod ledger;
 mod usage;
 mod settings;
+mod rollout;
 mod ownership;
 mod silence;

@@ -26,13 +26,24 @@ fn table_of(profiles: &[Value]) -> Table {
         ("PUBLISHED", Align::Right),
         ("UNDER WAY", Align::Right),
         ("STATE", Align::Left),
+        ("SCHEDULED", Align::Left),
     ];
     let mut table = Table::new(&columns);
     for profile in profiles {
         let keys = ["name", "target", "target_name", "published", "open", "open_state"];
-        table.row(keys.map(|key| field(profile, key)));
+        let [name, target, target_name, published, open, state] = keys.map(|key| field(profile, key));
+        table.row([name, target, target_name, published, open, state, scheduled(&profile["scheduled"])]);
     }
     table
+}
+
+/// When a version is to be published, or why it was not.
+fn scheduled(due: &Value) -> String {
+    match (due["at"].as_str(), due["problem"].as_str()) {
+        (None, _) => String::new(),
+        (Some(at), None) => at.to_owned(),
+        (Some(at), Some(why)) => format!("{at}, not done: {why}"),
+    }
 }
 
 /// `settings show PROFILE`.
@@ -263,8 +274,14 @@ pub(super) fn effective(user: &str, client: &Client, out: &mut Out) -> Result<()
 }
 
 /// `settings receipts`.
-pub(super) fn receipts(state: Option<&str>, client: &Client, out: &mut Out) -> Result<(), Failure> {
-    let query: Vec<(&str, &str)> = state.map(|state| ("state", state)).into_iter().collect();
+pub(super) fn receipts(
+    state: Option<&str>,
+    profile: Option<&str>,
+    client: &Client,
+    out: &mut Out,
+) -> Result<(), Failure> {
+    let mut query: Vec<(&str, &str)> = state.map(|state| ("state", state)).into_iter().collect();
+    query.extend(profile.map(|profile| ("profile", profile)));
     let receipts = client.list("/api/v1/settings/receipts", &query, None)?;
     let columns = ["USER", "STATE", "REPORTED AT", "CLIENT", "LAST SEEN"].map(|title| (title, Align::Left));
     let mut table = Table::new(&columns);
