@@ -43,9 +43,9 @@ pub const ALL: &[Migration] = &[
     migration!(5, "0005_settings", "settings", needs 5),
     migration!(6, "0006_sessions", "sessions", needs 6),
     migration!(7, "0007_ownership", "ownership", needs 7),
-    migration!(8, "0008_reserved", "reserved 8", needs 7),
-    migration!(9, "0009_reserved", "reserved 9", needs 7),
-    migration!(10, "0010_reserved", "reserved 10", needs 7),
+    migration!(8, "0008_reserved_8", "reserved_8", needs 7),
+    migration!(9, "0009_reserved_9", "reserved_9", needs 7),
+    migration!(10, "0010_reserved_10", "reserved_10", needs 7),
     migration!(11, "0011_rollout", "rollout", needs 11),
 ];
 

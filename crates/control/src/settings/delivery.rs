@@ -262,6 +262,7 @@ mod tests {
             number: 1,
             content: Content::new(target, settings, vec![], 0).unwrap(),
             published_at: NOW,
+            audience: None,
         }
     }
 

@@ -218,7 +218,8 @@ impl Snapshot {
         let layers = self.made_layers(own);
         let published_at = own.iter().filter_map(|at| Some(self.layers.get(*at)?.published_at)).max();
         let merged = merge(&self.catalogue, &layers)?;
-        let ids = layers.iter().map(|layer| layer.id().clone()).collect();
+        let mut ids: Vec<LayerId> = layers.iter().map(|layer| layer.id().clone()).collect();
+        ids.sort_by(LayerId::order);
         let served = Arc::new(served(merged.settings(), ids, published_at.unwrap_or(UnixMillis(0))));
         let mut made = self.lock();
         if made.bytes.saturating_add(served.body.len()) <= MAX_KEPT {

@@ -299,7 +299,8 @@ async fn every_state_of_a_receipt_is_reached() {
     for name in names {
         b.world.post("/api/v1/users", json!({"email": format!("{name}@b.c")})).await.ok();
     }
-    b.make("base", json!("organization"), json!({"model": "opus", "requiredMinimumVersion": "2.1.300"})).await;
+    b.make("base", json!("organization"), json!({"model": "opus", "requiredMinimumVersion": "2.1.300"}))
+        .await;
     b.publish("base", 1).await;
     let app = &b.world.app;
     app.settings.refresh(&app.store, app.org).await.unwrap();

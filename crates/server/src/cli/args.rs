@@ -115,7 +115,8 @@ pub(crate) enum Command {
     /// Signed bundles of settings
     #[command(subcommand)]
     Bundle(BundleCommand),
-    /// Write teams, projects, people, roles and access policies to files; never keys, tokens or secrets
+    /// Write teams, projects, people, roles, access policies, the teams of groups and published settings to files; never
+    /// keys, tokens or secrets
     Export(ExportArgs),
     /// Compare files with the server, changes by hand apart; exit code 1 when they differ
     Diff(DiffArgs),

@@ -5,6 +5,7 @@ mod provider;
 mod directory;
 mod about;
 mod jobs;
+mod nodes;
 
 use std::time::{Duration, Instant};
 

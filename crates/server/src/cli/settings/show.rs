@@ -40,7 +40,7 @@ fn table_of(profiles: &[Value]) -> Table {
 /// When a version is to be published, or why it was not.
 fn scheduled(due: &Value) -> String {
     match (due["at"].as_str(), due["problem"].as_str()) {
-        (None, _) => String::new(),
+        (None, _) => "-".to_owned(),
         (Some(at), None) => at.to_owned(),
         (Some(at), Some(why)) => format!("{at}, not done: {why}"),
     }

@@ -100,7 +100,8 @@ fn a_profile_that_was_changed_by_hand_is_drift_and_one_that_is_gone_is_pruned() 
     let second = w.administrator("reviewer");
     w.gatehouse.json(&["team", "add", "Core"]);
     w.gatehouse.json(&["user", "teams", "dev@example.com", "Core"]);
-    let core = r#"{"name": "core", "target": {"team": "CORE"}, "priority": 3, "settings": {"model": "sonnet"}}"#;
+    let core =
+        r#"{"name": "core", "target": {"team": "CORE"}, "priority": 3, "settings": {"model": "sonnet"}}"#;
     let folder = settings(&w, &[("base.json", BASE), ("core.json", core)]);
     w.apply(&folder, &[]);
     for name in ["Base", "core"] {

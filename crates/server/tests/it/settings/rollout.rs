@@ -17,7 +17,8 @@ fn an_overlay_goes_to_whom_it_is_assigned_and_is_taken_back() {
         assert_eq!(model(), Value::Null);
         let (code, told) = w.run(&["settings", "audience", "show", "pilot"]);
         assert!(code == 0 && told.contains("unassigned"), "{told}");
-        let assigned = w.gatehouse.json(&["settings", "audience", "assign", "pilot", "--user", "dev@example.com"]);
+        let assigned =
+            w.gatehouse.json(&["settings", "audience", "assign", "pilot", "--user", "dev@example.com"]);
         assert_eq!((&assigned["people"], &assigned["in_force"]), (&json!(1), &json!(true)));
         assert_eq!(model(), "haiku");
         let (code, told) = w.run(&["settings", "explain", "dev@example.com", "model"]);
