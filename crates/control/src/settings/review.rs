@@ -136,7 +136,7 @@ pub(super) async fn must_be_deliverable(
 ) -> Result<(), ActError> {
     let after = Snapshot::with(app, profile, Some(content)).await?;
     after
-        .check_all(app.now())
+        .check(profile.id, app.now())
         .map_err(|why| ActError::field("settings", format!("with the other layers of some people, {why}")))
 }
 

@@ -5,10 +5,10 @@
 //! share one document, which is made when the first of them asks.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use gatehouse_domain::id::{OrgId, TeamId, UserId};
+use gatehouse_domain::id::{OrgId, ProfileId, TeamId, UserId};
 use gatehouse_domain::settings::merge::BadLayers;
 use gatehouse_domain::settings::receipt::VersionRange;
 use gatehouse_domain::settings::{
@@ -164,24 +164,30 @@ impl Snapshot {
         merge(&self.catalogue, &self.made_layers(&self.layers_of(user, now)))
     }
 
-    /// Whether everybody's settings can be delivered, whoever comes into the audience of an overlay that is not over: a wider
-    /// audience or the passing of time must not leave anybody without settings.
+    /// Whether the settings of everybody whom this profile concerns can be delivered, whoever comes into the audience of an
+    /// overlay that is not over: a wider audience or the passing of time must not leave anybody without settings.
     ///
     /// # Errors
     /// What is wrong with those of the first for whom they cannot.
-    pub fn check_all(&self, now: UnixMillis) -> Result<(), BadLayers> {
+    pub fn check(&self, profile: ProfileId, now: UnixMillis) -> Result<(), BadLayers> {
         let is_overlay =
             |at: &usize| self.layers.get(*at).is_some_and(|layer| layer.target == Target::Rollout);
+        let place = self.layers.iter().position(|layer| layer.profile == profile);
         let is_over = |at: &usize| self.overlays.get(at).is_some_and(|audience| audience.is_over(now));
-        let overlays: Vec<usize> =
-            (0..self.layers.len()).filter(|at| is_overlay(at) && !is_over(at)).collect();
+        // The profile itself counts even if it is over: it may be about to be assigned anew.
+        let overlays: Vec<usize> = (0..self.layers.len())
+            .filter(|at| is_overlay(at) && (place == Some(*at) || !is_over(at)))
+            .collect();
+        let mut different = HashSet::new();
         for own in self.users.values().chain([&self.everyone]) {
             let mut own: Vec<usize> = own.iter().copied().filter(|at| !is_overlay(at)).collect();
             own.extend(&overlays);
             own.sort_unstable();
-            self.document(&own)?;
+            if place.is_some_and(|place| own.contains(&place)) {
+                different.insert(own);
+            }
         }
-        Ok(())
+        different.iter().try_for_each(|own| self.document(own).map(drop))
     }
 
     fn layers_of(&self, user: UserId, now: UnixMillis) -> Cow<'_, [usize]> {

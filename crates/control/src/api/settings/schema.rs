@@ -7,7 +7,7 @@ use gatehouse_store::settings::StoredSchema;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::catalogue::KeyView;
+use super::catalogue::SettingKeyView;
 use crate::api::auth::{Admin, ApproveSettings, ReadSettings};
 use crate::api::change::Changed;
 use crate::api::error::ApiError;
@@ -38,9 +38,9 @@ pub struct ImportedView {
     /// SHA-256 of its text.
     pub digest: String,
     /// Keys that were not known, as they are known by it.
-    pub added: Vec<KeyView>,
+    pub added: Vec<SettingKeyView>,
     /// Keys of earlier schemas that take something else by it.
-    pub changed: Vec<KeyView>,
+    pub changed: Vec<SettingKeyView>,
     /// Known keys that it does not describe. They stay known; the client may ignore them.
     pub missing: Vec<MissingView>,
 }
@@ -91,8 +91,8 @@ impl From<Imported> for ImportedView {
         Self {
             number: imported.number,
             digest: imported.digest,
-            added: imported.added.iter().map(KeyView::from).collect(),
-            changed: imported.changed.iter().map(KeyView::from).collect(),
+            added: imported.added.iter().map(SettingKeyView::from).collect(),
+            changed: imported.changed.iter().map(SettingKeyView::from).collect(),
             missing: missing
                 .map(|(path, profiles)| MissingView { key: path.to_string(), profiles })
                 .collect(),
