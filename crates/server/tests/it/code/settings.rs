@@ -87,7 +87,8 @@ fn a_profile_in_files_goes_to_review_and_is_published_when_others_agree() {
         let exported = w.folder("exported");
         w.good(&exported, &["export"]);
         let files = super::contents(&exported);
-        let (path, text) = files.iter().find(|(path, _)| path.starts_with("settings")).unwrap();
+        let (path, text) =
+            files.iter().find(|(path, _)| path.extension().is_some_and(|end| end == "json")).unwrap();
         let file: Value = serde_json::from_str(text).unwrap();
         assert_eq!(file, serde_json::from_str::<Value>(BASE).unwrap(), "{}", path.display());
         assert_eq!(w.differences(&exported), [""; 0]);

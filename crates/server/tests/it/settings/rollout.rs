@@ -54,6 +54,7 @@ fn what_is_scheduled_is_published_by_itself_also_after_a_restart() {
         let (code, told) = w.run(&["settings", "unschedule", "other"]);
         assert!(code == 1 && told.contains("nothing of other"), "{told}");
         w.gatehouse.json(&["settings", "publish", "base", "--at", "1s"]);
+        w.gatehouse.kill();
         w.gatehouse.restart();
         wait::until("the scheduled publication", || {
             (w.effective()["settings"]["model"] == "opus").then_some(())
