@@ -2,11 +2,13 @@
 
 use gatehouse_domain::id::UserId;
 use gatehouse_domain::settings::{Checksum, Receipt, ReceiptState};
+use gatehouse_domain::time::UnixMillis;
+use gatehouse_store::settings::Reach;
 use gatehouse_store::{Listed, MAX_LIMIT, Page};
 
 use super::compare::walk;
 use super::profile;
-use super::snapshot::{Served, Snapshot};
+use super::snapshot::Snapshot;
 use crate::act::ActError;
 use crate::app::App;
 
@@ -40,29 +42,7 @@ pub struct Wanted {
 /// # Errors
 /// There is no such profile; a bad page; the database.
 pub async fn list(app: &App, wanted: &Wanted, page: &Page) -> Result<Listed<Known>, ActError> {
-    let profile = match &wanted.profile {
-        Some(given) => Some(profile::get(app, given).await?.name),
-        None => None,
-    };
-    let state = wanted.state;
-    let snapshot = fresh(app).await?;
-    let now = app.now();
-    let concerns = |served: &Served| {
-        profile.as_ref().is_none_or(|profile| served.layers.iter().any(|layer| layer.name == *profile))
-    };
-    walk(app, page, |reach| {
-        let served = snapshot.served(reach.user, now).ok().flatten().filter(|served| concerns(served))?;
-        let found = reach.receipt.state(served.checksum, served.range, now);
-        let wanted = state.is_none_or(|state| state == found);
-        wanted.then_some(Known {
-            user: reach.user,
-            email: reach.email,
-            state: found,
-            assigned: served.checksum,
-            receipt: reach.receipt,
-        })
-    })
-    .await
+    Look::new(app, wanted).await?.page(app, page).await
 }
 
 /// Counts receipts by state, in the order of [`ReceiptState::ALL`]: all, or those of people whom a profile concerns.
@@ -72,9 +52,11 @@ pub async fn list(app: &App, wanted: &Wanted, page: &Page) -> Result<Listed<Know
 pub async fn count(app: &App, profile: Option<String>) -> Result<Vec<(ReceiptState, u64)>, ActError> {
     let mut counts: Vec<(ReceiptState, u64)> = ReceiptState::ALL.map(|state| (state, 0)).to_vec();
     let wanted = Wanted { state: None, profile };
+    // Read once for all pages: with thousands of people that takes most of the time.
+    let look = Look::new(app, &wanted).await?;
     let mut page = Page::first(MAX_LIMIT);
     loop {
-        let listed = list(app, &wanted, &page).await?;
+        let listed = look.page(app, &page).await?;
         for known in &listed.items {
             if let Some((_, count)) = counts.iter_mut().find(|(state, _)| *state == known.state) {
                 *count += 1;
@@ -85,8 +67,43 @@ pub async fn count(app: &App, profile: Option<String>) -> Result<Vec<(ReceiptSta
     }
 }
 
-/// What is published, after what this node has heard from clients was written down.
-async fn fresh(app: &App) -> Result<Snapshot, ActError> {
-    app.settings.flush(&app.store, app.org).await?;
-    Ok(Snapshot::load(&app.store, app.org, app.settings.catalogue()).await?)
+/// What receipts are compared with.
+struct Look {
+    snapshot: Snapshot,
+    profile: Option<String>,
+    state: Option<ReceiptState>,
+    now: UnixMillis,
+}
+
+impl Look {
+    /// Reads what is published, after what this node has heard from clients was written down.
+    async fn new(app: &App, wanted: &Wanted) -> Result<Self, ActError> {
+        let profile = match &wanted.profile {
+            Some(given) => Some(profile::get(app, given).await?.name),
+            None => None,
+        };
+        app.settings.flush(&app.store, app.org).await?;
+        let snapshot = Snapshot::load(&app.store, app.org, app.settings.catalogue()).await?;
+        Ok(Self { snapshot, profile, state: wanted.state, now: app.now() })
+    }
+
+    async fn page(&self, app: &App, page: &Page) -> Result<Listed<Known>, ActError> {
+        walk(app, page, |reach| self.known(reach)).await
+    }
+
+    /// What is known of a user, if it is wanted.
+    fn known(&self, reach: Reach) -> Option<Known> {
+        let served = self.snapshot.served(reach.user, self.now).ok().flatten()?;
+        let is_layer = |profile: &String| served.layers.iter().any(|layer| layer.name == *profile);
+        let state = reach.receipt.state(served.checksum, served.range, self.now);
+        let is_wanted =
+            self.profile.as_ref().is_none_or(is_layer) && self.state.is_none_or(|wanted| wanted == state);
+        is_wanted.then_some(Known {
+            user: reach.user,
+            email: reach.email,
+            state,
+            assigned: served.checksum,
+            receipt: reach.receipt,
+        })
+    }
 }

@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use gatehouse_domain::id::{OrgId, ProfileId, TeamId, UserId};
-use gatehouse_domain::settings::merge::BadLayers;
+use gatehouse_domain::settings::document::{MAX_BYTES, MAX_VALUES};
+use gatehouse_domain::settings::merge::{BadLayers, MAX_LAYERS};
 use gatehouse_domain::settings::receipt::VersionRange;
 use gatehouse_domain::settings::{
     Audience, Catalogue, Checksum, ClientVersion, Content, Document, Layer, LayerId, Merged, Path, Target,
@@ -18,6 +19,7 @@ use gatehouse_domain::settings::{
 use gatehouse_domain::time::UnixMillis;
 use gatehouse_store::settings::{Assignment, Profile, Published};
 use gatehouse_store::{Store, StoreError};
+use serde_json::Value;
 
 use crate::act::ActError;
 use crate::app::App;
@@ -178,12 +180,14 @@ impl Snapshot {
         let overlays: Vec<usize> = (0..self.layers.len())
             .filter(|at| is_overlay(at) && (place == Some(*at) || !is_over(at)))
             .collect();
+        let sizes: Vec<Size> = self.layers.iter().map(|layer| Size::of(layer.content.settings())).collect();
         let mut different = HashSet::new();
         for own in self.users.values().chain([&self.everyone]) {
             let mut own: Vec<usize> = own.iter().copied().filter(|at| !is_overlay(at)).collect();
             own.extend(&overlays);
             own.sort_unstable();
-            if place.is_some_and(|place| own.contains(&place)) {
+            // Merging is for those few that might not fit: with thousands of people it takes long.
+            if place.is_some_and(|place| own.contains(&place)) && !Size::surely_fit(&sizes, &own) {
                 different.insert(own);
             }
         }
@@ -237,6 +241,39 @@ impl Snapshot {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Made> {
         self.made.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How large a layer's settings are.
+#[derive(Debug, Clone, Copy)]
+struct Size {
+    bytes: usize,
+    values: usize,
+}
+
+impl Size {
+    fn of(settings: &Document) -> Self {
+        let bytes = serde_json::to_string(settings).map_or(usize::MAX, |text| text.len());
+        Self { bytes, values: 1 + settings.as_map().values().map(count).sum::<usize>() }
+    }
+
+    /// Whether these layers are deliverable together whatever they say: a merge is never larger than its parts, since each
+    /// value comes from one of them.
+    fn surely_fit(sizes: &[Self], own: &[usize]) -> bool {
+        let of =
+            |at: &usize| sizes.get(*at).copied().unwrap_or(Self { bytes: usize::MAX, values: usize::MAX });
+        let bytes = own.iter().fold(0_usize, |sum, at| sum.saturating_add(of(at).bytes));
+        let values = own.iter().fold(0_usize, |sum, at| sum.saturating_add(of(at).values));
+        own.len() <= MAX_LAYERS && bytes <= MAX_BYTES && values <= MAX_VALUES
+    }
+}
+
+/// How many values there are in a value, counting it.
+fn count(value: &Value) -> usize {
+    match value {
+        Value::Array(list) => 1 + list.iter().map(count).sum::<usize>(),
+        Value::Object(entries) => 1 + entries.values().map(count).sum::<usize>(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 1,
     }
 }
 

@@ -106,7 +106,7 @@ fn show(
     }
     let empty = match (stopped, waiting) {
         (None, []) => "Nothing to do.",
-        (Some(_), _) | (None, _) => "Nothing was done.",
+        (Some(_) | None, _) => "Nothing was done.",
     };
     out.table(&table(done.iter().copied()), empty)?;
     if stopped.is_none() && !done.is_empty() {
