@@ -184,7 +184,9 @@ fn all_routes<R: Routes>(into: R) -> R {
 }
 
 fn settings_routes<R: Routes>(into: R) -> R {
-    use settings::{catalogue, compare, export, person, profile, receipt, version};
+    use settings::{
+        catalogue, compare, export, overlay, person, profile, receipt, schedule, schema, version,
+    };
     into.routes(routes!(profile::list, profile::create))
         .routes(routes!(profile::get))
         .routes(routes!(profile::write))
@@ -196,6 +198,13 @@ fn settings_routes<R: Routes>(into: R) -> R {
         .routes(routes!(version::publish))
         .routes(routes!(version::retire))
         .routes(routes!(version::roll_back))
+        .routes(routes!(schedule::set, schedule::cancel))
+        .routes(routes!(overlay::get, overlay::assign))
+        .routes(routes!(overlay::widen))
+        .routes(routes!(overlay::withdraw))
+        .routes(routes!(schema::list, schema::import))
+        .routes(routes!(schema::get))
+        .routes(routes!(schema::reset))
         .routes(routes!(compare::diff))
         .routes(routes!(compare::affected))
         .routes(routes!(person::effective))

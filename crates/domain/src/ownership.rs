@@ -25,11 +25,23 @@ pub enum Noun {
     AccessPolicy,
     /// A person, by their e-mail address.
     User,
+    /// The team that a directory's group stands for, by the directory and the group's name: `scim:okta/Engineers`.
+    GroupMapping,
+    /// What a settings profile has published, by the profile's name.
+    SettingsProfile,
 }
 
 impl Noun {
     /// All of them, each after those it may speak of.
-    pub const ALL: [Self; 5] = [Self::Team, Self::Project, Self::Role, Self::AccessPolicy, Self::User];
+    pub const ALL: [Self; 7] = [
+        Self::Team,
+        Self::Project,
+        Self::Role,
+        Self::AccessPolicy,
+        Self::User,
+        Self::GroupMapping,
+        Self::SettingsProfile,
+    ];
 
     /// The name used in the database and in JSON.
     pub const fn as_str(self) -> &'static str {
@@ -39,6 +51,8 @@ impl Noun {
             Self::Role => "role",
             Self::AccessPolicy => "access_policy",
             Self::User => "user",
+            Self::GroupMapping => "group_mapping",
+            Self::SettingsProfile => "settings_profile",
         }
     }
 }

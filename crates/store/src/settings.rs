@@ -1,4 +1,4 @@
-//! Settings profiles, their versions, and what is known of the settings on clients.
+//! Settings profiles, their versions, the audiences of overlays, schemas of settings, and what is known of the settings on clients.
 
 use gatehouse_domain::audit::Draft;
 use gatehouse_domain::id::{OrgId, ProfileId};
@@ -15,14 +15,20 @@ use crate::stored;
 
 pub use assignment::Assignment;
 pub use machine::{MachineNews, OnMachine};
+pub use audience::{Assigned, NewAudience};
 pub use receipt::{MAX_BATCH, Reach};
-pub use step::Wanted;
+pub use schedule::{Due, Scheduled};
+pub use schema::{MAX_SCHEMAS, NewSchema, StoredSchema};
+pub use step::{Occasion, Wanted};
 pub use version::{Published, Summary, Version};
 
 mod content;
 mod version;
 mod step;
 mod assignment;
+mod audience;
+mod schedule;
+mod schema;
 mod receipt;
 mod machine;
 
@@ -32,18 +38,20 @@ const NOUN: &str = "settings profile";
 pub const MAX_PROFILES: i64 = 5000;
 
 // The name of the team, project or user comes along, so that people are shown no identifiers.
-const SELECT: &str = "SELECT p.id, p.name, p.folded, p.target, p.team_id, p.project_id, p.user_id, p.created_at, \
+const SELECT: &str = "SELECT p.id, p.name, p.folded, p.target, p.team_id, p.project_id, p.user_id, p.overlay, p.created_at, \
      COALESCE(t.name, j.name, u.email) AS target_name, \
      (SELECT MAX(v.number) FROM settings_versions v WHERE v.org_id = p.org_id AND v.profile_id = p.id) AS newest, \
      (SELECT v.number FROM settings_versions v WHERE v.org_id = p.org_id AND v.profile_id = p.id \
      AND v.state = 'published') AS published, \
-     o.number AS open_number, o.state AS open_state \
+     o.number AS open_number, o.state AS open_state, \
+     d.number AS due_number, d.publish_at, d.actor_name AS due_by, d.problem \
      FROM settings_profiles p \
      LEFT JOIN teams t ON t.org_id = p.org_id AND t.id = p.team_id \
      LEFT JOIN projects j ON j.org_id = p.org_id AND j.id = p.project_id \
      LEFT JOIN users u ON u.org_id = p.org_id AND u.id = p.user_id \
      LEFT JOIN settings_versions o ON o.org_id = p.org_id AND o.profile_id = p.id \
      AND o.state IN ('draft', 'review', 'approved') \
+     LEFT JOIN settings_schedules d ON d.org_id = p.org_id AND d.profile_id = p.id \
      WHERE p.org_id = $1";
 
 /// A profile to be made.
@@ -76,6 +84,8 @@ pub struct Profile {
     pub published: Option<u32>,
     /// The version that is on its way there, and how far it is.
     pub open: Option<(u32, VersionState)>,
+    /// When that is to be published.
+    pub scheduled: Option<Scheduled>,
     /// When it was made.
     pub created_at: UnixMillis,
 }
@@ -89,12 +99,17 @@ struct Row {
     team_id: Option<String>,
     project_id: Option<String>,
     user_id: Option<String>,
+    overlay: i64,
     target_name: Option<String>,
     created_at: i64,
     newest: Option<i64>,
     published: Option<i64>,
     open_number: Option<i64>,
     open_state: Option<String>,
+    due_number: Option<i64>,
+    publish_at: Option<i64>,
+    due_by: Option<String>,
+    problem: Option<String>,
 }
 
 impl Store {
@@ -123,7 +138,7 @@ impl Store {
             return Err(StoreError::Invalid { field: "name", why });
         }
         let (team, project, user) = match new.target {
-            Target::Organization => (None, None, None),
+            Target::Organization | Target::Rollout => (None, None, None),
             Target::Team(id) => (Some(id.to_string()), None, None),
             Target::Project(id) => (None, Some(id.to_string()), None),
             Target::User(id) => (None, None, Some(id.to_string())),
@@ -131,18 +146,19 @@ impl Store {
         change!(tx, |db| {
             sqlx::query(
                 "INSERT INTO settings_profiles \
-                 (org_id, id, name, folded, target, team_id, project_id, user_id, created_at) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+                 (org_id, id, name, folded, target, team_id, project_id, user_id, created_at, overlay) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
             )
             .bind(org.to_string())
             .bind(new.id.to_string())
             .bind(new.name.as_str())
             .bind(new.name.folded())
-            .bind(new.target.kind())
+            .bind(stored_kind(new.target))
             .bind(team)
             .bind(project)
             .bind(user)
             .bind(act.at.0)
+            .bind(i64::from(new.target == Target::Rollout))
             .execute(db)
             .await
         })
@@ -215,11 +231,18 @@ fn profile_of(row: Row) -> Result<Profile, StoreError> {
         row.team_id.as_deref(),
         row.project_id.as_deref(),
         row.user_id.as_deref(),
+        row.overlay,
     )?;
     let number = |number: i64| number_of(&row.id, number);
     let open = match (row.open_number, &row.open_state) {
         (Some(open), Some(state)) => Some((number(open)?, state_of(&row.id, state)?)),
         (None, _) | (_, None) => None,
+    };
+    let scheduled = match (row.due_number, row.publish_at, row.due_by) {
+        (Some(due), Some(at), Some(by)) => {
+            Some(Scheduled { number: number(due)?, at: UnixMillis(at), by, problem: row.problem })
+        }
+        (None, ..) | (_, None, _) | (.., None) => None,
     };
     Ok(Profile {
         id: stored::parsed(NOUN, &row.id)?,
@@ -228,9 +251,18 @@ fn profile_of(row: Row) -> Result<Profile, StoreError> {
         newest: number(row.newest.unwrap_or(0))?,
         published: row.published.map(number).transpose()?,
         open,
+        scheduled,
         created_at: UnixMillis(row.created_at),
         name: row.name,
     })
+}
+
+/// The target as it is written down: an overlay is for parts of the whole organization.
+const fn stored_kind(target: Target) -> &'static str {
+    match target {
+        Target::Rollout => Target::Organization.kind(),
+        Target::Organization | Target::Team(_) | Target::Project(_) | Target::User(_) => target.kind(),
+    }
 }
 
 fn target_of(
@@ -239,12 +271,14 @@ fn target_of(
     team: Option<&str>,
     project: Option<&str>,
     user: Option<&str>,
+    overlay: i64,
 ) -> Result<Target, StoreError> {
-    match (kind, team, project, user) {
-        ("organization", None, None, None) => Ok(Target::Organization),
-        ("team", Some(id), None, None) => Ok(Target::Team(stored::parsed("team", id)?)),
-        ("project", None, Some(id), None) => Ok(Target::Project(stored::parsed("project", id)?)),
-        ("user", None, None, Some(id)) => Ok(Target::User(stored::parsed("user", id)?)),
+    match (kind, team, project, user, overlay) {
+        ("organization", None, None, None, 0) => Ok(Target::Organization),
+        ("organization", None, None, None, 1) => Ok(Target::Rollout),
+        ("team", Some(id), None, None, 0) => Ok(Target::Team(stored::parsed("team", id)?)),
+        ("project", None, Some(id), None, 0) => Ok(Target::Project(stored::parsed("project", id)?)),
+        ("user", None, None, Some(id), 0) => Ok(Target::User(stored::parsed("user", id)?)),
         _ => Err(StoreError::corrupt(NOUN, given, "it is not clear whose settings it contributes to")),
     }
 }

@@ -6,6 +6,9 @@ use utoipa::ToSchema;
 
 pub mod profile;
 pub mod version;
+pub mod schedule;
+pub mod overlay;
+pub mod schema;
 pub mod compare;
 pub mod person;
 pub mod receipt;

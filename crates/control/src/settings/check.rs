@@ -20,7 +20,7 @@ pub struct Rules {
 pub fn findings(app: &App, document: &Document, channel: Channel) -> Vec<Finding> {
     let models = |name: &str| (app.house.model_state)(name);
     let catalogue = app.settings.catalogue();
-    lint(document, &Lint { catalogue, channel, models: &models, oldest_client: None })
+    lint(document, &Lint { catalogue: &catalogue, channel, models: &models, oldest_client: None })
 }
 
 /// Refuses what must not be stored: a document with errors, and one that makes programs run where that is not enabled.
@@ -42,7 +42,7 @@ pub(super) fn must_be_enabled(app: &App, content: &Content) -> Result<(), ActErr
     if (app.house.settings_rules)().allow_commands {
         return Ok(());
     }
-    let running = content.runs_programs(app.settings.catalogue());
+    let running = content.runs_programs(&app.settings.catalogue());
     let Some(first) = running.first() else { return Ok(()) };
     Err(ActError::field(
         "settings",

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use gatehouse_domain::id::UserId;
-use gatehouse_domain::settings::{Checksum, Content, Difference, Path, diff};
+use gatehouse_domain::settings::{Checksum, Content, Difference, Path, Target, diff};
+use gatehouse_domain::time::UnixMillis;
 use gatehouse_store::settings::{Profile, Reach, Version};
 use gatehouse_store::{Listed, MAX_LIMIT, Page};
 
@@ -58,12 +59,12 @@ pub async fn compare(
     against: Option<&str>,
 ) -> Result<Comparison, ActError> {
     let (profile, version, other) = both(app, given, number, against).await?;
-    let (before, after) = snapshots(app, &profile, &version, other.as_ref()).await?;
+    let (before, after, at) = snapshots(app, &profile, &version, other.as_ref()).await?;
     let mut affected = 0;
     let mut page = Page::first(MAX_LIMIT);
     loop {
         let users = app.store.settings_reach(app.org, &page).await?;
-        let changed = users.items.iter().filter(|reach| change(reach, &before, &after).is_some());
+        let changed = users.items.iter().filter(|reach| change(reach, &before, &after, at).is_some());
         affected += u64::try_from(changed.count()).unwrap_or(u64::MAX);
         let Some(next) = users.next else { break };
         page = Page::after(next, MAX_LIMIT);
@@ -97,8 +98,8 @@ pub async fn affected(
     page: &Page,
 ) -> Result<Listed<Affected>, ActError> {
     let (profile, version, other) = both(app, given, number, against).await?;
-    let (before, after) = snapshots(app, &profile, &version, other.as_ref()).await?;
-    walk(app, page, |reach| change(&reach, &before, &after)).await
+    let (before, after, at) = snapshots(app, &profile, &version, other.as_ref()).await?;
+    walk(app, page, |reach| change(&reach, &before, &after, at)).await
 }
 
 /// Goes through active users by address and keeps those that are wanted, until the page is full.
@@ -157,21 +158,29 @@ async fn both(
     Ok((profile, version, other))
 }
 
-/// Everybody's settings with the other version in place, and with this one.
+/// Everybody's settings with the other version in place, and with this one; and when they are to be compared: an overlay
+/// that has not begun is looked at as it will be then.
 async fn snapshots(
     app: &App,
     profile: &Profile,
     version: &Version,
     other: Option<&Version>,
-) -> Result<(Snapshot, Snapshot), ActError> {
+) -> Result<(Snapshot, Snapshot, UnixMillis), ActError> {
     let before = Snapshot::with(app, profile, other.map(|other| &other.content)).await?;
     let after = Snapshot::with(app, profile, Some(&version.content)).await?;
-    Ok((before, after))
+    let at = match profile.target {
+        Target::Rollout => {
+            let assigned = app.store.settings_audience(app.org, profile.id).await?;
+            assigned.map_or_else(|| app.now(), |assigned| assigned.audience.starts_at.max(app.now()))
+        }
+        Target::Organization | Target::Team(_) | Target::Project(_) | Target::User(_) => app.now(),
+    };
+    Ok((before, after, at))
 }
 
-fn change(reach: &Reach, before: &Snapshot, after: &Snapshot) -> Option<Affected> {
+fn change(reach: &Reach, before: &Snapshot, after: &Snapshot, at: UnixMillis) -> Option<Affected> {
     let sum = |snapshot: &Snapshot| {
-        let served: Option<Arc<Served>> = snapshot.served(reach.user).ok().flatten();
+        let served: Option<Arc<Served>> = snapshot.served(reach.user, at).ok().flatten();
         served.map(|served| served.checksum)
     };
     let (before, after) = (sum(before), sum(after));

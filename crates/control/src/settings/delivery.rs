@@ -11,7 +11,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use gatehouse_domain::id::{OrgId, UserId};
 use gatehouse_domain::settings::merge::BadLayers;
 use gatehouse_domain::settings::{Catalogue, Checksum, ClientVersion, Machine, Receipt, ReceiptState};
@@ -20,6 +20,7 @@ use gatehouse_store::settings::MAX_BATCH;
 use gatehouse_store::{Store, StoreError};
 
 use super::machine::Machines;
+use super::schema;
 use super::snapshot::{Served, Snapshot};
 
 /// Users whose receipts are held in memory. Beyond that, news of others are not kept until there is room again: those who
@@ -31,10 +32,18 @@ const MAX_FLUSH: usize = 20 * MAX_BATCH;
 /// Settings for clients, and news from them. Cheap to ask; shared between threads.
 #[derive(Debug)]
 pub struct Delivery {
-    catalogue: Arc<Catalogue>,
+    builtin: Catalogue,
+    taught: ArcSwap<Taught>,
     snapshot: ArcSwapOption<Snapshot>,
     held: Mutex<HashMap<UserId, Held>>,
     machines: Machines,
+}
+
+/// The catalogue, and up to which schema it was taught.
+#[derive(Debug)]
+struct Taught {
+    schema: u32,
+    catalogue: Arc<Catalogue>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -70,22 +79,39 @@ pub enum Answer {
 impl Delivery {
     /// Begins without knowing what is published.
     pub fn new(catalogue: Catalogue) -> Self {
+        let taught = Taught { schema: 0, catalogue: Arc::new(catalogue.clone()) };
         Self {
-            catalogue: Arc::new(catalogue),
+            builtin: catalogue,
+            taught: ArcSwap::from_pointee(taught),
             snapshot: ArcSwapOption::empty(),
             held: Mutex::default(),
             machines: Machines::default(),
         }
     }
 
-    /// The catalogue of the client's keys.
-    pub fn catalogue(&self) -> &Catalogue {
-        &self.catalogue
+    /// The catalogue of the client's keys, with what imported schemas say of others.
+    pub fn catalogue(&self) -> Arc<Catalogue> {
+        Arc::clone(&self.taught.load().catalogue)
     }
 
-    /// The same, shared.
-    pub fn shared_catalogue(&self) -> Arc<Catalogue> {
-        Arc::clone(&self.catalogue)
+    /// The catalogue of this release alone.
+    pub const fn builtin(&self) -> &Catalogue {
+        &self.builtin
+    }
+
+    /// Takes over the schemas that are in force now. If one cannot be read, the catalogue stays as it is.
+    ///
+    /// # Errors
+    /// A schema was changed in the database; the database.
+    pub async fn learn(&self, store: &Store, org: OrgId) -> Result<(), StoreError> {
+        let newest = store.settings_schema_number(org).await?;
+        if newest == self.taught.load().schema {
+            return Ok(());
+        }
+        let schemas = store.settings_schemas_in_force(org).await?;
+        let catalogue = Arc::new(schema::taught(&self.builtin, &schemas)?);
+        self.taught.store(Arc::new(Taught { schema: newest, catalogue }));
+        Ok(())
     }
 
     /// What is published, as this node knows it; `None` until it was read for the first time.
@@ -96,10 +122,12 @@ impl Delivery {
     /// Takes over what is published now. If it cannot be read, clients go on getting what they got.
     ///
     /// # Errors
-    /// A content was changed in the database; the database.
+    /// A content or a schema was changed in the database; the database.
     pub async fn refresh(&self, store: &Store, org: OrgId) -> Result<(), StoreError> {
-        self.snapshot.store(Some(Arc::new(Snapshot::load(store, org, self.shared_catalogue()).await?)));
-        Ok(())
+        // Schemas only add keys, and new keys merge as unknown ones do: what is served need not wait for them.
+        let learned = self.learn(store, org).await;
+        self.snapshot.store(Some(Arc::new(Snapshot::load(store, org, self.catalogue()).await?)));
+        learned
     }
 
     /// Answers a client that asks for its settings, and notes what it says it has and what it is given.
@@ -115,7 +143,7 @@ impl Delivery {
         user_agent: Option<&str>,
         now: UnixMillis,
     ) -> Result<Answer, NotServed> {
-        let served = self.snapshot().ok_or(NotServed::NotRead)?.served(user)?;
+        let served = self.snapshot().ok_or(NotServed::NotRead)?.served(user, now)?;
         let has = if_none_match.and_then(reported);
         let client = user_agent.and_then(client_of);
         let Some(served) = served else {
@@ -169,7 +197,7 @@ impl Delivery {
         let has = reported(checksum)?;
         let client = user_agent.and_then(client_of);
         let receipt = self.note(user, |receipt| receipt.report(Some(has), client, now));
-        let served = self.snapshot()?.served(user).ok().flatten()?;
+        let served = self.snapshot()?.served(user, now).ok().flatten()?;
         Some(receipt.state(served.checksum, served.range, now))
     }
 
@@ -259,12 +287,13 @@ mod tests {
             number: 1,
             content: Content::new(target, settings, vec![], 0).unwrap(),
             published_at: NOW,
+            audience: None,
         }
     }
 
     fn delivery(layers: Vec<Published>, assignments: &[Assignment]) -> Delivery {
         let delivery = Delivery::new(Catalogue::builtin());
-        let snapshot = Snapshot::new(1, delivery.shared_catalogue(), layers, assignments);
+        let snapshot = Snapshot::new(1, delivery.catalogue(), layers, assignments);
         delivery.snapshot.store(Some(Arc::new(snapshot)));
         delivery
     }
@@ -315,7 +344,7 @@ mod tests {
     #[test]
     fn what_a_client_reports_tells_how_far_it_is() {
         let delivery = two_layers();
-        let served = delivery.snapshot().unwrap().served(ADA).unwrap().unwrap();
+        let served = delivery.snapshot().unwrap().served(ADA, NOW).unwrap().unwrap();
         let sum = served.checksum.to_string();
         let report =
             |text: &str, agent: &str, ms| delivery.report(ADA, text, Some(agent), NOW.plus_millis(ms));
@@ -342,8 +371,8 @@ mod tests {
     fn users_with_the_same_layers_share_one_document() {
         let delivery = two_layers();
         let snapshot = delivery.snapshot().unwrap();
-        let one = snapshot.served(BOB).unwrap().unwrap();
-        let other = snapshot.served(UserId::from_bits(77)).unwrap().unwrap();
+        let one = snapshot.served(BOB, NOW).unwrap().unwrap();
+        let other = snapshot.served(UserId::from_bits(77), NOW).unwrap().unwrap();
         assert!(Arc::ptr_eq(&one, &other));
     }
 }

@@ -40,9 +40,9 @@ pub async fn effective(app: &App, given: &str) -> Result<Effective, ActError> {
     let user = user::get(app, given).await?;
     let snapshot = of(app, &user).await?;
     let undeliverable = |why: &dyn std::fmt::Display| ActError::field("user", why.to_string());
-    let served = snapshot.served(user.id).map_err(|why| undeliverable(&why))?;
-    let merged = snapshot.merged(user.id).map_err(|why| undeliverable(&why))?;
-    Ok(Effective { user, served, findings: lint_merge(&merged, app.settings.catalogue()) })
+    let served = snapshot.served(user.id, app.now()).map_err(|why| undeliverable(&why))?;
+    let merged = snapshot.merged(user.id, app.now()).map_err(|why| undeliverable(&why))?;
+    Ok(Effective { user, served, findings: lint_merge(&merged, &app.settings.catalogue()) })
 }
 
 /// Tells where the values at a key come from.
@@ -52,19 +52,19 @@ pub async fn effective(app: &App, given: &str) -> Result<Effective, ActError> {
 pub async fn explain(app: &App, given: &str, key: &str) -> Result<Explained, ActError> {
     let path = read("key", Path::parse(key))?;
     let user = user::get(app, given).await?;
-    let merged = of(app, &user).await?.merged(user.id);
+    let merged = of(app, &user).await?.merged(user.id, app.now());
     let merged = merged.map_err(|why| ActError::field("user", why))?;
     Ok(Explained { user, path, merged })
 }
 
-/// Tells what somebody is served who is in this team only.
+/// Tells what somebody is served who is in this team only, and in no audience of an overlay.
 ///
 /// # Errors
 /// There is no such team; the layers are too large together; the database.
 pub async fn team(app: &App, given: &str) -> Result<(Team, Option<Arc<Served>>), ActError> {
     let team = team::get(app, given).await?;
     let layers = app.store.published_settings(app.org).await?;
-    let snapshot = Snapshot::new(0, app.settings.shared_catalogue(), layers, &[]);
+    let snapshot = Snapshot::new(0, app.settings.catalogue(), layers, &[]);
     let served = snapshot.served_to_team(team.id).map_err(|why| ActError::field("team", why))?;
     Ok((team, served))
 }
@@ -72,5 +72,5 @@ pub async fn team(app: &App, given: &str) -> Result<(Team, Option<Arc<Served>>),
 async fn of(app: &App, user: &User) -> Result<Snapshot, ActError> {
     let layers = app.store.published_settings(app.org).await?;
     let assignments = app.store.settings_assignments(app.org, Some(user.id)).await?;
-    Ok(Snapshot::new(0, app.settings.shared_catalogue(), layers, &assignments))
+    Ok(Snapshot::new(0, app.settings.catalogue(), layers, &assignments))
 }

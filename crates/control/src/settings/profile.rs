@@ -22,6 +22,8 @@ pub enum Whose {
     Team(String),
     /// Those of a project's key holders, by name or id.
     Project(String),
+    /// Those of the people in its audience, which is assigned apart.
+    Rollout,
     /// One person's, by address or id.
     User(String),
 }
@@ -149,6 +151,7 @@ async fn find(app: &App, whose: &Whose) -> Result<Target, ActError> {
         Whose::Organization => Target::Organization,
         Whose::Team(given) => Target::Team(team::named(app, Scope::Organization, "target", given).await?.id),
         Whose::Project(given) => Target::Project(project::named(app, "target", given).await?.id),
+        Whose::Rollout => Target::Rollout,
         Whose::User(given) => Target::User(user::named(app, Scope::Organization, "target", given).await?.id),
     })
 }

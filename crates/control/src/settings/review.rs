@@ -1,7 +1,7 @@
 //! The way of a version to clients: submit, approve, return, publish, retire, roll back.
 
 use gatehouse_domain::settings::{Checksum, Content, Document, Move};
-use gatehouse_store::settings::{Profile, Version, Wanted};
+use gatehouse_store::settings::{Occasion, Profile, Version, Wanted};
 
 use super::snapshot::Snapshot;
 use super::{check, profile};
@@ -35,6 +35,8 @@ pub struct Saying {
     pub note: Option<String>,
     /// The checksum of the content that was looked at: with another the deed is refused.
     pub seen: Option<String>,
+    /// Why it is done now.
+    pub occasion: Occasion,
 }
 
 impl Deed {
@@ -105,7 +107,7 @@ pub async fn step(
         act = act.with("approvals_needed", approvals);
     }
     act.detail = act.detail.with_some("note", note).with_some("before", profile.published);
-    let wanted = Wanted { step, seen: version.checksum, note };
+    let wanted = Wanted { step, seen: version.checksum, note, occasion: saying.occasion };
     let moved = app.store.move_settings_version(app.org, &profile, version.number, wanted, &act).await?;
     let touches_clients =
         matches!(deed, Deed::Publish | Deed::RollBack) || profile.published == Some(version.number);
@@ -122,15 +124,19 @@ async fn approvals(app: &App, profile: &Profile, content: &Content) -> Result<u3
     let catalogue = app.settings.catalogue();
     let none = Document::default();
     let from = [&none, before.settings()];
-    let two = from.iter().any(|from| !content.running_difference(from, catalogue).is_empty());
+    let two = from.iter().any(|from| !content.running_difference(from, &catalogue).is_empty());
     Ok(if two { 2 } else { 1 })
 }
 
 /// Refuses what would leave somebody with settings that cannot be delivered.
-async fn must_be_deliverable(app: &App, profile: &Profile, content: &Content) -> Result<(), ActError> {
+pub(super) async fn must_be_deliverable(
+    app: &App,
+    profile: &Profile,
+    content: &Content,
+) -> Result<(), ActError> {
     let after = Snapshot::with(app, profile, Some(content)).await?;
     after
-        .check_all()
+        .check(profile.id, app.now())
         .map_err(|why| ActError::field("settings", format!("with the other layers of some people, {why}")))
 }
 

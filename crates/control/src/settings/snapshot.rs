@@ -1,20 +1,25 @@
 //! What every user's settings amount to, in memory.
 //!
-//! A snapshot holds the published layers and which of them concern whom, and never changes. Users with the same layers
+//! A snapshot holds the published layers and which of them concern whom, and never changes; overlays come and go in it with
+//! the time. Users with the same layers
 //! share one document, which is made when the first of them asks.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use gatehouse_domain::id::{OrgId, TeamId, UserId};
-use gatehouse_domain::settings::merge::BadLayers;
+use gatehouse_domain::id::{OrgId, ProfileId, TeamId, UserId};
+use gatehouse_domain::settings::document::{MAX_BYTES, MAX_VALUES};
+use gatehouse_domain::settings::merge::{BadLayers, MAX_LAYERS};
 use gatehouse_domain::settings::receipt::VersionRange;
 use gatehouse_domain::settings::{
-    Catalogue, Checksum, ClientVersion, Content, Document, Layer, LayerId, Merged, Path, Target, merge,
+    Audience, Catalogue, Checksum, ClientVersion, Content, Document, Layer, LayerId, Merged, Path, Target,
+    merge,
 };
 use gatehouse_domain::time::UnixMillis;
 use gatehouse_store::settings::{Assignment, Profile, Published};
 use gatehouse_store::{Store, StoreError};
+use serde_json::Value;
 
 use crate::act::ActError;
 use crate::app::App;
@@ -51,7 +56,9 @@ pub struct Snapshot {
     layers: Vec<Published>,
     /// Those of the whole organization, by their place in `layers`.
     everyone: Vec<usize>,
-    /// All of those who have others besides.
+    /// Overlays that concern somebody, by their place in `layers`.
+    overlays: BTreeMap<usize, Audience>,
+    /// All of those who have others besides; overlays, whether they hold now or not, only of those who are named.
     users: HashMap<UserId, Vec<usize>>,
     made: Mutex<Made>,
 }
@@ -85,7 +92,8 @@ impl Snapshot {
         for own in users.values_mut() {
             own.sort_unstable();
         }
-        Self { version, catalogue, layers, everyone, users, made: Mutex::default() }
+        let overlays = layers.iter().zip(0..).filter_map(|(layer, at)| Some((at, layer.audience?))).collect();
+        Self { version, catalogue, layers, everyone, overlays, users, made: Mutex::default() }
     }
 
     /// Reads what is published. The version is read first, so that a change in between is noticed by the next look.
@@ -107,6 +115,10 @@ impl Snapshot {
         content: Option<&Content>,
     ) -> Result<Self, ActError> {
         let mut layers = app.store.published_settings(app.org).await?;
+        let audience = match profile.target {
+            Target::Rollout => app.store.settings_audience(app.org, profile.id).await?,
+            Target::Organization | Target::Team(_) | Target::Project(_) | Target::User(_) => None,
+        };
         layers.retain(|layer| layer.profile != profile.id);
         layers.extend(content.map(|content| Published {
             profile: profile.id,
@@ -115,9 +127,10 @@ impl Snapshot {
             number: 0,
             content: content.clone(),
             published_at: app.now(),
+            audience: audience.map(|assigned| assigned.audience),
         }));
         let assignments = app.store.settings_assignments(app.org, None).await?;
-        Ok(Self::new(0, app.settings.shared_catalogue(), layers, &assignments))
+        Ok(Self::new(0, app.settings.catalogue(), layers, &assignments))
     }
 
     /// The version of the policy it was made of.
@@ -125,15 +138,15 @@ impl Snapshot {
         self.version
     }
 
-    /// The settings of a user; `None` if no published profile concerns them.
+    /// The settings of a user now; `None` if no published profile concerns them.
     ///
     /// # Errors
     /// Their layers together are too many or too large.
-    pub fn served(&self, user: UserId) -> Result<Option<Arc<Served>>, BadLayers> {
-        self.document(self.layers_of(user))
+    pub fn served(&self, user: UserId, now: UnixMillis) -> Result<Option<Arc<Served>>, BadLayers> {
+        self.document(&self.layers_of(user, now))
     }
 
-    /// The settings of somebody who is in this team and in no other; `None` if no published profile concerns them.
+    /// The settings of somebody who is in this team and in no other, and in no audience of an overlay; `None` if no published profile concerns them.
     ///
     /// # Errors
     /// The layers together are too many or too large.
@@ -145,28 +158,58 @@ impl Snapshot {
         self.document(&own)
     }
 
-    /// A user's layers, merged, with the history of each value.
+    /// A user's layers now, merged, with the history of each value.
     ///
     /// # Errors
     /// They are too many or too large together.
-    pub fn merged(&self, user: UserId) -> Result<Merged, BadLayers> {
-        merge(&self.catalogue, &self.made_layers(self.layers_of(user)))
+    pub fn merged(&self, user: UserId, now: UnixMillis) -> Result<Merged, BadLayers> {
+        merge(&self.catalogue, &self.made_layers(&self.layers_of(user, now)))
     }
 
-    /// Whether everybody's settings can be delivered.
+    /// Whether the settings of everybody whom this profile concerns can be delivered, whoever comes into the audience of an
+    /// overlay that is not over: a wider audience or the passing of time must not leave anybody without settings.
     ///
     /// # Errors
     /// What is wrong with those of the first for whom they cannot.
-    pub fn check_all(&self) -> Result<(), BadLayers> {
-        self.document(&self.everyone)?;
-        for own in self.users.values() {
-            self.document(own)?;
+    pub fn check(&self, profile: ProfileId, now: UnixMillis) -> Result<(), BadLayers> {
+        let is_overlay =
+            |at: &usize| self.layers.get(*at).is_some_and(|layer| layer.target == Target::Rollout);
+        let place = self.layers.iter().position(|layer| layer.profile == profile);
+        let is_over = |at: &usize| self.overlays.get(at).is_some_and(|audience| audience.is_over(now));
+        // The profile itself counts even if it is over: it may be about to be assigned anew.
+        let overlays: Vec<usize> = (0..self.layers.len())
+            .filter(|at| is_overlay(at) && (place == Some(*at) || !is_over(at)))
+            .collect();
+        let sizes: Vec<Size> = self.layers.iter().map(|layer| Size::of(layer.content.settings())).collect();
+        let mut different = HashSet::new();
+        for own in self.users.values().chain([&self.everyone]) {
+            let mut own: Vec<usize> = own.iter().copied().filter(|at| !is_overlay(at)).collect();
+            own.extend(&overlays);
+            own.sort_unstable();
+            // Merging is for those few that might not fit: with thousands of people it takes long.
+            if place.is_some_and(|place| own.contains(&place)) && !Size::surely_fit(&sizes, &own) {
+                different.insert(own);
+            }
         }
-        Ok(())
+        different.iter().try_for_each(|own| self.document(own).map(drop))
     }
 
-    fn layers_of(&self, user: UserId) -> &[usize] {
-        self.users.get(&user).unwrap_or(&self.everyone)
+    fn layers_of(&self, user: UserId, now: UnixMillis) -> Cow<'_, [usize]> {
+        let own = self.users.get(&user).unwrap_or(&self.everyone);
+        if self.overlays.is_empty() {
+            return Cow::Borrowed(own);
+        }
+        let holds = |at: &usize| self.overlays.get(at).is_none_or(|audience| audience.is_open(now));
+        let mut all: Vec<usize> = own.iter().copied().filter(holds).collect();
+        for (at, audience) in self.overlays.iter().filter(|(_, audience)| audience.is_open(now)) {
+            let overlay = self.layers.get(*at).map(|layer| layer.profile);
+            let is_in = overlay.is_some_and(|overlay| audience.percent.includes(overlay, user));
+            if is_in && !all.contains(at) {
+                all.push(*at);
+            }
+        }
+        all.sort_unstable();
+        Cow::Owned(all)
     }
 
     fn made_layers(&self, own: &[usize]) -> Vec<Layer> {
@@ -185,7 +228,8 @@ impl Snapshot {
         let layers = self.made_layers(own);
         let published_at = own.iter().filter_map(|at| Some(self.layers.get(*at)?.published_at)).max();
         let merged = merge(&self.catalogue, &layers)?;
-        let ids = layers.iter().map(|layer| layer.id().clone()).collect();
+        let mut ids: Vec<LayerId> = layers.iter().map(|layer| layer.id().clone()).collect();
+        ids.sort_by(LayerId::order);
         let served = Arc::new(served(merged.settings(), ids, published_at.unwrap_or(UnixMillis(0))));
         let mut made = self.lock();
         if made.bytes.saturating_add(served.body.len()) <= MAX_KEPT {
@@ -197,6 +241,39 @@ impl Snapshot {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Made> {
         self.made.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How large a layer's settings are.
+#[derive(Debug, Clone, Copy)]
+struct Size {
+    bytes: usize,
+    values: usize,
+}
+
+impl Size {
+    fn of(settings: &Document) -> Self {
+        let bytes = serde_json::to_string(settings).map_or(usize::MAX, |text| text.len());
+        Self { bytes, values: 1 + settings.as_map().values().map(count).sum::<usize>() }
+    }
+
+    /// Whether these layers are deliverable together whatever they say: a merge is never larger than its parts, since each
+    /// value comes from one of them.
+    fn surely_fit(sizes: &[Self], own: &[usize]) -> bool {
+        let of =
+            |at: &usize| sizes.get(*at).copied().unwrap_or(Self { bytes: usize::MAX, values: usize::MAX });
+        let bytes = own.iter().fold(0_usize, |sum, at| sum.saturating_add(of(at).bytes));
+        let values = own.iter().fold(0_usize, |sum, at| sum.saturating_add(of(at).values));
+        own.len() <= MAX_LAYERS && bytes <= MAX_BYTES && values <= MAX_VALUES
+    }
+}
+
+/// How many values there are in a value, counting it.
+fn count(value: &Value) -> usize {
+    match value {
+        Value::Array(list) => 1 + list.iter().map(count).sum::<usize>(),
+        Value::Object(entries) => 1 + entries.values().map(count).sum::<usize>(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 1,
     }
 }
 

@@ -19,5 +19,7 @@ mod config;
 mod sign_in;
 mod jobs;
 mod settings;
+mod rollout;
+mod schemas;
 mod ownership;
 mod document;

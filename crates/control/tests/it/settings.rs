@@ -9,17 +9,17 @@ use serde_json::{Value, json};
 
 use crate::house::{Answer as Told, World, world};
 
-const PROFILES: &str = "/api/v1/settings/profiles";
+pub(crate) const PROFILES: &str = "/api/v1/settings/profiles";
 
 /// A management plane with an author and two others.
-struct Bench {
-    world: World,
-    author: String,
-    second: String,
+pub(crate) struct Bench {
+    pub(crate) world: World,
+    pub(crate) author: String,
+    pub(crate) second: String,
     third: String,
 }
 
-async fn bench() -> Bench {
+pub(crate) async fn bench() -> Bench {
     let world = world().await;
     let token = async |name: &str| {
         let body = json!({"name": name, "role": "admin"});
@@ -30,32 +30,32 @@ async fn bench() -> Bench {
 }
 
 impl Bench {
-    async fn make(&self, name: &str, target: Value, settings: Value) -> Value {
+    pub(crate) async fn make(&self, name: &str, target: Value, settings: Value) -> Value {
         let body = json!({"name": name, "target": target, "settings": settings});
         self.world.ask(&self.author, "POST", PROFILES, Some(body)).await.ok()
     }
 
-    async fn draft(&self, name: &str, settings: Value) -> Value {
+    pub(crate) async fn draft(&self, name: &str, settings: Value) -> Value {
         let path = format!("{PROFILES}/{name}/draft");
         self.world.ask(&self.author, "PUT", &path, Some(json!({"settings": settings}))).await.ok()
     }
 
-    async fn step(&self, who: &str, name: &str, number: u32, step: &str, body: Value) -> Told {
+    pub(crate) async fn step(&self, who: &str, name: &str, number: u32, step: &str, body: Value) -> Told {
         let path = format!("{PROFILES}/{name}/versions/{number}/{step}");
         self.world.ask(who, "POST", &path, Some(body)).await
     }
 
-    async fn publish(&self, name: &str, number: u32) {
+    pub(crate) async fn publish(&self, name: &str, number: u32) {
         self.step(&self.author, name, number, "submit", json!({})).await.ok();
         self.step(&self.second, name, number, "approve", json!({})).await.ok();
         self.step(&self.author, name, number, "publish", json!({})).await.ok();
     }
 
-    async fn effective(&self, user: &str) -> Value {
+    pub(crate) async fn effective(&self, user: &str) -> Value {
         self.world.get(&format!("/api/v1/settings/users/{user}/effective")).await.ok()
     }
 
-    async fn people(&self) {
+    pub(crate) async fn people(&self) {
         self.world.post("/api/v1/teams", json!({"name": "core"})).await.ok();
         self.world.post("/api/v1/users", json!({"email": "ada@b.c", "teams": ["core"]})).await.ok();
         self.world.post("/api/v1/users", json!({"email": "bob@b.c"})).await.ok();
@@ -341,6 +341,51 @@ async fn each_machine_of_a_user_has_a_receipt_of_its_own() {
 }
 
 #[tokio::test]
+async fn every_state_of_a_receipt_is_reached() {
+    let b = bench().await;
+    let names = ["assigned", "offered", "confirmed", "drifted", "partial", "blocked", "unseen"];
+    for name in names {
+        b.world.post("/api/v1/users", json!({"email": format!("{name}@b.c")})).await.ok();
+    }
+    b.make("base", json!("organization"), json!({"model": "opus", "requiredMinimumVersion": "2.1.300"}))
+        .await;
+    b.publish("base", 1).await;
+    let app = &b.world.app;
+    app.settings.refresh(&app.store, app.org).await.unwrap();
+    let id = async |name: &str| gatehouse_control::user::get(app, &format!("{name}@b.c")).await.unwrap().id;
+    let other = Checksum::from_bytes([9; 32]).to_string();
+    let new = "claude-code/2.1.330";
+    for (name, has, agent) in [
+        ("offered", None, new),
+        ("confirmed", None, new),
+        ("partial", None, new),
+        ("drifted", Some(other.as_str()), new),
+        ("blocked", None, "claude-code/2.1.299"),
+        ("assigned", None, new),
+    ] {
+        app.settings.fetch(id(name).await, has, Some(agent), app.now()).unwrap();
+    }
+    let served = app.settings.snapshot().unwrap().served(id("assigned").await, app.now()).unwrap().unwrap();
+    b.world.pass(1000);
+    let (kept, half) = (served.checksum.to_string(), Checksum::from_bytes([8; 32]).to_string());
+    for (name, has) in [("confirmed", &kept), ("partial", &half), ("drifted", &other), ("assigned", &kept)] {
+        app.settings.hear(id(name).await, has, Some(new), app.now());
+    }
+    let is_in = async |name: &str| {
+        let listed = b.world.get(&format!("/api/v1/settings/receipts?state={name}")).await.ok();
+        let items = listed["items"].as_array().unwrap();
+        assert!(items.iter().any(|one| one["email"] == format!("{name}@b.c")), "{name}: {listed}");
+    };
+    for name in names.iter().filter(|name| **name != "assigned") {
+        is_in(name).await;
+    }
+    // It applied the settings before these and has not asked since.
+    b.draft("base", json!({"model": "haiku", "requiredMinimumVersion": "2.1.300"})).await;
+    b.publish("base", 2).await;
+    is_in("assigned").await;
+}
+
+#[tokio::test]
 async fn who_may_only_look_changes_nothing() {
     let b = bench().await;
     b.make("base", json!("organization"), json!({"model": "opus"})).await;
@@ -387,7 +432,8 @@ async fn explanations_agree_with_what_is_served() {
         json!(["env", "newThing.x"]),
         json!(["permissions.deny", "availableModels"]),
     ];
-    let targets = [json!("organization"), json!({"team": "core"}), json!({"user": "ada@b.c"})];
+    let targets =
+        [json!("organization"), json!({"team": "core"}), json!("rollout"), json!({"user": "ada@b.c"})];
     let mut seed = 7_u64;
     let mut next = |below: usize| {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -397,6 +443,8 @@ async fn explanations_agree_with_what_is_served() {
         b.make(&format!("p{at}"), target.clone(), json!({})).await;
         b.publish(&format!("p{at}"), 1).await;
     }
+    let audience = format!("{PROFILES}/p2/audience");
+    b.world.ask(&b.second, "PUT", &audience, Some(json!({"percent": 100}))).await.ok();
     for round in 2..8_u32 {
         for at in 0..targets.len() {
             let name = format!("p{at}");

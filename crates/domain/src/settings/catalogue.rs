@@ -14,10 +14,12 @@ use super::version::ClientVersion;
 pub use env::{EnvRules, EnvValues};
 pub use file::BadCatalogue;
 pub use kind::{BadKind, Bound, Fields, Kind, Range, Shape, Text};
+pub use learn::Learned;
 
 mod env;
 mod file;
 mod kind;
+mod learn;
 
 /// The known keys of a settings document.
 #[derive(Debug, Clone)]
@@ -57,6 +59,18 @@ pub struct Key {
     pub instead: Option<String>,
     /// One line of help.
     pub help: Texts,
+    /// Who describes it.
+    pub origin: Origin,
+}
+
+/// Who describes a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// This release.
+    Release,
+    /// A published schema that was imported.
+    Schema,
 }
 
 /// Who may set a key.

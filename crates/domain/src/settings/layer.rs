@@ -1,6 +1,6 @@
 //! One contribution to a user's settings.
 
-use std::cmp::Reverse;
+use std::cmp::{Ordering, Reverse};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -110,6 +110,11 @@ impl LayerId {
         self.authority() < other.authority()
     }
 
+    /// The order in which layers are applied: the general before the particular.
+    pub fn order(&self, other: &Self) -> Ordering {
+        self.turn().cmp(&other.turn())
+    }
+
     /// The smaller, the stronger are its locks.
     fn authority(&self) -> (u8, Reverse<u32>, &str) {
         let (rank, priority) = self.rank.parts();
@@ -164,6 +169,8 @@ mod tests {
         let user = id(Rank::User, "ada@example.com");
         assert!(org.outranks(&strong) && strong.outranks(&weak) && weak.outranks(&user));
         assert!(!user.outranks(&user));
+        let overlay = id(Rank::Rollout, "pilot");
+        assert!(overlay.order(&user).is_lt() && overlay.order(&id(Rank::Project, "zeus")).is_gt());
         assert!(org.turn() < weak.turn() && weak.turn() < strong.turn() && strong.turn() < user.turn());
         assert_eq!(strong.to_string(), "team security");
     }

@@ -19,6 +19,8 @@ pub enum Target {
     Team(TeamId),
     /// Those of the people who hold a key that charges a project and is not revoked.
     Project(ProjectId),
+    /// Those of the people in its audience, over all that teams and projects say.
+    Rollout,
     /// One person's.
     User(UserId),
 }
@@ -51,6 +53,7 @@ impl Target {
             Self::Organization => "organization",
             Self::Team(_) => "team",
             Self::Project(_) => "project",
+            Self::Rollout => "rollout",
             Self::User(_) => "user",
         }
     }
@@ -61,6 +64,7 @@ impl Target {
             Self::Organization => Rank::Org,
             Self::Team(_) => Rank::Team { priority },
             Self::Project(_) => Rank::Project,
+            Self::Rollout => Rank::Rollout,
             Self::User(_) => Rank::User,
         }
     }
@@ -164,6 +168,7 @@ mod tests {
         for target in [
             Target::Organization,
             Target::Project(ProjectId::from_bits(1)),
+            Target::Rollout,
             Target::User(UserId::from_bits(1)),
         ] {
             assert_eq!(new(target, 1), Err(BadContent::Priority));

@@ -115,7 +115,8 @@ pub(crate) enum Command {
     /// Signed bundles of settings
     #[command(subcommand)]
     Bundle(BundleCommand),
-    /// Write teams, projects, people, roles and access policies to files; never keys, tokens or secrets
+    /// Write teams, projects, people, roles, access policies, the teams of groups and published settings to files; never
+    /// keys, tokens or secrets
     Export(ExportArgs),
     /// Compare files with the server, changes by hand apart; exit code 1 when they differ
     Diff(DiffArgs),
@@ -428,6 +429,12 @@ mod tests {
             "settings new base --for team:core -f FILE --lock model --lock env --priority 3",
             "settings approve base 2 --note fine --checksum S",
             "settings explain a@b.c permissions.deny",
+            "settings publish base 2 --at 2h",
+            "settings unschedule base",
+            "settings audience assign pilot --user a@b.c --team core --percent 10 --starts 1h --ends 2w",
+            "settings audience widen pilot --percent 25",
+            "settings schema import FILE --client 2.1.340 --dry-run",
+            "settings lint FILE --schema FILE",
             "settings export --format bundle --team core -o DIR",
             "bundle verify FILE --key K",
         ] {

@@ -9,9 +9,12 @@ mod write;
 mod server;
 mod plan;
 mod apply;
+mod profile;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
+use gatehouse_domain::ownership::Noun;
 use serde_json::json;
 
 use super::args::{ApplyArgs, DiffArgs, ExportArgs};
@@ -22,7 +25,7 @@ use shape::Objects;
 
 /// Runs `export`.
 pub(crate) fn export(args: &ExportArgs, client: &Client, out: &mut Out) -> Result<u8, Failure> {
-    let objects = server::objects(client)?;
+    let objects = server::objects(client, &BTreeSet::from(Noun::ALL))?;
     let files = write::write(&args.output, &objects)?;
     let names: Vec<String> = files.iter().map(|path| path.display().to_string()).collect();
     let told = json!({"objects": objects.len(), "files": names});
@@ -55,6 +58,6 @@ pub(crate) fn apply(args: &ApplyArgs, client: &Client, out: &mut Out) -> Result<
 /// What the files say, in the server's spelling, and what the server has.
 fn both(folder: &Path, client: &Client) -> Result<(Files, Objects), Failure> {
     let files = files::read(folder)?;
-    let has = server::objects(client)?;
+    let has = server::objects(client, &files.nouns)?;
     Ok((files.spelled_as(&has), has))
 }

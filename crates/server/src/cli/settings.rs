@@ -4,6 +4,8 @@ mod words;
 mod show;
 mod offline;
 mod export;
+mod audience;
+mod schema;
 
 use std::io::Read as _;
 use std::path::Path;
@@ -32,11 +34,13 @@ pub(crate) fn run(
 ) -> Result<u8, Failure> {
     let client = || connect(global, environment);
     match command {
-        SettingsCommand::Lint { file, machine, language } => {
-            return offline::check(&file, machine, &language, environment, out);
+        SettingsCommand::Lint { file, machine, schema, language } => {
+            let catalogue = schema::offline(schema.as_deref())?;
+            return offline::check(&file, machine, &catalogue, &language, environment, out);
         }
-        SettingsCommand::Catalogue { key, language } => {
-            return offline::catalogue(key.as_deref(), &language, environment, out);
+        SettingsCommand::Catalogue { key, schema, language } => {
+            let catalogue = schema::offline(schema.as_deref())?;
+            return offline::catalogue(key.as_deref(), &catalogue, &language, environment, out);
         }
         SettingsCommand::List => show::profiles(&client()?, out)?,
         SettingsCommand::Show { profile, version: None } => show::profile(&profile, &client()?, out)?,
@@ -50,7 +54,11 @@ pub(crate) fn run(
         SettingsCommand::Submit(step) => take(&step, "submit", &client()?, out)?,
         SettingsCommand::Approve(step) => take(&step, "approve", &client()?, out)?,
         SettingsCommand::Return(step) => take(&step, "return", &client()?, out)?,
-        SettingsCommand::Publish(step) => take(&step, "publish", &client()?, out)?,
+        SettingsCommand::Publish { step, at: None } => take(&step, "publish", &client()?, out)?,
+        SettingsCommand::Publish { step, at: Some(at) } => audience::schedule(&step, &at, &client()?, out)?,
+        SettingsCommand::Unschedule { profile } => audience::unschedule(&profile, &client()?, out)?,
+        SettingsCommand::Audience(command) => audience::run(&command, &client()?, out)?,
+        SettingsCommand::Schema(command) => schema::run(&command, &client()?, out)?,
         SettingsCommand::Retire(step) => take(&step, "retire", &client()?, out)?,
         SettingsCommand::Rollback { profile, version, note } => {
             let step = Step { profile, version: Some(version), note, checksum: None };
@@ -63,11 +71,11 @@ pub(crate) fn run(
         }
         SettingsCommand::Explain { user, key } => show::explain(&user, &key, &client()?, out)?,
         SettingsCommand::Effective { user } => show::effective(&user, &client()?, out)?,
-        SettingsCommand::Receipts { state, machines: false } => {
-            show::receipts(state.as_deref(), &client()?, out)?;
+        SettingsCommand::Receipts { state, profile, machines: false } => {
+            show::receipts(state.as_deref(), profile.as_deref(), &client()?, out)?;
         }
-        SettingsCommand::Receipts { state, machines: true } => {
-            show::machines(state.as_deref(), &client()?, out)?;
+        SettingsCommand::Receipts { state, profile, machines: true } => {
+            show::machines(state.as_deref(), profile.as_deref(), &client()?, out)?;
         }
         SettingsCommand::Export(wanted) => export::run(&wanted, &client()?, out)?,
     }
@@ -148,10 +156,10 @@ fn under_way(profile: &str, verb: &str, client: &Client) -> Result<u32, Failure>
 
 fn target_of(text: &str) -> Result<Value, Failure> {
     match text.split_once(':') {
-        None if text == "organization" => Ok(json!(text)),
+        None if matches!(text, "organization" | "rollout") => Ok(json!(text)),
         Some((kind @ ("team" | "project" | "user"), name)) if !name.is_empty() => Ok(json!({ kind: name })),
         _ => Err(Failure::Usage(format!(
-            "--for {text}: expected organization, team:NAME, project:NAME or user:ADDRESS"
+            "--for {text}: expected organization, team:NAME, project:NAME, rollout or user:ADDRESS"
         ))),
     }
 }
@@ -172,6 +180,11 @@ fn body_of(text: &Text) -> Result<Value, Failure> {
 fn read_document(path: &Path) -> Result<Document, Failure> {
     let failed =
         |why: &dyn std::fmt::Display| Failure::Usage(format!("cannot use `{}`: {why}", path.display()));
+    Document::parse(&read_file(path)?).map_err(|error| failed(&error))
+}
+
+/// Reads a file, or standard input if it is `-`, up to one byte more than a document may have.
+fn read_file(path: &Path) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     // One byte more than is taken, so that too long a file is noticed.
     let most = u64::try_from(MAX_BYTES).unwrap_or(u64::MAX).saturating_add(1);
@@ -180,6 +193,6 @@ fn read_document(path: &Path) -> Result<Document, Failure> {
     } else {
         std::fs::File::open(path).and_then(|file| file.take(most).read_to_end(&mut bytes))
     };
-    read.map_err(|error| failed(&error))?;
-    Document::parse(&bytes).map_err(|error| failed(&error))
+    read.map_err(|error| Failure::Usage(format!("cannot use `{}`: {error}", path.display())))?;
+    Ok(bytes)
 }

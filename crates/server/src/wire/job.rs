@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gatehouse_control::App;
-use gatehouse_control::act::Caller;
+use gatehouse_control::act::{ActError, Caller};
 use gatehouse_store::audit::{CheckpointError, CheckpointRule};
 use gatehouse_store::in_time;
 use metrics::gauge;
@@ -33,6 +33,8 @@ const SIGN_INS: Duration = Duration::from_mins(1);
 const RECEIPTS: Duration = Duration::from_secs(5);
 /// How often it is seen whether a provider's credential is to be renewed.
 const CREDENTIALS: Duration = Duration::from_millis(500);
+/// How often it is seen whether settings are to be published.
+const PUBLICATIONS: Duration = Duration::from_secs(5);
 /// How often readiness is judged anew.
 const READINESS: Duration = Duration::from_secs(1);
 
@@ -49,6 +51,7 @@ pub(super) fn start(
     jobs.spawn(presence(Arc::clone(live), app.clone()));
     jobs.spawn(receipts(Arc::clone(live)));
     jobs.spawn(credentials(Arc::clone(live)));
+    jobs.spawn(publications(app.clone()));
     jobs.spawn(readiness(Arc::clone(live)));
     jobs.spawn(sign_ins(Arc::clone(portal)));
     jobs.spawn(directory::job(app.clone()));
@@ -173,6 +176,18 @@ async fn credentials(live: Arc<Live>) {
             turns.spawn(async move { renewal.turn(std::time::SystemTime::now()).await });
         }
         while turns.join_next().await.is_some() {}
+    }
+}
+
+async fn publications(app: App) {
+    let (mut clock, mut trouble) = (interval(PUBLICATIONS), Trouble::default());
+    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        clock.tick().await;
+        // What is due is published whole or not at all, should a turn be cut short.
+        let due = async { Ok(gatehouse_control::settings::schedule::run_due(&app).await) };
+        let done = in_time(TURN, due).await.unwrap_or_else(|late| Err(ActError::Store(late)));
+        trouble.note("publishing settings on time", done);
     }
 }
 

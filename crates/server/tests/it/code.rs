@@ -1,5 +1,7 @@
 //! Configuration as files: export, diff and apply, on both stores.
 
+mod settings;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,7 @@
 //! Settings from the command line to what clients get, on both stores.
 
+mod rollout;
+
 use std::path::PathBuf;
 
 use serde_json::{Value, json};

@@ -10,6 +10,7 @@ mod hostile;
 mod proxy;
 mod client;
 mod impostor;
+mod nodes;
 
 use std::time::{Duration, Instant};
 

@@ -11,7 +11,8 @@ use crate::stored;
 /// Assignments read at a time.
 const BATCH: usize = 20_000;
 
-// Members of a profile's team, holders of a key that charges its project, and its user. Profiles of the whole
+// Members of a profile's team, holders of a key that charges its project, its user, and who is named in its audience
+// or is a member of a team there. Profiles of the whole
 // organization concern everybody and are not listed.
 const SELECT: &str = "SELECT a.user_id, a.profile_id FROM ( \
      SELECT m.user_id AS user_id, p.id AS profile_id FROM settings_profiles p \
@@ -19,10 +20,14 @@ const SELECT: &str = "SELECT a.user_id, a.profile_id FROM ( \
      UNION SELECT k.user_id, p.id FROM settings_profiles p \
      JOIN keys k ON k.org_id = p.org_id AND k.project_id = p.project_id \
      WHERE p.org_id = $1 AND k.state <> 'revoked' \
+     UNION SELECT m.user_id, a.profile_id FROM settings_audience_members a \
+     JOIN memberships m ON m.org_id = a.org_id AND m.team_id = a.team_id WHERE a.org_id = $1 \
+     UNION SELECT a.user_id, a.profile_id FROM settings_audience_members a \
+     WHERE a.org_id = $1 AND a.user_id IS NOT NULL \
      UNION SELECT p.user_id, p.id FROM settings_profiles p WHERE p.org_id = $1 AND p.user_id IS NOT NULL \
      ) a WHERE 1 = 1";
 
-/// A profile that concerns a user.
+/// A profile that concerns a user; of an overlay, as long as its audience is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Assignment {
     /// The user.
@@ -32,7 +37,8 @@ pub struct Assignment {
 }
 
 impl Store {
-    /// Which profiles of teams, projects and users concern whom, sorted by user. Of one user, or of all.
+    /// Which profiles of teams, projects and users, and which overlays, concern whom, sorted by user. Of one user, or of all. The share of
+    /// all people that an overlay has is not listed: it follows from the overlay and the person.
     ///
     /// # Errors
     /// The database.

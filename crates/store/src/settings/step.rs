@@ -4,9 +4,10 @@ use gatehouse_domain::audit::Draft;
 use gatehouse_domain::id::{OrgId, ProfileId};
 use gatehouse_domain::settings::review::{self, Refused};
 use gatehouse_domain::settings::{Checksum, Content, Move, StepKind, VersionState};
+use gatehouse_domain::time::UnixMillis;
 
 use super::version::{NOUN, Version, one};
-use super::{Profile, content, lock, number_of};
+use super::{Profile, content, lock, number_of, schedule};
 use crate::dialect::{change, within};
 use crate::engine::{Store, Tx};
 use crate::error::StoreError;
@@ -20,6 +21,18 @@ pub struct Wanted<'a> {
     pub seen: Checksum,
     /// What is said about it.
     pub note: Option<&'a str>,
+    /// Why it is taken now.
+    pub occasion: Occasion,
+}
+
+/// Why a step is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Occasion {
+    /// Somebody takes it.
+    #[default]
+    Asked,
+    /// It was scheduled for then. Refused if it is not, or no longer.
+    Scheduled(UnixMillis),
 }
 
 impl Store {
@@ -93,6 +106,11 @@ impl Store {
         if version.checksum != wanted.seen {
             return Err(refused(&"was changed in between; look at it again"));
         }
+        if let Occasion::Scheduled(at) = wanted.occasion
+            && !schedule::is_scheduled(&mut tx, org, profile.id, number, at).await?
+        {
+            return Err(refused(&"is not scheduled for that time any more"));
+        }
         let by = &act.actor.id;
         let next = review::advance(version.state, &version.steps, version.approvals, by, wanted.step);
         let next = next.map_err(|why: Refused| refused(&why))?;
@@ -101,6 +119,9 @@ impl Store {
             Move::Return => 0,
             Move::Approve | Move::Publish | Move::Retire | Move::RollBack => version.approvals,
         };
+        if next != VersionState::Approved {
+            schedule::forget(&mut tx, org, profile.id, number).await?;
+        }
         if next == VersionState::Published {
             retire_published(&mut tx, org, profile.id, number, act).await?;
         }

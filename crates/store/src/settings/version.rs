@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use gatehouse_domain::id::{OrgId, ProfileId};
-use gatehouse_domain::settings::{Checksum, Content, Step, Target, VersionState};
+use gatehouse_domain::settings::{Audience, Checksum, Content, Step, Target, VersionState};
 use gatehouse_domain::time::UnixMillis;
 
+use super::audience::audience_of;
 use super::content::{self, content_of};
 use super::{Profile, kind_of, number_of, state_of, target_of};
 use crate::dialect::{read, within};
@@ -80,6 +81,8 @@ pub struct Published {
     pub content: Content,
     /// When it was last published.
     pub published_at: UnixMillis,
+    /// When an overlay holds and for which share; `None` for one that concerns nobody yet, and for all other profiles.
+    pub audience: Option<Audience>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -119,6 +122,10 @@ struct PublishedRow {
     team_id: Option<String>,
     project_id: Option<String>,
     user_id: Option<String>,
+    overlay: i64,
+    percent: Option<i64>,
+    starts_at: Option<i64>,
+    ends_at: Option<i64>,
     number: i64,
     published_at: Option<i64>,
     #[sqlx(flatten)]
@@ -185,13 +192,14 @@ impl Store {
     pub async fn published_settings(&self, org: OrgId) -> Result<Vec<Published>, StoreError> {
         let rows: Vec<PublishedRow> = read!(self, |db| {
             sqlx::query_as(
-                "SELECT v.profile_id, p.name, p.target, p.team_id, p.project_id, p.user_id, v.number, v.checksum, \
-                 c.settings, c.locks, c.priority, \
+                "SELECT v.profile_id, p.name, p.target, p.team_id, p.project_id, p.user_id, p.overlay, \
+                 a.percent, a.starts_at, a.ends_at, v.number, v.checksum, c.settings, c.locks, c.priority, \
                  (SELECT MAX(s.at) FROM settings_steps s WHERE s.org_id = v.org_id AND s.profile_id = v.profile_id \
                  AND s.number = v.number AND s.kind = 'published') AS published_at \
                  FROM settings_versions v \
                  JOIN settings_profiles p ON p.org_id = v.org_id AND p.id = v.profile_id \
                  JOIN settings_contents c ON c.org_id = v.org_id AND c.checksum = v.checksum \
+                 LEFT JOIN settings_audiences a ON a.org_id = v.org_id AND a.profile_id = v.profile_id \
                  WHERE v.org_id = $1 AND v.state = 'published' ORDER BY v.profile_id",
             )
             .bind(org.to_string())
@@ -209,8 +217,10 @@ fn published_of(row: PublishedRow) -> Result<Published, StoreError> {
         row.team_id.as_deref(),
         row.project_id.as_deref(),
         row.user_id.as_deref(),
+        row.overlay,
     )?;
     Ok(Published {
+        audience: audience_of(&row.profile_id, row.percent, row.starts_at, row.ends_at)?,
         profile: stored::parsed(super::NOUN, &row.profile_id)?,
         target,
         number: number_of(&row.profile_id, row.number)?,

@@ -20,5 +20,6 @@ mod chained;
 mod ledger;
 mod usage;
 mod settings;
+mod rollout;
 mod ownership;
 mod silence;

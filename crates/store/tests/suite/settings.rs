@@ -10,7 +10,9 @@ use gatehouse_domain::settings::{
     ReceiptState, StepKind, Target, VersionState,
 };
 use gatehouse_domain::time::UnixMillis;
-use gatehouse_store::settings::{Assignment, MAX_BATCH, MachineNews, NewProfile, Profile, Version, Wanted};
+use gatehouse_store::settings::{
+    Assignment, MAX_BATCH, MachineNews, NewProfile, Occasion, Profile, Version, Wanted,
+};
 use gatehouse_store::{Page, StoreError};
 use serde_json::{Value, json};
 
@@ -31,24 +33,24 @@ on_both!(
     tenants_see_only_their_own_settings,
 );
 
-fn content(target: Target, settings: Value, locks: &[&str]) -> Content {
+pub(crate) fn content(target: Target, settings: Value, locks: &[&str]) -> Content {
     let locks = locks.iter().map(|lock| Path::parse(lock).unwrap()).collect();
     Content::new(target, Document::from_value(settings).unwrap(), locks, 0).unwrap()
 }
 
-fn by(person: &str) -> Draft {
+pub(crate) fn by(person: &str) -> Draft {
     let actor = Actor { kind: ActorKind::Admin, id: person.to_owned(), name: person.to_owned() };
     Draft::new(NOW, actor, "settings.test", Object::new("settings", unique(), "a profile"))
 }
 
 impl World {
-    async fn profile(&self, text: &str, target: Target, settings: Value) -> Profile {
+    pub(crate) async fn profile(&self, text: &str, target: Target, settings: Value) -> Profile {
         let id = ProfileId::new(NOW, u128::from(unique()));
         let new = NewProfile { id, name: name(text), target, content: content(target, settings, &[]) };
         self.store.create_settings_profile(self.org, &new, &by("ada")).await.unwrap()
     }
 
-    async fn go(
+    pub(crate) async fn go(
         &self,
         profile: &Profile,
         number: u32,
@@ -56,22 +58,22 @@ impl World {
         step: Move,
     ) -> Result<VersionState, StoreError> {
         let seen = self.version(profile, number).await.checksum;
-        let wanted = Wanted { step, seen, note: None };
+        let wanted = Wanted { step, seen, note: None, occasion: Occasion::Asked };
         let moved = self.store.move_settings_version(self.org, profile, number, wanted, &by(who)).await?;
         Ok(moved.state)
     }
 
-    async fn version(&self, profile: &Profile, number: u32) -> Version {
+    pub(crate) async fn version(&self, profile: &Profile, number: u32) -> Version {
         self.store.settings_version(self.org, profile, number).await.unwrap()
     }
 
-    async fn publish(&self, profile: &Profile, number: u32) {
+    pub(crate) async fn publish(&self, profile: &Profile, number: u32) {
         self.go(profile, number, "ada", Move::Submit { approvals: 1 }).await.unwrap();
         self.go(profile, number, "bob", Move::Approve).await.unwrap();
         self.go(profile, number, "ada", Move::Publish).await.unwrap();
     }
 
-    async fn draft(&self, profile: &Profile, settings: Value) -> Result<u32, StoreError> {
+    pub(crate) async fn draft(&self, profile: &Profile, settings: Value) -> Result<u32, StoreError> {
         let content = content(profile.target, settings, &[]);
         self.store.put_settings_draft(self.org, profile.id, &content, &by("ada")).await
     }
@@ -149,7 +151,7 @@ async fn what_was_looked_at_is_what_is_decided_upon(w: World) {
     let profile = w.profile("Base", Target::Organization, json!({"model": "opus"})).await;
     let seen = w.version(&profile, 1).await.checksum;
     w.draft(&profile, json!({"model": "haiku"})).await.unwrap();
-    let wanted = Wanted { step: Move::Submit { approvals: 1 }, seen, note: None };
+    let wanted = Wanted { step: Move::Submit { approvals: 1 }, seen, note: None, occasion: Occasion::Asked };
     let refused = w.store.move_settings_version(w.org, &profile, 1, wanted, &by("ada")).await;
     assert!(refused.unwrap_err().to_string().contains("changed in between"));
     assert_eq!(w.version(&profile, 1).await.state, VersionState::Draft);

@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use gatehouse_domain::settings::Document;
-use gatehouse_domain::settings::catalogue::{Key, Merge, Mistake, Remote, Scope};
+use gatehouse_domain::settings::catalogue::{Key, Merge, Mistake, Origin, Remote, Scope};
 use gatehouse_domain::settings::lint::Channel;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -47,6 +47,9 @@ pub struct SettingKeyView {
     pub instead: Option<String>,
     /// One line of help.
     pub help: TextsView,
+    /// Who describes it: `release` (this program) or `schema` (an imported one).
+    #[schema(value_type = String)]
+    pub origin: Origin,
 }
 
 /// A document to check.
@@ -89,6 +92,7 @@ impl From<&Key> for SettingKeyView {
                 zh_cn: key.help.zh_cn.clone(),
                 zh_tw: key.help.zh_tw.clone(),
             },
+            origin: key.origin,
         }
     }
 }

@@ -25,7 +25,8 @@ pub struct ProfileView {
     pub id: String,
     /// Name, unique in whatever case.
     pub name: String,
-    /// Whose settings it contributes to: `organization`, `team`, `project` or `user`.
+    /// Whose settings it contributes to: `organization`, `team`, `project`, `rollout` (those in its
+    /// audience) or `user`.
     pub target: &'static str,
     /// Name of the team or project, or the user's address.
     pub target_name: Option<String>,
@@ -37,8 +38,23 @@ pub struct ProfileView {
     pub open: Option<u32>,
     /// How far that one is: `draft`, `review` or `approved`.
     pub open_state: Option<&'static str>,
+    /// When that one is to be published; `null` if nothing is scheduled.
+    pub scheduled: Option<ScheduledView>,
     /// When it was made (RFC 3339).
     pub created_at: String,
+}
+
+/// A publication to come.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ScheduledView {
+    /// Number of the version.
+    pub version: u32,
+    /// When it is to be published (RFC 3339).
+    pub at: String,
+    /// Name of who wants it.
+    pub by: String,
+    /// Why it was not published when it was due. It is not tried again.
+    pub problem: Option<String>,
 }
 
 /// Whose settings a profile contributes to.
@@ -51,6 +67,8 @@ pub enum TargetView {
     Team(String),
     /// Those of the people who hold a key that charges the project, by name or id.
     Project(String),
+    /// Those of the people in its audience, which is assigned apart: a layer over those of teams and projects.
+    Rollout,
     /// One person's, by address or id.
     User(String),
 }
@@ -61,7 +79,8 @@ pub enum TargetView {
 pub struct NewProfile {
     /// Name.
     pub name: String,
-    /// Whose settings it contributes to: `"organization"`, `{"team": NAME}`, `{"project": NAME}`, `{"user": ADDRESS}`.
+    /// Whose settings it contributes to: `"organization"`, `{"team": NAME}`, `{"project": NAME}`, `{"user":
+    /// ADDRESS}`, `"rollout"`.
     pub target: TargetView,
     /// What its draft sets: the client's own settings document.
     #[schema(value_type = Object)]
@@ -120,6 +139,12 @@ impl From<Profile> for ProfileView {
             published: profile.published,
             open: profile.open.map(|(number, _)| number),
             open_state: profile.open.map(|(_, state)| VersionState::as_str(state)),
+            scheduled: profile.scheduled.map(|due| ScheduledView {
+                version: due.number,
+                at: due.at.to_string(),
+                by: due.by,
+                problem: due.problem,
+            }),
             created_at: profile.created_at.to_string(),
         }
     }
@@ -131,6 +156,7 @@ impl From<TargetView> for Whose {
             TargetView::Organization => Self::Organization,
             TargetView::Team(given) => Self::Team(given),
             TargetView::Project(given) => Self::Project(given),
+            TargetView::Rollout => Self::Rollout,
             TargetView::User(given) => Self::User(given),
         }
     }

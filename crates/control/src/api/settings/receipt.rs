@@ -12,7 +12,7 @@ use crate::api::error::ApiError;
 use crate::api::extract::Params;
 use crate::api::page::{Items, page};
 use crate::app::App;
-use crate::settings::receipt::{self, Known, KnownMachine};
+use crate::settings::receipt::{self, Known, KnownMachine, Wanted};
 
 /// How far a user's settings have come.
 #[derive(Debug, Serialize, ToSchema)]
@@ -104,10 +104,21 @@ pub struct Query {
     /// Only those in this state.
     #[param(inline)]
     state: Option<ReceiptStateView>,
+    /// Only those of people whose settings this profile is a layer of now, by name or id.
+    profile: Option<String>,
     /// Cursor: the `next` of the page before.
     after: Option<String>,
     /// Items of a page, 1 to 1000; 100 if not given.
     limit: Option<u32>,
+}
+
+/// Whose receipts are counted.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct CountQuery {
+    /// Only those of people whose settings this profile is a layer of now, by name or id.
+    profile: Option<String>,
 }
 
 impl From<ReceiptState> for ReceiptStateView {
@@ -194,21 +205,22 @@ pub async fn list(
     State(app): State<App>,
     Params(query): Params<Query>,
 ) -> Result<Json<Items<ReceiptView>>, ApiError> {
-    let state = query.state.map(ReceiptState::from);
-    let found = receipt::list(&app, state, &page(query.after, query.limit)).await?;
+    let wanted = Wanted { state: query.state.map(ReceiptState::from), profile: query.profile };
+    let found = receipt::list(&app, &wanted, &page(query.after, query.limit)).await?;
     Ok(Json(Items::of(found, ReceiptView::from)))
 }
 
 /// Counts active users by how far their settings have come.
 #[utoipa::path(
     get, path = "/api/v1/settings/receipts/count", tag = "settings", operation_id = "settings_receipt_count",
-    security(("admin_token" = ["read_settings"])),
+    params(CountQuery), security(("admin_token" = ["read_settings"])),
     responses((status = 200, body = Items<CountView>))
 )]
 pub async fn count(
     _: Admin<ReadSettings>,
     State(app): State<App>,
+    Params(query): Params<CountQuery>,
 ) -> Result<Json<Items<CountView>>, ApiError> {
-    let counts = receipt::count(&app).await?.into_iter();
+    let counts = receipt::count(&app, query.profile).await?.into_iter();
     Ok(Json(Items::all(counts.map(|(state, users)| CountView { state: state.into(), users }).collect())))
 }

@@ -176,7 +176,7 @@ async fn step<P: Needs>(
     deed: Deed,
     text: StepText,
 ) -> Result<Json<Changed<VersionView>>, ApiError> {
-    let saying = Saying { note: text.note, seen: text.checksum };
+    let saying = Saying { note: text.note, seen: text.checksum, ..Saying::default() };
     let changed = review::step(app, &admin.caller, given, number, deed, &saying).await?;
     Ok(Json(Changed::of(changed, VersionView::from)))
 }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::env::EnvRules;
 use super::kind::{BadKind, Fields, Kind, Shape};
-use super::{Catalogue, Key, Merge, Mistake, Remote, Scope, Texts};
+use super::{Catalogue, Key, Merge, Mistake, Origin, Remote, Scope, Texts};
 use crate::settings::path::{BadPath, Path};
 use crate::settings::version::{BadVersion, ClientVersion};
 
@@ -221,6 +221,7 @@ impl KeyText {
             since: self.since.map(|since| ClientVersion::parse(&since)).transpose()?,
             instead: self.instead,
             help: Texts { en: self.en, zh_cn: self.zh_cn, zh_tw: self.zh_tw },
+            origin: Origin::Release,
         })
     }
 }

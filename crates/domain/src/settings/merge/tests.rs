@@ -244,6 +244,27 @@ proptest! {
         }
     }
 
+    /// What is told of any path, be it of a value, above one or beneath one, amounts to what stands there.
+    #[test]
+    fn explanations_of_any_path_amount_to_what_stands_there(layers in layers()) {
+        let all = merged(&layers);
+        for text in PATHS.iter().chain(&["nowhere", "model.x", "permissions.deny.x"]) {
+            let at = path(text);
+            let told = all.explain(&at);
+            prop_assert_eq!(told.value, at.find(all.settings().as_map()), "{}", text);
+            let mut root = Map::new();
+            for leaf in &told.leaves {
+                if let Some(value) = leaf.value() {
+                    insert(&mut root, leaf.path, &value);
+                }
+            }
+            prop_assert_eq!(at.find(&root), told.value, "{}", text);
+            for lock in &told.locks {
+                prop_assert!(lock.path.covers(&at), "{} for {}", lock.path, text);
+            }
+        }
+    }
+
     #[test]
     fn the_order_in_which_layers_are_given_does_not_matter(given in layers().prop_flat_map(|layers| {
         (Just(layers.clone()), Just(layers).prop_shuffle())

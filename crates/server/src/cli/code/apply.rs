@@ -7,15 +7,26 @@ use serde_json::{Value, json};
 
 use super::super::client::{Client, escaped};
 use super::super::output::warn;
+use super::super::table::printable;
 use super::super::{Failure, Out};
 use super::files::Files;
 use super::plan::{Act, Difference, Plan, table, title};
-use super::shape::{Key, POLICY_PATH, SHAPES, digest};
+use super::shape::{GROUP_PATH, Key, POLICY_PATH, SHAPES, digest};
+use super::{profile, server};
 
 /// Most names in a sentence about what was not done.
 const MAX_NAMED: usize = 10;
 
-/// Does away with the differences, in order, and marks what is in the files as owned. Ends at the first refusal.
+/// What became of a difference.
+pub(super) enum Outcome {
+    /// It is done away with.
+    Done,
+    /// Others have to agree first; a sentence says to what.
+    Waits(String),
+}
+
+/// Does away with the differences, in order, and marks what is in the files as owned. Ends at the first refusal. What others
+/// have to agree to is not there yet, and not marked.
 pub(super) fn run(
     client: &Client,
     files: &Files,
@@ -26,9 +37,15 @@ pub(super) fn run(
     let wanted: Vec<&Difference> = plan.differences.iter().filter(|one| prune || !one.is_pruning()).collect();
     let mut done = 0;
     let mut stopped = None;
+    let mut waiting: Vec<(&Key, String)> = Vec::new();
     for one in &wanted {
         match act(client, one) {
-            Ok(()) => done += 1,
+            Ok(outcome) => {
+                done += 1;
+                if let Outcome::Waits(why) = outcome {
+                    waiting.push((&one.key, why));
+                }
+            }
             Err(failure) => {
                 stopped = Some(failure);
                 break;
@@ -36,7 +53,8 @@ pub(super) fn run(
         }
     }
     let (done, left) = wanted.split_at(done);
-    let settled = |key: &Key| left.iter().all(|one| one.key != *key);
+    let waits = |key: &Key| waiting.iter().any(|(waiting, _)| *waiting == key);
+    let settled = |key: &Key| left.iter().all(|one| one.key != *key) && !waits(key);
     let marks: Vec<Value> = files
         .objects
         .iter()
@@ -44,7 +62,8 @@ pub(super) fn run(
         .map(|((noun, name), object)| json!({"noun": noun.as_str(), "name": name, "digest": digest(object)}))
         .collect();
     let marked = mark(client, &marks, &plan.stale);
-    show(done, left, stopped.as_ref(), out)?;
+    let done: Vec<&Difference> = done.iter().copied().filter(|one| !waits(&one.key)).collect();
+    show(&done, &waiting, left, stopped.as_ref(), out)?;
     if let Some(failure) = stopped {
         let refused = left.first().map(|one| one.title()).unwrap_or_default();
         let told = format!("stopped at the {refused}: {failure}\n{}", rest(done.len(), left));
@@ -55,7 +74,7 @@ pub(super) fn run(
     }
     marked.map_err(|failure| {
         Failure::Failed(format!(
-            "everything is as the files say, but it could not be marked as owned by code: {failure}\n\
+            "everything is as the files say or waits for others, but it could not be marked as owned by code: {failure}\n\
              Run `apply` again with a token that may do that (`write_config`); until then nothing tells of drift"
         ))
     })
@@ -72,6 +91,7 @@ fn rest(done: usize, left: &[&Difference]) -> String {
 
 fn show(
     done: &[&Difference],
+    waiting: &[(&Key, String)],
     left: &[&Difference],
     stopped: Option<&Failure>,
     out: &mut Out,
@@ -79,12 +99,21 @@ fn show(
     if out.wants_json() {
         let list = |all: &[&Difference]| all.iter().map(|one| one.shown()).collect::<Vec<_>>();
         let refusal = stopped.map(ToString::to_string);
-        return Ok(out.json(&json!({"done": list(done), "left": list(left), "refusal": refusal}))?);
+        let waits = |(key, why): &(&Key, String)| json!({"noun": key.0.as_str(), "name": key.1, "why": why});
+        let waiting: Vec<Value> = waiting.iter().map(waits).collect();
+        let told = json!({"done": list(done), "waiting": waiting, "left": list(left), "refusal": refusal});
+        return Ok(out.json(&told)?);
     }
-    let empty = if stopped.is_some() { "Nothing was done." } else { "Nothing to do." };
+    let empty = match (stopped, waiting) {
+        (None, []) => "Nothing to do.",
+        (Some(_) | None, _) => "Nothing was done.",
+    };
     out.table(&table(done.iter().copied()), empty)?;
     if stopped.is_none() && !done.is_empty() {
         out.line(format!("Done: {}.", done.len()))?;
+    }
+    for (_, why) in waiting {
+        out.line(format!("Waits for others: {why}."))?;
     }
     Ok(())
 }
@@ -101,20 +130,44 @@ fn release(client: &Client, (noun, name): &Key) -> Result<(), Failure> {
     client.delete(&format!("/api/v1/owned-objects/{}/{}", noun.as_str(), escaped(name))).map(|_| ())
 }
 
-fn act(client: &Client, one: &Difference) -> Result<(), Failure> {
+fn act(client: &Client, one: &Difference) -> Result<Outcome, Failure> {
     match one.act {
-        Act::Add | Act::Change => write(client, one),
-        Act::Release => release(client, &one.key),
+        Act::Add | Act::Change if one.key.0 == Noun::SettingsProfile => {
+            return profile::write(client, &one.key.1, &one.wanted);
+        }
+        Act::Add | Act::Change => write(client, one)?,
+        Act::Release => release(client, &one.key)?,
+        Act::Remove if one.key.0 == Noun::SettingsProfile => {
+            profile::retire(client, &one.key.1)?;
+            release(client, &one.key)?;
+        }
         Act::Remove => {
             let path = path_of(&one.key);
             let answer = match one.key.0 {
                 Noun::User => client.post(&format!("{path}/disable"), &json!({})),
-                Noun::Team | Noun::Project | Noun::Role | Noun::AccessPolicy => client.delete(&path),
+                Noun::GroupMapping => client.delete(&group_path(client, &one.key.1)?),
+                Noun::Team | Noun::Project | Noun::Role | Noun::AccessPolicy | Noun::SettingsProfile => {
+                    client.delete(&path)
+                }
             };
             warn(&answer?);
-            release(client, &one.key)
+            release(client, &one.key)?;
         }
     }
+    Ok(Outcome::Done)
+}
+
+/// Where the API has the team of a group.
+fn group_path(client: &Client, name: &str) -> Result<String, Failure> {
+    let groups = server::groups(client)?;
+    let group = groups.get(name).ok_or_else(|| {
+        Failure::Failed(format!(
+            "no directory has brought in a group `{}` (a name is SOURCE/GROUP, as in scim:okta/Engineers); \
+             `gatehouse scim group list` shows those that are there",
+            printable(name)
+        ))
+    })?;
+    Ok(format!("{GROUP_PATH}/{}/team", group.id))
 }
 
 fn write(client: &Client, one: &Difference) -> Result<(), Failure> {
@@ -134,6 +187,8 @@ fn write(client: &Client, one: &Difference) -> Result<(), Failure> {
         Noun::Project => client.post("/api/v1/projects", &json!({"name": name}))?,
         Noun::Role => client.put(&path, &json!({"permissions": list("permissions")}))?,
         Noun::AccessPolicy => client.put(&path, &json!({"text": one.wanted["text"]}))?,
+        Noun::GroupMapping => client.put(&group_path(client, name)?, &json!({"team": one.wanted["team"]}))?,
+        Noun::SettingsProfile => return Ok(()),
         Noun::User => return user(client, one, &path),
     };
     warn(&answer);

@@ -8,9 +8,10 @@ use gatehouse_domain::ownership::Noun;
 use serde_json::{Value, json};
 
 use super::super::Failure;
+use super::profile;
 use super::shape::{
-    Field, Key, Kind, Objects, POLICIES, POLICY_ENDING, SHAPES, Shape, is_policy_name, name_of, object,
-    policy,
+    Field, Key, Kind, Objects, POLICIES, POLICY_ENDING, SETTINGS, SETTINGS_ENDING, SHAPES, Shape,
+    is_policy_name, name_of, object, policy,
 };
 use crate::config::Mistake;
 use crate::config::tree::{self, Node, Value as Written};
@@ -43,6 +44,9 @@ pub(super) fn read(folder: &Path) -> Result<Files, Failure> {
         } else if name == POLICIES && path.is_dir() {
             files.nouns.insert(Noun::AccessPolicy);
             files.policies(&path)?;
+        } else if name == SETTINGS && path.is_dir() {
+            files.nouns.insert(Noun::SettingsProfile);
+            files.settings(&path)?;
         } else {
             files.mistakes.push(format!("{}: unknown; expected {}", path.display(), expected()));
         }
@@ -66,7 +70,7 @@ pub(super) fn read(folder: &Path) -> Result<Files, Failure> {
 /// What a folder may hold.
 fn expected() -> String {
     let lists: Vec<&str> = SHAPES.iter().map(|shape| shape.file).collect();
-    format!("{}, {POLICIES}/NAME{POLICY_ENDING}", lists.join(", "))
+    format!("{}, {POLICIES}/NAME{POLICY_ENDING}, {SETTINGS}/NAME{SETTINGS_ENDING}", lists.join(", "))
 }
 
 /// The sorted names in a folder. Those that begin with a dot belong to other programs.
@@ -101,11 +105,11 @@ fn text_of(path: &Path) -> Result<String, Failure> {
 }
 
 impl Files {
-    /// Takes over the server's spelling of teams and projects, whose names are the same in whatever case.
+    /// Takes over the server's spelling of teams, projects and profiles, whose names are the same in whatever case.
     pub(super) fn spelled_as(mut self, has: &Objects) -> Self {
         let known: BTreeMap<Key, &String> = has
             .keys()
-            .filter(|(noun, _)| matches!(noun, Noun::Team | Noun::Project))
+            .filter(|(noun, _)| matches!(noun, Noun::Team | Noun::Project | Noun::SettingsProfile))
             .map(|(noun, name)| ((*noun, name.to_lowercase()), name))
             .collect();
         let spelled = |noun, name: &str| {
@@ -118,6 +122,16 @@ impl Files {
                 names.sort_unstable();
                 names.dedup();
                 *teams = names.into_iter().map(Value::String).collect();
+            }
+            if let (Noun::GroupMapping, Some(Value::String(team))) = (noun, object.get_mut("team")) {
+                *team = spelled(Noun::Team, team);
+            }
+            if noun == Noun::SettingsProfile {
+                for (kind, of) in [("team", Noun::Team), ("project", Noun::Project)] {
+                    if let Some(Value::String(name)) = object["target"].get_mut(kind) {
+                        *name = spelled(of, name);
+                    }
+                }
             }
             ((noun, spelled(noun, &name)), object)
         });
@@ -136,6 +150,27 @@ impl Files {
                     "{}: expected NAME{POLICY_ENDING}, with 1 to 64 of a-z, 0-9 and `-` as NAME",
                     path.display()
                 )),
+            }
+        }
+        Ok(())
+    }
+
+    fn settings(&mut self, folder: &Path) -> Result<(), Failure> {
+        let mut seen = BTreeSet::new();
+        for file in names_in(folder)? {
+            let path = folder.join(&file);
+            if !file.ends_with(SETTINGS_ENDING) {
+                self.mistakes.push(format!("{}: expected NAME{SETTINGS_ENDING}", path.display()));
+                continue;
+            }
+            match profile::read(&text_of(&path)?) {
+                Ok((name, _)) if !seen.insert(name.to_lowercase()) => {
+                    self.mistakes.push(format!("{}: a second settings profile `{name}`", path.display()));
+                }
+                Ok((name, object)) => {
+                    self.objects.insert((Noun::SettingsProfile, name), object);
+                }
+                Err(why) => self.mistakes.push(format!("{}: {why}", path.display())),
             }
         }
         Ok(())

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use gatehouse_domain::ownership::Noun;
+use gatehouse_domain::settings::{Document, diff};
 use serde_json::{Map, Value, json};
 
 use super::super::table::{Align, Table};
@@ -130,17 +131,38 @@ impl Difference {
         both.filter(|(_, has, wanted)| has != wanted)
     }
 
+    /// What is different in a settings profile: paths rather than whole documents.
+    fn settings(&self) -> impl Iterator<Item = String> {
+        let document = |value: &Value| Document::from_value(value["settings"].clone()).unwrap_or_default();
+        let paths: Vec<String> = diff(&document(&self.has), &document(&self.wanted))
+            .iter()
+            .map(|one| one.path.to_string())
+            .collect();
+        let others = self.fields().filter(|(name, _, _)| *name != "settings");
+        let others: Vec<String> = others
+            .map(|(name, has, wanted)| format!("{name}: {} -> {}", short(has), short(wanted)))
+            .collect();
+        let keys = (!paths.is_empty()).then(|| format!("settings: {}", short(&Value::from(paths))));
+        others.into_iter().chain(keys)
+    }
+
     fn detail(&self) -> String {
         let why = match self.act {
             Act::Add if self.by_hand => Some("removed by hand since it was applied"),
             Act::Change if self.by_hand => Some("changed by hand since it was applied"),
             Act::Add | Act::Change => None,
             Act::Remove if self.key.0 == Noun::User => Some("not in the files any more: to be disabled"),
+            Act::Remove if self.key.0 == Noun::SettingsProfile => {
+                Some("not in the files any more: to be taken from clients")
+            }
             Act::Remove => Some("not in the files any more"),
             Act::Release => Some("not in the files any more; it cannot be removed and stays"),
         };
         let mut parts: Vec<String> = why.map(str::to_owned).into_iter().collect();
-        if !self.is_pruning() {
+        if !self.is_pruning() && self.key.0 == Noun::SettingsProfile {
+            parts.push("goes to review, unless it was approved already".to_owned());
+            parts.extend(self.settings());
+        } else if !self.is_pruning() {
             parts.extend(self.fields().map(|(name, has, wanted)| match self.act {
                 Act::Add => format!("{name}: {}", short(wanted)),
                 Act::Change | Act::Remove | Act::Release => {

@@ -29,6 +29,13 @@ pub(super) enum Kind {
     State,
 }
 
+/// The folder of settings profiles.
+pub(super) const SETTINGS: &str = "settings";
+/// How the name of a profile's file ends.
+pub(super) const SETTINGS_ENDING: &str = ".json";
+/// Where the API has groups.
+pub(super) const GROUP_PATH: &str = "/api/v1/groups";
+
 /// A field of an object.
 pub(super) struct Field {
     /// Its name, in files and in the API.
@@ -57,7 +64,7 @@ pub(super) struct Shape {
 pub(super) const POLICY_PATH: &str = "/api/v1/access-policies";
 
 /// The nouns that are written as lists.
-pub(super) const SHAPES: [Shape; 4] = [
+pub(super) const SHAPES: [Shape; 5] = [
     Shape {
         noun: Noun::Team,
         file: "teams.toml",
@@ -94,6 +101,14 @@ pub(super) const SHAPES: [Shape; 4] = [
         ],
         path: "/api/v1/users",
     },
+    Shape {
+        noun: Noun::GroupMapping,
+        file: "groups.toml",
+        table: "group",
+        id: "name",
+        fields: &[Field { name: "team", kind: Kind::Text }],
+        path: GROUP_PATH,
+    },
 ];
 
 /// The noun as people read it.
@@ -104,6 +119,8 @@ pub(super) const fn spoken(noun: Noun) -> &'static str {
         Noun::Role => "role",
         Noun::AccessPolicy => "access policy",
         Noun::User => "user",
+        Noun::GroupMapping => "group mapping",
+        Noun::SettingsProfile => "settings profile",
     }
 }
 
@@ -111,12 +128,13 @@ pub(super) const fn spoken(noun: Noun) -> &'static str {
 pub(super) fn name_of(noun: Noun, given: &str) -> String {
     match (noun, Email::parse(given)) {
         (Noun::User, Ok(email)) => email.as_str().to_owned(),
+        (Noun::GroupMapping, _) => given.trim().to_owned(),
         _ => normal(given),
     }
 }
 
 /// A text in the form that the server keeps names in; one that is no name stays for the server to refuse.
-fn normal(text: &str) -> String {
+pub(super) fn normal(text: &str) -> String {
     Name::parse(text).map_or_else(|_| text.trim().to_owned(), |name| name.as_str().to_owned())
 }
 
@@ -141,6 +159,19 @@ pub(super) fn object(shape: &Shape, value_of: impl Fn(&str) -> Value) -> Value {
         }
     }
     Value::Object(members)
+}
+
+/// A value whose objects have their members in order.
+pub(super) fn sorted(value: &Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            let mut all: Vec<(&String, &Value)> = members.iter().collect();
+            all.sort_unstable_by_key(|(name, _)| *name);
+            Value::Object(all.into_iter().map(|(name, value)| (name.clone(), sorted(value))).collect())
+        }
+        Value::Array(items) => Value::Array(items.iter().map(sorted).collect()),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
+    }
 }
 
 /// An access policy in its one form.

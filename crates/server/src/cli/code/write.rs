@@ -8,7 +8,10 @@ use serde_json::Value;
 use super::super::Failure;
 use super::super::table::printable;
 use super::files::names_in;
-use super::shape::{Objects, POLICIES, POLICY_ENDING, SHAPES, Shape, is_policy_name};
+use super::profile;
+use super::shape::{
+    Objects, POLICIES, POLICY_ENDING, SETTINGS, SETTINGS_ENDING, SHAPES, Shape, is_policy_name,
+};
 
 /// Writes objects to a folder and gives the files written. A file that would contradict them is not touched, and nothing
 /// is written while there is one.
@@ -24,12 +27,18 @@ pub(super) fn write(folder: &Path, objects: &Objects) -> Result<Vec<PathBuf>, Fa
         let text = object["text"].as_str().unwrap_or_default().to_owned();
         files.push((policies.join(format!("{name}{POLICY_ENDING}")), text));
     }
-    make(folder)?;
-    make(&policies)?;
-    for folder in [folder, &policies] {
+    let settings = folder.join(SETTINGS);
+    for ((_, name), object) in objects.iter().filter(|((noun, _), _)| *noun == Noun::SettingsProfile) {
+        let path = settings.join(format!("{}{SETTINGS_ENDING}", profile::file_name(name)));
+        files.push((path, profile::file(name, object)));
+    }
+    for folder in [folder, &policies, &settings] {
+        make(folder)?;
+    }
+    for folder in [folder, &policies, &settings] {
         for name in names_in(folder)? {
             let path = folder.join(name);
-            if path != policies && files.iter().all(|(file, _)| *file != path) {
+            if path != policies && path != settings && files.iter().all(|(file, _)| *file != path) {
                 return Err(Failure::Usage(format!(
                     "`{}` is in the way: the server has nothing that belongs there. Move it away or choose another folder",
                     path.display()

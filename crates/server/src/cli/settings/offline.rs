@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use gatehouse_domain::price::PriceTable;
-use gatehouse_domain::settings::catalogue::{Key, Remote, Scope};
+use gatehouse_domain::settings::catalogue::{Key, Origin, Remote, Scope};
 use gatehouse_domain::settings::lint::{Channel, Language, ModelState, Severity};
 use gatehouse_domain::settings::{Catalogue, Lint, lint};
 use serde_json::{Value, json};
@@ -21,21 +21,21 @@ const WRONG: u8 = 1;
 pub(super) fn check(
     file: &Path,
     machine: bool,
+    catalogue: &Catalogue,
     language: &Wished,
     environment: &Environment,
     out: &mut Out,
 ) -> Result<u8, Failure> {
     let language = language.wished(environment);
     let document = super::read_document(file)?;
-    let (catalogue, prices, now) = (Catalogue::builtin(), PriceTable::builtin(), clock::now());
+    let (prices, now) = (PriceTable::builtin(), clock::now());
     let models = |name: &str| match prices.find(name) {
         None => ModelState::Unknown,
         Some(known) if prices.models(now).any(|served| served == known) => ModelState::Served,
         Some(_) => ModelState::Retired,
     };
     let channel = if machine { Channel::Machine } else { Channel::Gateway };
-    let found =
-        lint(&document, &Lint { catalogue: &catalogue, channel, models: &models, oldest_client: None });
+    let found = lint(&document, &Lint { catalogue, channel, models: &models, oldest_client: None });
     let mut table = Table::new(&[("SEVERITY", Align::Left), ("FINDING", Align::Left)]);
     let mut items = Vec::new();
     for finding in &found {
@@ -53,12 +53,12 @@ pub(super) fn check(
 /// `settings catalogue`.
 pub(super) fn catalogue(
     wanted: Option<&str>,
+    catalogue: &Catalogue,
     language: &Wished,
     environment: &Environment,
     out: &mut Out,
 ) -> Result<u8, Failure> {
     let language = language.wished(environment);
-    let catalogue = Catalogue::builtin();
     let is_wanted = |key: &&Key| {
         let path = key.path.to_string();
         wanted.is_none_or(|wanted| path == wanted || path.starts_with(&format!("{wanted}.")))
@@ -106,6 +106,7 @@ fn facts(key: &Key, language: Language) -> Vec<(&'static str, String)> {
         (key.grows, "grows", "later layers may only add to it"),
         (key.asks, "asks", "raises the approval dialog when the gateway delivers it"),
         (key.runs, "runs", "makes programs run: two people must agree"),
+        (key.origin == Origin::Schema, "known from", "an imported schema"),
         (key.remote == Remote::Ignored, "remote", "not read from the gateway"),
         (key.remote == Remote::Login, "remote", "must be on the machine before anybody signs in"),
     ];
@@ -120,6 +121,6 @@ fn item(key: &Key) -> Value {
     json!({
         "key": key.path, "kind": key.kind.to_string(), "managed": key.scope == Scope::Managed, "merge": key.merge,
         "grows": key.grows, "asks": key.asks, "runs": key.runs, "mistake": key.mistake, "remote": key.remote,
-        "since": key.since, "instead": key.instead, "help": key.help,
+        "since": key.since, "instead": key.instead, "help": key.help, "origin": key.origin,
     })
 }

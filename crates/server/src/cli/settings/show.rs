@@ -26,13 +26,24 @@ fn table_of(profiles: &[Value]) -> Table {
         ("PUBLISHED", Align::Right),
         ("UNDER WAY", Align::Right),
         ("STATE", Align::Left),
+        ("SCHEDULED", Align::Left),
     ];
     let mut table = Table::new(&columns);
     for profile in profiles {
         let keys = ["name", "target", "target_name", "published", "open", "open_state"];
-        table.row(keys.map(|key| field(profile, key)));
+        let [name, target, target_name, published, open, state] = keys.map(|key| field(profile, key));
+        table.row([name, target, target_name, published, open, state, scheduled(&profile["scheduled"])]);
     }
     table
+}
+
+/// When a version is to be published, or why it was not.
+fn scheduled(due: &Value) -> String {
+    match (due["at"].as_str(), due["problem"].as_str()) {
+        (None, _) => "-".to_owned(),
+        (Some(at), None) => at.to_owned(),
+        (Some(at), Some(why)) => format!("{at}, not done: {why}"),
+    }
 }
 
 /// `settings show PROFILE`.
@@ -263,8 +274,13 @@ pub(super) fn effective(user: &str, client: &Client, out: &mut Out) -> Result<()
 }
 
 /// `settings receipts`.
-pub(super) fn receipts(state: Option<&str>, client: &Client, out: &mut Out) -> Result<(), Failure> {
-    let receipts = every_receipt(state, client)?;
+pub(super) fn receipts(
+    state: Option<&str>,
+    profile: Option<&str>,
+    client: &Client,
+    out: &mut Out,
+) -> Result<(), Failure> {
+    let receipts = every_receipt(state, profile, client)?;
     let columns = ["USER", "STATE", "REPORTED AT", "CLIENT", "LAST SEEN", "MACHINES"];
     let mut table = Table::new(&columns.map(|title| (title, Align::Left)));
     for receipt in &receipts {
@@ -277,8 +293,8 @@ pub(super) fn receipts(state: Option<&str>, client: &Client, out: &mut Out) -> R
 }
 
 /// `settings receipts --machines`.
-pub(super) fn machines(state: Option<&str>, client: &Client, out: &mut Out) -> Result<(), Failure> {
-    let receipts = every_receipt(None, client)?;
+pub(super) fn machines(state: Option<&str>, profile: Option<&str>, client: &Client, out: &mut Out) -> Result<(), Failure> {
+    let receipts = every_receipt(None, profile, client)?;
     let columns = ["USER", "MACHINE", "PLATFORM", "STATE", "REPORTED AT", "CLIENT", "LAST SEEN"];
     let mut table = Table::new(&columns.map(|title| (title, Align::Left)));
     let mut machines = Vec::new();
@@ -297,7 +313,8 @@ pub(super) fn machines(state: Option<&str>, client: &Client, out: &mut Out) -> R
     Ok(out.list(&machines, &table, "No machine has named itself.")?)
 }
 
-fn every_receipt(state: Option<&str>, client: &Client) -> Result<Vec<Value>, Failure> {
-    let query: Vec<(&str, &str)> = state.map(|state| ("state", state)).into_iter().collect();
+fn every_receipt(state: Option<&str>, profile: Option<&str>, client: &Client) -> Result<Vec<Value>, Failure> {
+    let mut query: Vec<(&str, &str)> = state.map(|state| ("state", state)).into_iter().collect();
+    query.extend(profile.map(|profile| ("profile", profile)));
     client.list("/api/v1/settings/receipts", &query, None)
 }

@@ -23,7 +23,7 @@ pub(crate) enum SettingsCommand {
         /// Its name
         name: String,
         /// Whose settings it contributes to
-        #[arg(long = "for", value_name = "organization|team:T|project:P|user:U")]
+        #[arg(long = "for", value_name = "organization|team:T|project:P|rollout|user:U")]
         target: String,
         /// What it says
         #[command(flatten)]
@@ -43,8 +43,26 @@ pub(crate) enum SettingsCommand {
     Approve(Step),
     /// Send a version back to its writers
     Return(Step),
-    /// Give an approved version to clients
-    Publish(Step),
+    /// Give an approved version to clients, now or at a time
+    Publish {
+        /// Which
+        #[command(flatten)]
+        step: Step,
+        /// When: a span from now, such as 2h, or a UTC time, such as 2026-12-01T06:00:00Z [default: now]
+        #[arg(long, value_name = "TIME", conflicts_with = "note")]
+        at: Option<String>,
+    },
+    /// Take back what was to be published at a time
+    Unschedule {
+        /// The profile's name or id
+        profile: String,
+    },
+    /// Who gets an overlay (a profile for `rollout`), and when
+    #[command(subcommand)]
+    Audience(AudienceCommand),
+    /// Published JSON schemas of the client's settings, for keys that this program does not know
+    #[command(subcommand)]
+    Schema(SchemaCommand),
     /// Take a version from clients, or give up one that they do not have yet
     Retire(Step),
     /// Give an earlier version to clients again
@@ -91,6 +109,9 @@ pub(crate) enum SettingsCommand {
         /// A row for each machine that names itself
         #[arg(long)]
         machines: bool,
+        /// Only those of people whose settings this profile is a layer of now
+        #[arg(long, value_name = "PROFILE")]
+        profile: Option<String>,
     },
     /// Check a settings file here, without a server; exit code 1 if it has errors
     Lint {
@@ -99,6 +120,9 @@ pub(crate) enum SettingsCommand {
         /// It will be on the machine, and is not delivered by the gateway
         #[arg(long)]
         machine: bool,
+        /// A JSON schema of the client's settings, for keys that this program does not know
+        #[arg(long, value_name = "FILE")]
+        schema: Option<PathBuf>,
         /// Language
         #[command(flatten)]
         language: Language,
@@ -107,6 +131,9 @@ pub(crate) enum SettingsCommand {
     Catalogue {
         /// A key, or the beginning of keys
         key: Option<String>,
+        /// A JSON schema of the client's settings, for keys that this program does not know
+        #[arg(long, value_name = "FILE")]
+        schema: Option<PathBuf>,
         /// Language
         #[command(flatten)]
         language: Language,
@@ -165,6 +192,83 @@ pub(crate) struct Export {
     /// Where to; made if it is not there
     #[arg(short = 'o', long = "output", value_name = "DIR")]
     pub(crate) output: PathBuf,
+}
+
+/// `settings audience …`
+#[derive(Subcommand)]
+pub(crate) enum AudienceCommand {
+    /// Show who gets an overlay
+    Show {
+        /// The profile's name or id
+        profile: String,
+    },
+    /// Give an overlay to these, in place of those who have it
+    Assign {
+        /// The profile's name or id
+        profile: String,
+        /// Who
+        #[command(flatten)]
+        who: Who,
+        /// From when on: a span from now, or a UTC time [default: now]
+        #[arg(long, value_name = "TIME")]
+        starts: Option<String>,
+        /// Until when [default: until it is withdrawn]
+        #[arg(long, value_name = "TIME")]
+        ends: Option<String>,
+    },
+    /// Give an overlay to these too
+    Widen {
+        /// The profile's name or id
+        profile: String,
+        /// Who
+        #[command(flatten)]
+        who: Who,
+    },
+    /// Take an overlay from everybody
+    Withdraw {
+        /// The profile's name or id
+        profile: String,
+    },
+}
+
+/// Who gets an overlay.
+#[derive(Args)]
+#[group(required = true, multiple = true)]
+pub(crate) struct Who {
+    /// A person; may be given several times
+    #[arg(long = "user", value_name = "EMAIL")]
+    pub(crate) users: Vec<String>,
+    /// All members of a team; may be given several times
+    #[arg(long = "team", value_name = "TEAM")]
+    pub(crate) teams: Vec<String>,
+    /// A share of all people, in percent; who is in a share stays in every greater one
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub(crate) percent: Option<u8>,
+}
+
+/// `settings schema …`
+#[derive(Subcommand)]
+pub(crate) enum SchemaCommand {
+    /// Make the keys of a schema known on the server; rules that are there are never loosened
+    Import {
+        /// The file; `-` is standard input
+        file: PathBuf,
+        /// The version of the client that it describes
+        #[arg(long, value_name = "VERSION")]
+        client: Option<String>,
+        /// Only show what it would bring
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// List the schemas that were imported
+    List,
+    /// Print an imported schema
+    Show {
+        /// Its number [default: the newest]
+        number: Option<u32>,
+    },
+    /// Put all imported schemas out of force
+    Reset,
 }
 
 /// `bundle …`
