@@ -22,6 +22,7 @@ pub mod assessment;
 pub mod role;
 pub mod key;
 pub mod session;
+pub mod factor;
 pub mod admin_token;
 pub mod provisioning_token;
 pub mod group;
@@ -136,6 +137,8 @@ fn all_routes<R: Routes>(into: R) -> R {
         .routes(routes!(user::set_teams))
         .routes(routes!(user::set_name))
         .routes(routes!(user::set_password, user::remove_password))
+        .routes(routes!(factor::list, factor::reset))
+        .routes(routes!(factor::link))
         .routes(routes!(session::list))
         .routes(routes!(session::revoke))
         .routes(routes!(team::list, team::add))

@@ -21,18 +21,21 @@ pub enum SessionEnd {
     SourceRefused,
     /// The person's password was set anew or removed.
     PasswordChanged,
+    /// The person's second factors were removed by an administrator.
+    FactorsReset,
     /// Its time was over.
     Expired,
 }
 
 impl SessionEnd {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::SignedOut,
         Self::Revoked,
         Self::TokenReused,
         Self::SourceRefused,
         Self::PasswordChanged,
+        Self::FactorsReset,
         Self::Expired,
     ];
 
@@ -44,6 +47,7 @@ impl SessionEnd {
             Self::TokenReused => "token_reused",
             Self::SourceRefused => "source_refused",
             Self::PasswordChanged => "password_changed",
+            Self::FactorsReset => "factors_reset",
             Self::Expired => "expired",
         }
     }

@@ -29,6 +29,8 @@ pub mod session;
 pub mod device;
 pub mod login;
 pub mod password;
+pub mod factor;
+pub mod local_sign_in;
 pub mod account;
 pub mod group;
 pub mod provisioning_token;

@@ -43,6 +43,8 @@ pub const ALL: &[Migration] = &[
     migration!(5, "0005_settings", "settings", needs 5),
     migration!(6, "0006_sessions", "sessions", needs 6),
     migration!(7, "0007_ownership", "ownership", needs 7),
+    // A program that knows of no second factors would let people in without.
+    migration!(9, "0009_factors", "factors", needs 9),
 ];
 
 /// Why the schema cannot be brought up to date. Nothing was changed by the migration named.

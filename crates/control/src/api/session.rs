@@ -42,7 +42,7 @@ pub struct SessionView {
     pub expires_at: String,
     /// When it was ended before that.
     pub ended_at: Option<String>,
-    /// Why: `signed_out`, `revoked`, `token_reused`, `source_refused`, `password_changed` or `expired`.
+    /// Why: `signed_out`, `revoked`, `token_reused`, `source_refused`, `password_changed`, `factors_reset` or `expired`.
     pub ended_why: Option<&'static str>,
 }
 

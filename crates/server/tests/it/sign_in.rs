@@ -5,6 +5,7 @@ mod provider;
 mod directory;
 mod about;
 mod jobs;
+mod factors;
 
 use std::time::{Duration, Instant};
 

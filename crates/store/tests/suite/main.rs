@@ -12,6 +12,7 @@ mod migrations;
 mod directory;
 mod keys;
 mod sessions;
+mod factors;
 mod provisioning;
 mod paging;
 mod audit;

@@ -60,7 +60,7 @@ fn fresh(user: UserId) -> NewSession {
 
 impl World {
     /// A session that began with the grant of this number.
-    async fn session(&self, n: u8, user: UserId) -> NewSession {
+    pub(crate) async fn session(&self, n: u8, user: UserId) -> NewSession {
         let new = fresh(user);
         assert!(self.store.create_device(self.org, &grant(n), 100).await.unwrap());
         assert!(self.store.decide_device(self.org, &[n; 32], Some("{}"), &act("x")).await.unwrap());
