@@ -43,6 +43,7 @@ pub const ALL: &[Migration] = &[
     migration!(5, "0005_settings", "settings", needs 5),
     migration!(6, "0006_sessions", "sessions", needs 6),
     migration!(7, "0007_ownership", "ownership", needs 7),
+    migration!(8, "0008_reserved", "reserved", needs 8),
     // A program that knows of no second factors would let people in without.
     migration!(9, "0009_factors", "factors", needs 9),
 ];

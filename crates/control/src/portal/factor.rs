@@ -22,7 +22,6 @@ use gatehouse_store::local_sign_in::{LocalSignIn, Stage};
 use super::Portal;
 use super::approve::{Sent, Step, Why};
 use super::form::Cookie;
-use super::page::Shown;
 use super::reply::{Refused, Tone};
 use super::request::{Account, Asked};
 use super::settings::{Local, PublicUrl, Rules, SecondFactor};
@@ -76,13 +75,15 @@ impl<F: Fetch> Portal<F> {
         };
         let sent = Sent { language: Language::of(url, asked, &form), form };
         let at = At { rules, url, asked, language: sent.language };
+        let texts = at.language.texts();
         let mut response = match what {
             Account::Script => return script(),
             Account::Page => self.account_page(at, None, Tone::Fine),
             Account::Link => self.link_page(at, sent.form.get("link").unwrap_or_default()),
             Account::SignIn => match self.sign_in_to_account(at, &sent).await {
-                Err(why @ (Why::BadPassword | Why::NotOurs)) => self.account_page(at, Some(why), Tone::Refused),
-                Err(Why::TooMany) => self.account_page(at, Some(Why::TooMany), Tone::TooMany),
+                Err(Why::BadPassword) => self.account_page(at, Some(texts.bad_password), Tone::Refused),
+                Err(Why::NotOurs) => self.account_page(at, Some(texts.not_ours), Tone::Refused),
+                Err(Why::TooMany) => self.account_page(at, Some(texts.too_many), Tone::TooMany),
                 step => self.answered(at, step),
             },
             Account::Step => self.answered(at, self.step(at, &sent).await),
@@ -267,13 +268,6 @@ impl<F: Fetch> Portal<F> {
             Err(StoreError::NotFound { .. }) => Ok(None),
             Err(error) => Err(error.into()),
         }
-    }
-
-    /// The end of what is done about factors.
-    fn finished_page(&self, at: At<'_>) -> Response<Bytes> {
-        let texts = at.language.factor_texts();
-        let shown = Shown::End { said: texts.finished, more: texts.finished_more };
-        self.page(at.rules, at.url, at.asked, at.language, &shown, Tone::Fine)
     }
 }
 

@@ -246,6 +246,10 @@ fn choose(
     for way in ways {
         let _ = write!(out, "<div class=\"way\">{}</div>", form("/device/continue", &way));
     }
+    if rules.local == Local::On && url.party().is_some() {
+        let way = form("/device/continue", &factor::passkey_way(language));
+        let _ = write!(out, "<div class=\"way\"{}{way}</div>", factor::MARK);
+    }
     let deny = form("/device/deny", &format!("<button>{}</button>", t.deny));
     let _ = write!(out, "<div class=\"way deny\">{deny}</div>");
     out
@@ -288,7 +292,6 @@ fn ways(rules: &Rules, url: &PublicUrl, language: Language) -> Vec<String> {
             let link = language.factor_texts().manage_link;
             let _ = write!(way, "<p class=\"more\"><a href=\"{}\">{link}</a></p>", escaped(&url.path("/account")));
         }
-        ways.extend(url.party().map(|_| factor::passkey_way(language)));
     }
     ways
 }

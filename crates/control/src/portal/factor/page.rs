@@ -24,23 +24,16 @@ pub(in crate::portal) const MARK: &str = " data-passkey hidden>";
 /// What browsers and authenticator apps call us.
 const SITE: &str = "Gatehouse";
 
-/// The inside of a form that leads to signing in with a passkey; shown only when the script runs.
+/// The inside of a form that leads to signing in with a passkey; it stands in what [`MARK`] hides until the script runs.
 pub(in crate::portal) fn passkey_way(language: Language) -> String {
     let label = language.factor_texts().use_passkey;
-    format!(
-        "<div{MARK}<input type=\"hidden\" name=\"way\" value=\"passkey\"><button class=\"quiet\">{label}</button></div>"
-    )
+    format!("<input type=\"hidden\" name=\"way\" value=\"passkey\"><button class=\"quiet\">{label}</button>")
 }
 
 impl<F: Fetch> Portal<F> {
     /// The page where people sign in to change their factors.
-    pub(super) fn account_page(&self, at: At<'_>, told: Option<Why>, tone: Tone) -> Response<Bytes> {
+    pub(super) fn account_page(&self, at: At<'_>, told: Option<&str>, tone: Tone) -> Response<Bytes> {
         let (t, texts) = (at.language.factor_texts(), at.language.texts());
-        let told = told.map(|why| match why {
-            Why::BadPassword => texts.bad_password,
-            Why::TooMany => texts.too_many,
-            _ => texts.not_ours,
-        });
         let body = |proof: &str| {
             let form = |inside: &str| post(at, "/account/sign-in", proof, None, inside, "");
             let password = format!(
@@ -235,6 +228,13 @@ impl<F: Fetch> Portal<F> {
             )
         };
         self.own(at, t.heading, &body, None, Tone::Fine)
+    }
+
+    /// The end of what is done about factors.
+    pub(super) fn finished_page(&self, at: At<'_>) -> Response<Bytes> {
+        let t = at.language.factor_texts();
+        let body = |_: &str| format!("<p>{}</p><p>{}</p>", t.finished, t.finished_more);
+        self.own(at, t.heading, &body, Some("/account?"), Tone::Fine)
     }
 
     fn own(
