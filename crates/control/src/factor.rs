@@ -67,8 +67,9 @@ pub async fn reset(app: &App, caller: &Caller, given: &str) -> Result<Changed<Us
 /// There is no such person; nobody can sign in here; the database.
 pub async fn link(app: &App, caller: &Caller, given: &str) -> Result<Link, ActError> {
     let user = user::get(app, given).await?;
-    let base = (app.house.sign_in_base)()
-        .ok_or_else(|| ActError::field("user", "nobody can sign in: the server's listen.public_url is not set"))?;
+    let base = (app.house.sign_in_base)().ok_or_else(|| {
+        ActError::field("user", "nobody can sign in: the server's listen.public_url is not set")
+    })?;
     let random = Zeroizing::new(app.random::<LINK_LEN>());
     let expires_at = app.now().plus_millis(LINK_MS);
     let act = caller
@@ -136,11 +137,12 @@ pub(crate) fn seal(app: &App, user: UserId, secret: &Secret) -> Option<String> {
 
 /// Opens the secret of a person's authenticator.
 pub(crate) fn open(app: &App, user: UserId, sealed: &str) -> Option<Secret> {
-    let opened = sealed
-        .parse::<Sealed>()
-        .and_then(|sealed| app.keyring.open(totp_place(&user.to_string()), &sealed));
+    let opened =
+        sealed.parse::<Sealed>().and_then(|sealed| app.keyring.open(totp_place(&user.to_string()), &sealed));
     opened
-        .inspect_err(|cause| tracing::error!(user.id = %user, %cause, "the secret of an authenticator does not open"))
+        .inspect_err(
+            |cause| tracing::error!(user.id = %user, %cause, "the secret of an authenticator does not open"),
+        )
         .ok()
 }
 

@@ -39,7 +39,9 @@ use gatehouse_identity::refresh::RefreshKey;
 use crate::app::App;
 
 pub use request::{Asked, Entry};
-pub use settings::{Admission, BadPublicUrl, DirectorySource, JobRule, Jobs, Local, PublicUrl, Rules, SecondFactor};
+pub use settings::{
+    Admission, BadPublicUrl, DirectorySource, JobRule, Jobs, Local, PublicUrl, Rules, SecondFactor,
+};
 
 use reply::Refused;
 use request::Path;

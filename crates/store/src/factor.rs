@@ -1,6 +1,9 @@
 //! Second factors of people who sign in here: an authenticator's secret (sealed before it comes here), passkeys, the hashes
 //! of recovery codes, and the links by which a person may add one.
 
+mod used;
+mod kept;
+
 use gatehouse_domain::audit::Draft;
 use gatehouse_domain::id::{OrgId, UserId};
 use gatehouse_domain::session::SessionEnd;
@@ -250,154 +253,6 @@ impl Store {
         Ok(Added::Done)
     }
 
-    /// Marks a time step of a person's authenticator as used; false when it, or a later one, was used before. Of two nodes
-    /// that are shown the same code, one goes on.
-    ///
-    /// # Errors
-    /// The database.
-    pub async fn use_totp(
-        &self,
-        org: OrgId,
-        user: UserId,
-        step: u64,
-        act: &Draft,
-    ) -> Result<bool, StoreError> {
-        let mut tx = self.begin().await?;
-        let step = stored::signed("step", step)?;
-        let changed = change!(tx, |db| {
-            sqlx::query(
-                "UPDATE totp_factors SET last_step = $3, used_at = $4 WHERE org_id = $1 AND user_id = $2 \
-                 AND last_step < $3",
-            )
-            .bind(org.to_string())
-            .bind(user.to_string())
-            .bind(step)
-            .bind(act.at.0)
-            .execute(db)
-            .await
-        })?;
-        done(tx, org, changed, act).await
-    }
-
-    /// Notes what a passkey's device has counted to; false when it has not counted on from what is stored (there are two of
-    /// it, or this signature was used elsewhere), or when the passkey is gone. A device that never counts stays at 0.
-    ///
-    /// # Errors
-    /// The database.
-    pub async fn use_passkey(
-        &self,
-        org: OrgId,
-        id: &[u8],
-        counter: u32,
-        act: &Draft,
-    ) -> Result<bool, StoreError> {
-        let mut tx = self.begin().await?;
-        let changed = change!(tx, |db| {
-            sqlx::query(
-                "UPDATE passkeys SET counter = $3, used_at = $4 WHERE org_id = $1 AND id = $2 \
-                 AND (counter < $3 OR (counter = 0 AND $3 = 0))",
-            )
-            .bind(org.to_string())
-            .bind(id.to_vec())
-            .bind(i64::from(counter))
-            .bind(act.at.0)
-            .execute(db)
-            .await
-        })?;
-        done(tx, org, changed, act).await
-    }
-
-    /// Uses a recovery code up; false when it is none (any more).
-    ///
-    /// # Errors
-    /// The database.
-    pub async fn use_recovery_code(
-        &self,
-        org: OrgId,
-        user: UserId,
-        hash: &[u8; 32],
-        act: &Draft,
-    ) -> Result<bool, StoreError> {
-        let mut tx = self.begin().await?;
-        let changed = change!(tx, |db| {
-            sqlx::query("DELETE FROM recovery_codes WHERE org_id = $1 AND user_id = $2 AND hash = $3")
-                .bind(org.to_string())
-                .bind(user.to_string())
-                .bind(hash.to_vec())
-                .execute(db)
-                .await
-        })?;
-        done(tx, org, changed, act).await
-    }
-
-    /// Replaces all recovery codes of a person.
-    ///
-    /// # Errors
-    /// The database.
-    pub async fn set_recovery_codes(
-        &self,
-        org: OrgId,
-        user: UserId,
-        codes: &[[u8; 32]],
-        act: &Draft,
-    ) -> Result<(), StoreError> {
-        let mut tx = self.begin().await?;
-        put_codes(&mut tx, org, user, Some(codes)).await?;
-        tx.record(org, act).await
-    }
-
-    /// Removes a factor; false when it is not theirs, or is the last where another must be left. With the last one the
-    /// recovery codes go.
-    ///
-    /// # Errors
-    /// The database.
-    pub async fn remove_factor(
-        &self,
-        org: OrgId,
-        user: UserId,
-        which: Which<'_>,
-        left: Left,
-        act: &Draft,
-    ) -> Result<bool, StoreError> {
-        let mut tx = self.begin().await?;
-        let changed = match which {
-            Which::Totp => change!(tx, |db| {
-                sqlx::query("DELETE FROM totp_factors WHERE org_id = $1 AND user_id = $2")
-                    .bind(org.to_string())
-                    .bind(user.to_string())
-                    .execute(db)
-                    .await
-            })?,
-            Which::Passkey(id) => change!(tx, |db| {
-                sqlx::query("DELETE FROM passkeys WHERE org_id = $1 AND user_id = $2 AND id = $3")
-                    .bind(org.to_string())
-                    .bind(user.to_string())
-                    .bind(id.to_vec())
-                    .execute(db)
-                    .await
-            })?,
-        };
-        let (rest,): (i64,) = within!(tx, |db| {
-            sqlx::query_as(
-                "SELECT (SELECT COUNT(*) FROM totp_factors WHERE org_id = $1 AND user_id = $2) \
-                 + (SELECT COUNT(*) FROM passkeys WHERE org_id = $1 AND user_id = $2)",
-            )
-            .bind(org.to_string())
-            .bind(user.to_string())
-            .fetch_one(db)
-            .await
-        })?;
-        if changed == 0 || (rest == 0 && left == Left::Another) {
-            tx.rollback().await?;
-            return Ok(false);
-        }
-        if rest == 0 {
-            put_codes(&mut tx, org, user, Some(&[])).await?;
-        }
-        tx.record(org, act).await?;
-        Ok(true)
-    }
-
     /// Removes all factors, recovery codes and links of a person, and the local sign-ins that are under way. Their sessions
     /// that began here end.
     ///
@@ -409,101 +264,6 @@ impl Store {
         remove_all(&mut tx, org, user).await?;
         password::end_sessions(&mut tx, org, user, SessionEnd::FactorsReset, act).await?;
         tx.publish(org, act).await
-    }
-
-    /// Keeps a link by which a person may add a factor, in the place of the one before.
-    ///
-    /// # Errors
-    /// There is no such user; the database.
-    pub async fn put_factor_link(
-        &self,
-        org: OrgId,
-        user: UserId,
-        link: &[u8; 32],
-        expires_at: UnixMillis,
-        act: &Draft,
-    ) -> Result<(), StoreError> {
-        let mut tx = self.begin().await?;
-        user::must_exist(&mut tx, org, user).await?;
-        change!(tx, |db| {
-            sqlx::query(
-                "INSERT INTO factor_links (org_id, user_id, link, expires_at) VALUES ($1, $2, $3, $4) \
-                 ON CONFLICT (org_id, user_id) DO UPDATE SET link = excluded.link, expires_at = excluded.expires_at",
-            )
-            .bind(org.to_string())
-            .bind(user.to_string())
-            .bind(link.to_vec())
-            .bind(expires_at.0)
-            .execute(db)
-            .await
-        })?;
-        tx.record(org, act).await
-    }
-
-    /// Uses a link up: gives whose it was, once.
-    ///
-    /// # Errors
-    /// A row that cannot be read; the database.
-    pub async fn take_factor_link(
-        &self,
-        org: OrgId,
-        link: &[u8; 32],
-        now: UnixMillis,
-    ) -> Result<Option<UserId>, StoreError> {
-        let mut tx = self.begin().await?;
-        let row: Option<(String,)> = within!(tx, |db| {
-            sqlx::query_as(
-                "DELETE FROM factor_links WHERE org_id = $1 AND link = $2 AND expires_at > $3 RETURNING user_id",
-            )
-            .bind(org.to_string())
-            .bind(link.to_vec())
-            .bind(now.0)
-            .fetch_optional(db)
-            .await
-        })?;
-        tx.commit().await?;
-        row.map(|(user,)| stored::parsed("user", &user)).transpose()
-    }
-
-    /// The sealed secrets of all authenticators, by person.
-    ///
-    /// # Errors
-    /// A row that cannot be read; the database.
-    pub async fn totp_secrets(&self, org: OrgId) -> Result<Vec<(UserId, String)>, StoreError> {
-        let rows: Vec<(String, String)> = read!(self, |db| {
-            sqlx::query_as("SELECT user_id, secret FROM totp_factors WHERE org_id = $1 ORDER BY user_id")
-                .bind(org.to_string())
-                .fetch_all(db)
-                .await
-        })?;
-        rows.into_iter().map(|(user, secret)| Ok((stored::parsed("user", &user)?, secret))).collect()
-    }
-
-    /// Puts the same secret, sealed anew, in the place of this one; false when it was replaced meanwhile.
-    ///
-    /// # Errors
-    /// The database.
-    pub async fn reseal_totp(
-        &self,
-        org: OrgId,
-        user: UserId,
-        old: &str,
-        new: &str,
-        act: &Draft,
-    ) -> Result<bool, StoreError> {
-        let mut tx = self.begin().await?;
-        let changed = change!(tx, |db| {
-            sqlx::query(
-                "UPDATE totp_factors SET secret = $4 WHERE org_id = $1 AND user_id = $2 AND secret = $3",
-            )
-            .bind(org.to_string())
-            .bind(user.to_string())
-            .bind(old)
-            .bind(new)
-            .execute(db)
-            .await
-        })?;
-        done(tx, org, changed, act).await
     }
 }
 
@@ -563,8 +323,8 @@ pub(crate) async fn remove_all(tx: &mut Tx, org: OrgId, user: UserId) -> Result<
 
 fn passkey_of(row: PasskeyRow) -> Result<Passkey, StoreError> {
     let (id, user, public_key, counter, created_at, used_at) = row;
-    let counter =
-        u32::try_from(counter).map_err(|_| StoreError::corrupt("passkey of", &user, "its counter is none"))?;
+    let counter = u32::try_from(counter)
+        .map_err(|_| StoreError::corrupt("passkey of", &user, "its counter is none"))?;
     Ok(Passkey {
         id,
         user: stored::parsed("user", &user)?,

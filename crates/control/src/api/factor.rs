@@ -127,7 +127,10 @@ pub async fn link(
     Segment(given): Segment,
 ) -> Result<(StatusCode, Json<FactorLinkView>), ApiError> {
     let Link { user, url, expires_at } = factor::link(&app, &admin.caller, &given).await?;
-    let view =
-        FactorLinkView { email: user.email, url: url.as_str().to_owned(), expires_at: expires_at.to_string() };
+    let view = FactorLinkView {
+        email: user.email,
+        url: url.as_str().to_owned(),
+        expires_at: expires_at.to_string(),
+    };
     Ok((StatusCode::CREATED, Json(view)))
 }

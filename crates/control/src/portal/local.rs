@@ -40,12 +40,7 @@ impl<F: Fetch> Portal<F> {
 
     /// The person of address and password. Whoever fails is not told why: an unknown address, one without a password, a
     /// disabled person and a wrong password look the same and take the same time.
-    pub(super) async fn with_password(
-        &self,
-        rules: &Rules,
-        asked: &Asked,
-        form: &Form,
-    ) -> Result<User, Why> {
+    pub(super) async fn with_password(&self, rules: &Rules, asked: &Asked, form: &Form) -> Result<User, Why> {
         if rules.local == Local::Off {
             return Err(Why::NotOurs);
         }

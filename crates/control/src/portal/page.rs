@@ -186,10 +186,8 @@ fn whole(url: &PublicUrl, language: Language, frame: &Frame<'_>, body: &str) -> 
         let path = escaped(&url.path(here));
         for other in Language::ALL.into_iter().filter(|other| *other != language) {
             let (tag, name) = (other.tag(), other.name());
-            let _ = write!(
-                switch,
-                "<a href=\"{path}lang={tag}\" lang=\"{tag}\" hreflang=\"{tag}\">{name}</a>"
-            );
+            let _ =
+                write!(switch, "<a href=\"{path}lang={tag}\" lang=\"{tag}\" hreflang=\"{tag}\">{name}</a>");
         }
     }
     let script = frame.script.map_or_else(String::new, |path| {
@@ -290,7 +288,11 @@ fn ways(rules: &Rules, url: &PublicUrl, language: Language) -> Vec<String> {
         ));
         if let Some(way) = ways.last_mut() {
             let link = language.factor_texts().manage_link;
-            let _ = write!(way, "<p class=\"more\"><a href=\"{}\">{link}</a></p>", escaped(&url.path("/account")));
+            let _ = write!(
+                way,
+                "<p class=\"more\"><a href=\"{}\">{link}</a></p>",
+                escaped(&url.path("/account"))
+            );
         }
     }
     ways

@@ -27,12 +27,7 @@ struct ClientData<'a> {
 }
 
 /// Checks that it is about this request, on this site and not in a frame of another.
-pub(super) fn check(
-    json: &[u8],
-    kind: &str,
-    challenge: &Challenge,
-    origin: &str,
-) -> Result<(), BadPasskey> {
+pub(super) fn check(json: &[u8], kind: &str, challenge: &Challenge, origin: &str) -> Result<(), BadPasskey> {
     if json.len() > MAX_CLIENT_DATA {
         return Err(BadPasskey::TooLong("the client data"));
     }

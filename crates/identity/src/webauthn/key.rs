@@ -73,8 +73,10 @@ impl PublicKey {
     /// [`BadPasskey::Signature`].
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> Result<(), BadPasskey> {
         let checked = match &self.kind {
-            Kind::Es256(point) => UnparsedPublicKey::new(&signature::ECDSA_P256_SHA256_ASN1, point.as_slice())
-                .verify(message, signature),
+            Kind::Es256(point) => {
+                UnparsedPublicKey::new(&signature::ECDSA_P256_SHA256_ASN1, point.as_slice())
+                    .verify(message, signature)
+            }
             Kind::Ed25519(point) => {
                 UnparsedPublicKey::new(&signature::ED25519, point.as_slice()).verify(message, signature)
             }

@@ -57,7 +57,11 @@ fn the_vectors_of_the_specification_come_out() {
             let given = Assertion { client_data, authenticator_data: data, signature };
             party.authenticate(challenge, &key, &given)
         };
-        assert_eq!(check(&challenge, &client_data, &data, &signature), Err(BadPasskey::NotVerified), "{name}");
+        assert_eq!(
+            check(&challenge, &client_data, &data, &signature),
+            Err(BadPasskey::NotVerified),
+            "{name}"
+        );
         let mut wrong = signature.clone();
         *wrong.last_mut().unwrap() ^= 1;
         assert_eq!(check(&challenge, &client_data, &data, &wrong), Err(BadPasskey::Signature), "{name}");
@@ -91,7 +95,10 @@ fn what_was_made_for_others_or_without_the_person_is_refused() {
         (|device| device.origin = "https://gw.corp.example".into(), BadPasskey::Origin),
         (|device| device.origin = "https://gw.corp.example.evil.example:8443".into(), BadPasskey::Origin),
         (|device| device.origin = "http://gw.corp.example:8443".into(), BadPasskey::Origin),
-        (|device| device.origin = format!(r#"{ORIGIN}","crossOrigin":true,"x":""#), BadPasskey::Malformed("the client data")),
+        (
+            |device| device.origin = format!(r#"{ORIGIN}","crossOrigin":true,"x":""#),
+            BadPasskey::Malformed("the client data"),
+        ),
         (|device| device.origin = format!(r#"{ORIGIN}","topOrigin":"https://a.example"#), BadPasskey::Origin),
         (|device| device.party = "corp.example".into(), BadPasskey::Party),
         (|device| device.flags = PRESENT, BadPasskey::NotVerified),
@@ -182,7 +189,9 @@ fn keys_are_read_strictly() {
 
 #[test]
 fn passkeys_are_for_names_only() {
-    for (origin, id) in [("https://gw.corp.example:8443", "gw.corp.example"), ("http://localhost:8080", "localhost")] {
+    for (origin, id) in
+        [("https://gw.corp.example:8443", "gw.corp.example"), ("http://localhost:8080", "localhost")]
+    {
         assert_eq!(Party::at(origin).unwrap().id(), id);
     }
     for origin in ["http://127.0.0.1:8080", "http://[::1]:8080", "", "gw.corp.example"] {

@@ -31,7 +31,10 @@ pub(crate) fn run(command: FactorCommand, client: &Client, out: &mut Out) -> Res
         FactorCommand::Reset { user } => {
             let answer = client.delete(&path(&user, ""))?;
             output::warn(&answer);
-            out.done(&answer, &format!("{user} has no second factor any more; their local sessions are over."))?;
+            out.done(
+                &answer,
+                &format!("{user} has no second factor any more; their local sessions are over."),
+            )?;
         }
         FactorCommand::Link { user } => {
             let made = client.post(&path(&user, "/link"), &json!({}))?;

@@ -175,11 +175,9 @@ async fn a_sign_in_answers_to_its_browser_for_a_while(w: World) {
     assert!(create(begun(3, Stage::Passkey, None)).await, "anybody's are counted apart");
     let found = w.store.local_sign_in(w.org, &[1; 32], &[9; 32], NOW).await.unwrap();
     assert!(found.is_some_and(|found| found == new));
-    for (ticket, browser, at) in [
-        ([1; 32], [8; 32], NOW),
-        ([2; 32], [9; 32], NOW),
-        ([1; 32], [9; 32], new.expires_at),
-    ] {
+    for (ticket, browser, at) in
+        [([1; 32], [8; 32], NOW), ([2; 32], [9; 32], NOW), ([1; 32], [9; 32], new.expires_at)]
+    {
         assert!(w.store.local_sign_in(w.org, &ticket, &browser, at).await.unwrap().is_none());
     }
     assert!(w.store.end_local_sign_in(w.org, &[1; 32]).await.unwrap());

@@ -98,8 +98,7 @@ impl<F: Fetch> Portal<F> {
             .draft(self.app.now(), "factor.add", Object::new("user", user.id, user.email.as_str()))
             .with("factor", "passkey");
         let new = NewPasskey { id: &made.id, public_key: made.key.as_bytes(), counter: made.counter };
-        let added =
-            self.app.store.add_passkey(self.app.org, user.id, new, hashes.as_deref(), &act).await?;
+        let added = self.app.store.add_passkey(self.app.org, user.id, new, hashes.as_deref(), &act).await?;
         self.after_adding(at, ticket, user, added, &codes).await
     }
 
@@ -177,13 +176,7 @@ impl<F: Fetch> Portal<F> {
     }
 
     /// The page anew, with what is there now and another challenge.
-    async fn again(
-        &self,
-        at: At<'_>,
-        ticket: &Ticket,
-        user: &User,
-        told: Option<Why>,
-    ) -> Result<Step, Why> {
+    async fn again(&self, at: At<'_>, ticket: &Ticket, user: &User, told: Option<Why>) -> Result<Step, Why> {
         let factors = self.app.store.factors(self.app.org, user.id).await?;
         let ticket = self.challenged(ticket).await?;
         Ok(Step::Elsewhere(self.manage_page(at, &ticket, user, &factors, told)))

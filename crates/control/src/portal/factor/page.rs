@@ -266,7 +266,11 @@ impl Manage<'_> {
         match &factors.totp {
             Some(totp) => {
                 let said = self.dates(totp.created_at, totp.used_at);
-                let _ = write!(out, "<div class=\"row\"><span>{said}</span>{}</div>", self.removal("remove-totp", ""));
+                let _ = write!(
+                    out,
+                    "<div class=\"row\"><span>{said}</span>{}</div>",
+                    self.removal("remove-totp", "")
+                );
             }
             None => {
                 let button = format!("<button class=\"quiet\">{}</button>", t.add_totp);
@@ -284,8 +288,11 @@ impl Manage<'_> {
         for passkey in &factors.passkeys {
             let said = self.dates(passkey.created_at, passkey.used_at);
             let id = format!("<input type=\"hidden\" name=\"credential\" value=\"{}\">", base64(&passkey.id));
-            let _ =
-                write!(out, "<div class=\"row\"><span>{said}</span>{}</div>", self.removal("remove-passkey", &id));
+            let _ = write!(
+                out,
+                "<div class=\"row\"><span>{said}</span>{}</div>",
+                self.removal("remove-passkey", &id)
+            );
         }
         if factors.passkeys.len() < MAX_PASSKEYS {
             let asked = json!({

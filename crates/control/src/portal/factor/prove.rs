@@ -5,7 +5,9 @@ use gatehouse_domain::audit::{Draft, Object, Outcome};
 use gatehouse_domain::directory::User;
 use gatehouse_identity::fetch::Fetch;
 use gatehouse_identity::totp::{RecoveryCode, TimeStep, TotpSecret};
-use gatehouse_identity::webauthn::{Assertion, BadPasskey, MAX_CLIENT_DATA, MAX_DATA, MAX_ID, MAX_SIGNATURE, PublicKey};
+use gatehouse_identity::webauthn::{
+    Assertion, BadPasskey, MAX_CLIENT_DATA, MAX_DATA, MAX_ID, MAX_SIGNATURE, PublicKey,
+};
 use gatehouse_store::factor::{Passkey, Totp};
 use gatehouse_store::password::LOCAL;
 
@@ -143,7 +145,9 @@ impl<F: Fetch> Portal<F> {
         let passkey = self.app.store.passkey(self.app.org, &id).await?;
         let passkey = passkey.filter(|passkey| known.is_none_or(|user| user.id == passkey.user));
         let Some(passkey) = passkey else { return Ok(Err("a passkey that is not known")) };
-        let Some(user) = self.active(passkey.user).await? else { return Ok(Err("a disabled person's passkey")) };
+        let Some(user) = self.active(passkey.user).await? else {
+            return Ok(Err("a disabled person's passkey"));
+        };
         let counter = match check(at, form, challenge, &passkey) {
             Ok(counter) => counter,
             Err(error) => {

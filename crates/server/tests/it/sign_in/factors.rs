@@ -63,7 +63,10 @@ fn asked(page: &str) -> Value {
 fn add_totp(browser: &mut Browser, page: &str) -> (String, String) {
     let shown = step(browser, page, "totp", &[]).text();
     let secret = between(&shown, "<p class=\"secret\">", "</p>").to_owned();
-    assert!(shown.contains("<svg class=\"qr\"") && shown.contains("otpauth://totp/Gatehouse%20localhost:ada"), "{shown}");
+    assert!(
+        shown.contains("<svg class=\"qr\"") && shown.contains("otpauth://totp/Gatehouse%20localhost:ada"),
+        "{shown}"
+    );
     let wrong = step(browser, &shown, "totp-code", &[("code", "12345")]);
     assert!(wrong.status == 403 && wrong.text().contains("not accepted"), "{}", wrong.text());
     let added = step(browser, &shown, "totp-code", &[("code", &totp(&secret, now()))]);
@@ -230,7 +233,10 @@ fn a_passkey_signs_in_with_and_without_the_password() {
     assert!(is_pending(&w, &begun));
     let other = step(&mut w.browser(), &page.text(), "passkey", &[]);
     assert_eq!(other.status, 403, "another browser");
-    assert!(is_approved(&show_passkey(&mut browser, &page.text(), &mut device)), "the device itself still works");
+    assert!(
+        is_approved(&show_passkey(&mut browser, &page.text(), &mut device)),
+        "the device itself still works"
+    );
 
     // A disabled person's passkey is worth nothing.
     w.gatehouse.json(&["user", "disable", ADA]);
@@ -316,7 +322,11 @@ fn codes_cannot_be_guessed_and_tell_nothing_before_the_password() {
     let (with, without) = (told(&mut browser, ADA), told(&mut browser, "bob@example.com"));
     assert_eq!(with.0, 403);
     assert!(with.1.contains("password is wrong"), "{}", with.1);
-    let plain = |page: &str| page.split("nonce=\"").map(|part| part.split_once('"').map_or(part, |(_, rest)| rest).to_owned()).collect::<String>();
+    let plain = |page: &str| {
+        page.split("nonce=\"")
+            .map(|part| part.split_once('"').map_or(part, |(_, rest)| rest).to_owned())
+            .collect::<String>()
+    };
     assert_eq!(plain(&with.1), plain(&without.1), "who has a factor and who has none look the same");
 
     let page = account(&mut browser, ADA, PASSWORD).text();

@@ -21,7 +21,9 @@ fn the_page_keeps_to_itself_and_does_nothing_unasked() {
     }
     let html = page.text();
     assert!(
-        html.contains("登入閘道") && html.contains("lang=\"zh-Hant\"") && html.matches("<script").count() == 1,
+        html.contains("登入閘道")
+            && html.contains("lang=\"zh-Hant\"")
+            && html.matches("<script").count() == 1,
         "{html}"
     );
     // The one script is a file of our own, and nothing else may run.
