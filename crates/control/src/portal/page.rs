@@ -26,13 +26,14 @@ input{display:block;width:100%;font:inherit;padding:.5rem;border:1px solid var(-
 color:inherit;background:transparent}button{font:inherit;width:100%;padding:.6rem 1rem;border-radius:.3rem;cursor:pointer;\
 border:1px solid var(--go);color:var(--card);background:var(--go)}.deny button{color:var(--bad);background:transparent;\
 border-color:var(--bad)}.code{font:2rem/1.5 ui-monospace,monospace;letter-spacing:.1em;text-align:center;margin:.8rem 0;\
-overflow-wrap:anywhere}.quiet{color:var(--go);\
-background:transparent}.bad{color:var(--bad);border-color:var(--bad)}.after{margin-top:.6rem}.row{display:flex;gap:1rem;\
-align-items:center;justify-content:space-between;margin:.6rem 0}.row button{width:auto;padding:.3rem .8rem}\
+overflow-wrap:anywhere}.quiet{color:var(--go);background:transparent}.bad{color:var(--bad);border-color:var(--bad)}.after{margin-top:.6rem}.row{display:flex;gap:1rem;\
+align-items:center;justify-content:space-between;margin:.6rem 0}.row form{flex:none}\
+.row button{width:auto;padding:.3rem .8rem;white-space:nowrap}h1+h2,.told+h2{margin-top:1rem}\
 .qr{display:block;width:13rem;max-width:100%;margin:.8rem auto;border-radius:.3rem}.secret,.codes{font-family:\
 ui-monospace,monospace;overflow-wrap:anywhere}.codes{list-style:none;padding:0;display:grid;gap:.2rem 1rem;\
 grid-template-columns:repeat(auto-fit,minmax(12rem,1fr))}.note{border-left:.3rem solid var(--go);padding-left:.7rem}\
-main a{color:var(--go)}.more{margin:.8rem 0 0;font-size:.9rem;text-align:center}.told{border-left:.3rem solid var(--bad);padding-left:.7rem}nav{margin-top:1.2rem;font-size:.9rem;\
+main a{color:var(--go)}.more{margin:.8rem 0 0;font-size:.9rem;text-align:center}\
+.told{border-left:.3rem solid var(--bad);padding-left:.7rem}nav{margin-top:1.2rem;font-size:.9rem;\
 text-align:center}nav a{margin:0 .5rem;color:var(--go)}:focus-visible{outline:.15rem solid var(--go);outline-offset:.1rem}";
 
 /// A page of another file.
@@ -123,7 +124,7 @@ impl<F: Fetch> Portal<F> {
             Shown::AskForCode | Shown::Choose { .. } | Shown::End { .. } => language.texts().title,
         };
         let nonce = format!("{:032x}", self.app.random_bits());
-        let script = body.contains(factor::MARK).then(|| factor::SCRIPT);
+        let script = body.contains(factor::MARK).then_some(factor::SCRIPT);
         let html = whole(url, language, &Frame { nonce: &nonce, title, elsewhere, script }, &body);
         let mut response = Response::new(Bytes::from(html));
         *response.status_mut() = tone.status();

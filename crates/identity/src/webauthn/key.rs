@@ -6,7 +6,7 @@ use ring::signature::{self, RsaPublicKeyComponents, UnparsedPublicKey};
 use super::BadPasskey;
 use super::authenticator::value;
 
-/// The algorithms that are offered, the best liked first: ES256, EdDSA and RS256, by their numbers in the registry.
+/// The algorithms that are offered, the best liked first: ES256, `EdDSA` and RS256, by their numbers in the registry.
 pub const ALGORITHMS: [i64; 3] = [ES256, ED_DSA, RS256];
 
 const ES256: i64 = -7;

@@ -7,6 +7,9 @@ use serde_json::Value;
 use super::*;
 
 const CHALLENGE: Challenge = [7; CHALLENGE_LEN];
+/// What is different about a device.
+type Change = fn(&mut Authenticator);
+
 const ORIGIN: &str = "https://gw.corp.example:8443";
 
 fn party() -> Party {
@@ -91,7 +94,7 @@ fn a_passkey_is_made_and_signs() {
 #[test]
 fn what_was_made_for_others_or_without_the_person_is_refused() {
     let key = register(&device()).unwrap().key;
-    let refused: [(fn(&mut Authenticator), BadPasskey); 7] = [
+    let refused: [(Change, BadPasskey); 7] = [
         (|device| device.origin = "https://gw.corp.example".into(), BadPasskey::Origin),
         (|device| device.origin = "https://gw.corp.example.evil.example:8443".into(), BadPasskey::Origin),
         (|device| device.origin = "http://gw.corp.example:8443".into(), BadPasskey::Origin),

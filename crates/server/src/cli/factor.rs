@@ -1,6 +1,6 @@
 //! `user factor`.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::args::FactorCommand;
 use super::client::{Client, escaped};
@@ -18,7 +18,7 @@ pub(crate) fn run(command: FactorCommand, client: &Client, out: &mut Out) -> Res
             for factor in has["factors"].as_array().into_iter().flatten() {
                 table.row(["kind", "created_at", "used_at"].map(|field| output::field(factor, field)));
             }
-            if has["recovery_codes"] != Value::from(0) {
+            if has["recovery_codes"] != 0 {
                 let left = format!("recovery codes: {} left", has["recovery_codes"]);
                 table.row([left]);
             }

@@ -147,7 +147,7 @@ impl<F: Fetch> Portal<F> {
                 let button = format!("<button class=\"quiet\">{}</button>", t.new_codes);
                 let _ = write!(
                     out,
-                    "<div class=\"way\"><h2>{}</h2><p>{} {}</p>{}</div>",
+                    "<div class=\"way\"><h2>{}</h2><p>{}{}</p>{}</div>",
                     t.recovery,
                     t.left,
                     factors.recovery_codes,
@@ -263,20 +263,14 @@ impl Manage<'_> {
     fn totp(&self, out: &mut String, factors: &Factors) {
         let t = self.t;
         let _ = write!(out, "<div class=\"way\"><h2>{}</h2>", t.totp);
-        match &factors.totp {
-            Some(totp) => {
-                let said = self.dates(totp.created_at, totp.used_at);
-                let _ = write!(
-                    out,
-                    "<div class=\"row\"><span>{said}</span>{}</div>",
-                    self.removal("remove-totp", "")
-                );
-            }
-            None => {
-                let button = format!("<button class=\"quiet\">{}</button>", t.add_totp);
-                let form = step(self.at, self.proof, self.ticket, "totp", &button, "");
-                let _ = write!(out, "<p>{}</p>{form}", t.totp_intro);
-            }
+        if let Some(totp) = &factors.totp {
+            let said = self.dates(totp.created_at, totp.used_at);
+            let removal = self.removal("remove-totp", "");
+            let _ = write!(out, "<div class=\"row\"><span>{said}</span>{removal}</div>");
+        } else {
+            let button = format!("<button class=\"quiet\">{}</button>", t.add_totp);
+            let form = step(self.at, self.proof, self.ticket, "totp", &button, "");
+            let _ = write!(out, "<p>{}</p>{form}", t.totp_intro);
         }
         out.push_str("</div>");
     }
@@ -332,8 +326,8 @@ impl Manage<'_> {
     fn dates(&self, created: UnixMillis, used: Option<UnixMillis>) -> String {
         let t = self.t;
         match used {
-            Some(used) => format!("{} {}, {} {}", t.added, day(created), t.used, day(used)),
-            None => format!("{} {}, {}", t.added, day(created), t.not_used),
+            Some(used) => format!("{} {}<br>{} {}", t.added, day(created), t.used, day(used)),
+            None => format!("{} {}<br>{}", t.added, day(created), t.not_used),
         }
     }
 }
