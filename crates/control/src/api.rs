@@ -22,6 +22,7 @@ pub mod assessment;
 pub mod role;
 pub mod key;
 pub mod session;
+pub mod factor;
 pub mod admin_token;
 pub mod provisioning_token;
 pub mod group;
@@ -138,6 +139,8 @@ fn all_routes<R: Routes>(into: R) -> R {
         .routes(routes!(user::set_password, user::remove_password))
         .routes(routes!(user::identities, user::forget_identities))
         .routes(routes!(user::set_email))
+        .routes(routes!(factor::list, factor::reset))
+        .routes(routes!(factor::link))
         .routes(routes!(session::list))
         .routes(routes!(session::revoke))
         .routes(routes!(team::list, team::add))

@@ -147,6 +147,8 @@ pub struct House {
     pub effective_config: Box<dyn Fn() -> serde_json::Value + Send + Sync>,
     /// The address of the SCIM endpoints as directories reach it, without a `/` at its end.
     pub scim_base: Box<dyn Fn() -> String + Send + Sync>,
+    /// The address where people sign in, without a `/` at its end; none when nobody can.
+    pub sign_in_base: Box<dyn Fn() -> Option<String> + Send + Sync>,
     /// The directories that are read by LDAP, as configured.
     pub directories: Box<dyn Fn() -> Vec<Configured> + Send + Sync>,
     /// Makes the directory of this name ready to be asked; a sentence when that cannot be done.

@@ -15,7 +15,7 @@ use gatehouse_store::{Page, Store, StoreError};
 use zeroize::Zeroizing;
 
 use crate::act::Caller;
-use crate::secret;
+use crate::{factor, secret};
 
 /// Fills with random bytes fit for keys.
 pub type Random<'a> = &'a (dyn Fn(&mut [u8]) + Send + Sync);
@@ -75,6 +75,7 @@ pub async fn start(
     let org = organization(store, keyring, org_name, now).await?;
     let roots = roots(store, keyring, org.id, now, random).await?;
     secret::reseal(store, keyring, org.id, now, random).await?;
+    factor::reseal(store, keyring, org.id, now, random).await?;
     let owner = if has_owner(store, org.id, now).await? {
         None
     } else {

@@ -29,6 +29,7 @@ pub mod audit;
 pub mod config;
 pub mod provider;
 pub mod session;
+pub mod factor;
 pub mod portal;
 pub mod settings;
 pub mod ownership;

@@ -16,6 +16,7 @@ mod text;
 mod form;
 mod approve;
 mod local;
+mod factor;
 mod directory;
 mod provider;
 mod admission;
@@ -38,7 +39,9 @@ use gatehouse_identity::refresh::RefreshKey;
 use crate::app::App;
 
 pub use request::{Asked, Entry};
-pub use settings::{Admission, BadPublicUrl, DirectorySource, JobRule, Jobs, Local, PublicUrl, Rules};
+pub use settings::{
+    Admission, BadPublicUrl, DirectorySource, JobRule, Jobs, Local, PublicUrl, Rules, SecondFactor,
+};
 
 use reply::Refused;
 use request::Path;
@@ -123,6 +126,7 @@ impl<F: Fetch> Portal<F> {
             (Path::Page, Some(url)) => return self.show_page(&rules, url, asked),
             (Path::Continue, Some(url)) => return self.go_on(&rules, url, asked).await,
             (Path::Deny, Some(url)) => return self.deny(&rules, url, asked).await,
+            (Path::Account(at), Some(url)) => return self.answer_account(at, &rules, url, asked).await,
             (Path::Callback, Some(url)) => return self.come_back(&rules, url, asked).await,
             (_, None) => Err(Refused::NotFound),
         };

@@ -25,13 +25,15 @@ pub enum SessionEnd {
     UserDisabled,
     /// Where the person signs in was forgotten: who comes next must show who they are.
     IdentityForgotten,
+    /// The person's second factors were removed by an administrator.
+    FactorsReset,
     /// Its time was over.
     Expired,
 }
 
 impl SessionEnd {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::SignedOut,
         Self::Revoked,
         Self::TokenReused,
@@ -39,6 +41,7 @@ impl SessionEnd {
         Self::PasswordChanged,
         Self::UserDisabled,
         Self::IdentityForgotten,
+        Self::FactorsReset,
         Self::Expired,
     ];
 
@@ -52,6 +55,7 @@ impl SessionEnd {
             Self::PasswordChanged => "password_changed",
             Self::UserDisabled => "user_disabled",
             Self::IdentityForgotten => "identity_forgotten",
+            Self::FactorsReset => "factors_reset",
             Self::Expired => "expired",
         }
     }

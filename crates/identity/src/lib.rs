@@ -27,3 +27,4 @@ pub mod ci;
 pub mod ldap;
 pub mod password;
 pub mod totp;
+pub mod webauthn;

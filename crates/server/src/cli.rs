@@ -11,6 +11,7 @@ mod role;
 mod directory;
 mod key;
 mod session;
+mod factor;
 mod helper;
 mod spending;
 mod audit;

@@ -232,9 +232,11 @@ impl Store {
     /// # Errors
     /// The database.
     pub async fn clear_sign_ins(&self, now: UnixMillis) -> Result<(), StoreError> {
-        const STATEMENTS: [&str; 3] = [
+        const STATEMENTS: [&str; 5] = [
             "DELETE FROM device_grants WHERE expires_at <= $1",
             "DELETE FROM pending_logins WHERE expires_at <= $1",
+            "DELETE FROM local_sign_ins WHERE expires_at <= $1",
+            "DELETE FROM factor_links WHERE expires_at <= $1",
             "UPDATE sessions SET ended_at = expires_at, ended_why = 'expired', source_token = NULL \
              WHERE ended_at IS NULL AND expires_at <= $1",
         ];

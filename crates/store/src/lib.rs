@@ -30,6 +30,8 @@ pub mod device;
 pub mod login;
 pub mod identity;
 pub mod password;
+pub mod factor;
+pub mod local_sign_in;
 pub mod account;
 pub mod group;
 pub mod provisioning_token;

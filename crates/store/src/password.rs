@@ -7,14 +7,14 @@ use gatehouse_domain::session::SessionEnd;
 use crate::dialect::{change, read};
 use crate::engine::{Store, Tx};
 use crate::error::StoreError;
-use crate::{device, user};
+use crate::{device, factor, user};
 
 /// The source of sessions that began with a password kept here.
 pub const LOCAL: &str = "local";
 
 impl Store {
-    /// Sets a user's password, or removes it. Sessions that began with the one before end with it,
-    /// and so does what the person has approved and nobody has collected.
+    /// Sets a user's password, or removes it, and then their second factors too, so that nothing is left to sign in with.
+    /// Sessions that began with the one before end with it, and so does what the person has approved and nobody has collected.
     ///
     /// # Errors
     /// There is no such user, or no password to remove; the database.
@@ -40,19 +40,10 @@ impl Store {
         if changed == 0 {
             return Err(StoreError::not_found("password of", user));
         }
-        change!(tx, |db| {
-            sqlx::query(
-                "UPDATE sessions SET ended_at = $3, ended_why = $4, source_token = NULL WHERE org_id = $1 AND user_id = $2 \
-                 AND source = $5 AND ended_at IS NULL",
-            )
-            .bind(org.to_string())
-            .bind(user.to_string())
-            .bind(act.at.0)
-            .bind(SessionEnd::PasswordChanged.as_str())
-            .bind(LOCAL)
-            .execute(db)
-            .await
-        })?;
+        if hash.is_none() {
+            factor::remove_all(&mut tx, org, user).await?;
+        }
+        end_sessions(&mut tx, org, user, SessionEnd::PasswordChanged, act).await?;
         device::withdraw(&mut tx, org, user).await?;
         tx.publish(org, act).await
     }
@@ -98,6 +89,30 @@ impl Store {
         })?;
         tx.commit().await
     }
+}
+
+/// Ends the sessions of a person that began here.
+pub(crate) async fn end_sessions(
+    tx: &mut Tx,
+    org: OrgId,
+    user: UserId,
+    why: SessionEnd,
+    act: &Draft,
+) -> Result<(), StoreError> {
+    change!(tx, |db| {
+        sqlx::query(
+            "UPDATE sessions SET ended_at = $3, ended_why = $4, source_token = NULL WHERE org_id = $1 AND user_id = $2 \
+             AND source = $5 AND ended_at IS NULL",
+        )
+        .bind(org.to_string())
+        .bind(user.to_string())
+        .bind(act.at.0)
+        .bind(why.as_str())
+        .bind(LOCAL)
+        .execute(db)
+        .await
+    })?;
+    Ok(())
 }
 
 async fn put(tx: &mut Tx, org: OrgId, user: UserId, hash: &str, act: &Draft) -> Result<u64, StoreError> {

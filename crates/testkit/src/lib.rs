@@ -10,6 +10,7 @@ pub mod http;
 pub mod provider;
 pub mod issuer;
 pub mod browser;
+pub mod authenticator;
 pub mod sse;
 pub mod gatehouse;
 pub mod postgres;

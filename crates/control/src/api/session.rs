@@ -43,7 +43,7 @@ pub struct SessionView {
     /// When it was ended before that.
     pub ended_at: Option<String>,
     /// Why: `signed_out`, `revoked`, `token_reused`, `source_refused`, `password_changed`, `user_disabled`,
-    /// `identity_forgotten` or `expired`.
+    /// `identity_forgotten`, `factors_reset` or `expired`.
     pub ended_why: Option<&'static str>,
 }
 

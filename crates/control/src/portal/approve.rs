@@ -54,6 +54,12 @@ pub(super) enum Why {
     BadCode,
     /// Address or password is wrong, or nobody may sign in with them.
     BadPassword,
+    /// The second factor was not accepted.
+    BadFactor,
+    /// The local sign-in has ended, or was never begun.
+    Over,
+    /// The link of an administrator was used, or has run out.
+    BadLink,
     /// Too many attempts.
     TooMany,
     /// The person is not known here.
@@ -108,7 +114,11 @@ impl<F: Fetch> Portal<F> {
         device: &Device,
     ) -> Result<Step, Why> {
         match sent.form.get("way") {
-            Some("local") => self.sign_in_locally(rules, asked, &sent.form, device).await,
+            Some("local") => self.sign_in_locally(rules, url, asked, sent, device).await,
+            Some("passkey") => {
+                let grant = Some(device.new.device);
+                self.begin_passkey(rules, url, asked, sent.language, grant).await.map(Step::Elsewhere)
+            }
             Some(way) if way.starts_with(directory::SOURCE) => {
                 let name = &way[directory::SOURCE.len()..];
                 self.sign_in_at_directory(rules, asked, name, &sent.form, device).await
@@ -212,6 +222,9 @@ impl<F: Fetch> Portal<F> {
             Why::NotOurs => (texts.not_ours, Tone::Refused),
             Why::BadCode => (texts.bad_code, Tone::Refused),
             Why::BadPassword => (texts.bad_password, Tone::Refused),
+            Why::BadFactor => (sent.language.factor_texts().bad_factor, Tone::Refused),
+            Why::BadLink => (sent.language.factor_texts().bad_link, Tone::Refused),
+            Why::Over => (sent.language.factor_texts().over, Tone::Refused),
             Why::NotKnown => (texts.not_known, Tone::Refused),
             Why::ProviderFailed => (texts.provider_failed, Tone::Refused),
             Why::TooMany => (texts.too_many, Tone::TooMany),

@@ -13,9 +13,9 @@ use gatehouse_store::password::LOCAL;
 use std::time::Duration;
 
 use super::Portal;
-use super::approve::{Approval, Step, Why};
+use super::approve::{Approval, Sent, Step, Why};
 use super::request::{Asked, Form};
-use super::settings::{Local, Rules};
+use super::settings::{Local, PublicUrl, Rules};
 use super::throttle::network;
 use crate::act::Caller;
 
@@ -25,15 +25,22 @@ const TURN: Duration = Duration::from_secs(10);
 pub(super) const BAD_PASSWORD: &str = "wrong address or password";
 
 impl<F: Fetch> Portal<F> {
-    /// Checks address and password, and approves the grant. Whoever fails is not told why: an unknown address, one without
-    /// a password, a disabled person and a wrong password look the same and take the same time.
+    /// Checks address and password; then the grant is approved, or a second factor asked for.
     pub(super) async fn sign_in_locally(
         &self,
         rules: &Rules,
+        url: &PublicUrl,
         asked: &Asked,
-        form: &Form,
+        sent: &Sent,
         device: &Device,
     ) -> Result<Step, Why> {
+        let user = self.with_password(rules, asked, &sent.form).await?;
+        self.after_password(rules, url, asked, sent.language, &user, Some(device.new.device)).await
+    }
+
+    /// The person of address and password. Whoever fails is not told why: an unknown address, one without a password, a
+    /// disabled person and a wrong password look the same and take the same time.
+    pub(super) async fn with_password(&self, rules: &Rules, asked: &Asked, form: &Form) -> Result<User, Why> {
         if rules.local == Local::Off {
             return Err(Why::NotOurs);
         }
@@ -49,10 +56,20 @@ impl<F: Fetch> Portal<F> {
             return Err(Why::BadPassword);
         };
         self.give_attempt_back(&from, &account, now);
-        let team = self.only_team(&user).await?;
+        Ok(user)
+    }
+
+    /// Approves the grant of somebody who has shown all that is asked for here.
+    pub(super) async fn approve_locally(
+        &self,
+        asked: &Asked,
+        device: &[u8; 32],
+        user: &User,
+    ) -> Result<Step, Why> {
+        let team = self.only_team(user).await?;
         let source = LOCAL.to_owned();
         let approval = Approval { user: user.id, team, source, subject: None, token: None };
-        self.approve(asked, &device.new.device, &user, &approval).await?;
+        self.approve(asked, device, user, &approval).await?;
         Ok(Step::Approved)
     }
 

@@ -9,11 +9,12 @@ use gatehouse_identity::fetch::Fetch;
 use gatehouse_identity::oidc::Sources;
 
 use super::Portal;
+use super::factor;
 use super::form::Cookie;
 use super::reply::Tone;
 use super::request::Asked;
 use super::settings::{Local, PublicUrl, Rules};
-use super::text::{Language, Texts};
+use super::text::Language;
 
 const STYLE: &str = ":root{color-scheme:light dark;--ink:#1b1b1b;--paper:#f4f4f2;--card:#fff;--line:#8a8a85;--go:#1f4e8c;\
 --bad:#b00020}@media(prefers-color-scheme:dark){:root{--ink:#eee;--paper:#161616;--card:#222;--line:#8a8a8a;--go:#9cc4ff;\
@@ -25,8 +26,25 @@ input{display:block;width:100%;font:inherit;padding:.5rem;border:1px solid var(-
 color:inherit;background:transparent}button{font:inherit;width:100%;padding:.6rem 1rem;border-radius:.3rem;cursor:pointer;\
 border:1px solid var(--go);color:var(--card);background:var(--go)}.deny button{color:var(--bad);background:transparent;\
 border-color:var(--bad)}.code{font:2rem/1.5 ui-monospace,monospace;letter-spacing:.1em;text-align:center;margin:.8rem 0;\
-overflow-wrap:anywhere}.told{border-left:.3rem solid var(--bad);padding-left:.7rem}nav{margin-top:1.2rem;font-size:.9rem;\
+overflow-wrap:anywhere}.quiet{color:var(--go);background:transparent}.bad{color:var(--bad);border-color:var(--bad)}.after{margin-top:.6rem}.row{display:flex;gap:1rem;\
+align-items:center;justify-content:space-between;margin:.6rem 0}.row form{flex:none}\
+.row button{width:auto;padding:.3rem .8rem;white-space:nowrap}h1+h2,.told+h2{margin-top:1rem}\
+.qr{display:block;width:13rem;max-width:100%;margin:.8rem auto;border-radius:.3rem}.secret,.codes{font-family:\
+ui-monospace,monospace;overflow-wrap:anywhere}.codes{list-style:none;padding:0;display:grid;gap:.2rem 1rem;\
+grid-template-columns:repeat(auto-fit,minmax(12rem,1fr))}.note{border-left:.3rem solid var(--go);padding-left:.7rem}\
+main a{color:var(--go)}.more{margin:.8rem 0 0;font-size:.9rem;text-align:center}\
+.told{border-left:.3rem solid var(--bad);padding-left:.7rem}nav{margin-top:1.2rem;font-size:.9rem;\
 text-align:center}nav a{margin:0 .5rem;color:var(--go)}:focus-visible{outline:.15rem solid var(--go);outline-offset:.1rem}";
+
+/// A page of another file.
+pub(super) struct Own<'a> {
+    /// Its heading.
+    pub(super) heading: &'a str,
+    /// What is in it, given the proof that its forms carry.
+    pub(super) body: &'a dyn Fn(&str) -> String,
+    /// The path (and query) where it can be had in another language; none in the middle of something.
+    pub(super) elsewhere: Option<&'a str>,
+}
 
 /// What a page is about.
 pub(super) enum Shown<'a> {
@@ -36,10 +54,12 @@ pub(super) enum Shown<'a> {
     Choose { code: UserCode, told: Option<&'a str> },
     /// It is over, well or not.
     End { said: &'a str, more: &'a str },
+    /// Something else.
+    Own(&'a Own<'a>),
 }
 
 /// A text for a page.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -92,16 +112,23 @@ impl<F: Fetch> Portal<F> {
             Shown::AskForCode => ask_for_code(url, language),
             Shown::Choose { code, told } => choose(rules, url, language, &proof, *code, *told),
             Shown::End { said, more } => format!("<p>{}</p><p>{}</p>", escaped(said), escaped(more)),
+            Shown::Own(own) => (own.body)(&proof),
         };
-        let code = match shown {
-            Shown::Choose { code, .. } => Some(*code),
-            Shown::AskForCode | Shown::End { .. } => None,
+        let elsewhere = match shown {
+            Shown::Choose { code, .. } => Some(format!("/device?user_code={code}&")),
+            Shown::AskForCode | Shown::End { .. } => Some("/device?".to_owned()),
+            Shown::Own(own) => own.elsewhere.map(str::to_owned),
+        };
+        let title = match shown {
+            Shown::Own(own) => own.heading,
+            Shown::AskForCode | Shown::Choose { .. } | Shown::End { .. } => language.texts().title,
         };
         let nonce = format!("{:032x}", self.app.random_bits());
-        let html = whole(url, language, &nonce, &body, code);
+        let script = body.contains(factor::MARK).then_some(factor::SCRIPT);
+        let html = whole(url, language, &Frame { nonce: &nonce, title, elsewhere, script }, &body);
         let mut response = Response::new(Bytes::from(html));
         *response.status_mut() = tone.status();
-        protect(&mut response, rules, &nonce);
+        protect(&mut response, rules, url, &nonce, script);
         if is_new && let Some(set) = Cookie::Form.set(url, &cookie) {
             response.headers_mut().append(header::SET_COOKIE, set);
         }
@@ -110,7 +137,13 @@ impl<F: Fetch> Portal<F> {
 }
 
 /// Headers that keep the page to itself.
-fn protect(response: &mut Response<Bytes>, rules: &Rules, nonce: &str) {
+fn protect(
+    response: &mut Response<Bytes>,
+    rules: &Rules,
+    url: &PublicUrl,
+    nonce: &str,
+    script: Option<&str>,
+) {
     // A form that ends in a redirect must be allowed to go where that leads.
     let mut targets = "'self'".to_owned();
     for client in rules.oidc.iter().flat_map(Sources::all) {
@@ -118,8 +151,9 @@ fn protect(response: &mut Response<Bytes>, rules: &Rules, nonce: &str) {
             let _ = write!(targets, " {origin}");
         }
     }
+    let script = script.map_or_else(String::new, |path| format!(" script-src {};", url.at(path)));
     let policy = format!(
-        "default-src 'none'; style-src 'nonce-{nonce}'; form-action {targets}; frame-ancestors 'none'; base-uri 'none'"
+        "default-src 'none'; style-src 'nonce-{nonce}';{script} form-action {targets}; frame-ancestors 'none'; base-uri 'none'"
     );
     let headers = response.headers_mut();
     if let Ok(policy) = HeaderValue::from_str(&policy) {
@@ -138,21 +172,32 @@ fn protect(response: &mut Response<Bytes>, rules: &Rules, nonce: &str) {
     headers.insert("cross-origin-opener-policy", HeaderValue::from_static("same-origin"));
 }
 
-fn whole(url: &PublicUrl, language: Language, nonce: &str, body: &str, code: Option<UserCode>) -> String {
-    let title = language.texts().title;
+/// What stands around what a page says.
+struct Frame<'a> {
+    nonce: &'a str,
+    title: &'a str,
+    elsewhere: Option<String>,
+    script: Option<&'a str>,
+}
+
+fn whole(url: &PublicUrl, language: Language, frame: &Frame<'_>, body: &str) -> String {
+    let (nonce, title) = (frame.nonce, escaped(frame.title));
     let mut switch = String::new();
-    for other in Language::ALL.into_iter().filter(|other| *other != language) {
-        let code = code.map_or_else(String::new, |code| format!("&amp;user_code={code}"));
-        let (path, tag, name) = (escaped(&url.path("/device")), other.tag(), other.name());
-        let _ = write!(
-            switch,
-            "<a href=\"{path}?lang={tag}{code}\" lang=\"{tag}\" hreflang=\"{tag}\">{name}</a>"
-        );
+    if let Some(here) = &frame.elsewhere {
+        let path = escaped(&url.path(here));
+        for other in Language::ALL.into_iter().filter(|other| *other != language) {
+            let (tag, name) = (other.tag(), other.name());
+            let _ =
+                write!(switch, "<a href=\"{path}lang={tag}\" lang=\"{tag}\" hreflang=\"{tag}\">{name}</a>");
+        }
     }
+    let script = frame.script.map_or_else(String::new, |path| {
+        format!("<script src=\"{}\" defer></script>", escaped(&url.path(path)))
+    });
     format!(
         "<!doctype html><html lang=\"{}\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\"><title>{title}</title>\
-         <style nonce=\"{nonce}\">{STYLE}</style></head><body><main><h1>{title}</h1>{body}</main>\
+         <style nonce=\"{nonce}\">{STYLE}</style>{script}</head><body><main><h1>{title}</h1>{body}</main>\
          <nav>{switch}</nav></body></html>",
         language.tag()
     )
@@ -193,12 +238,16 @@ fn choose(
     let form = |path, inside: &str| {
         format!("<form method=\"post\" action=\"{}\">{hidden}{inside}</form>", escaped(&url.path(path)))
     };
-    let ways = ways(rules, t);
+    let ways = ways(rules, url, language);
     if ways.is_empty() {
         let _ = write!(out, "<div class=\"way\"><p>{}</p></div>", t.no_way);
     }
     for way in ways {
         let _ = write!(out, "<div class=\"way\">{}</div>", form("/device/continue", &way));
+    }
+    if rules.local == Local::On && url.party().is_some() {
+        let way = form("/device/continue", &factor::passkey_way(language));
+        let _ = write!(out, "<div class=\"way\"{}{way}</div>", factor::MARK);
     }
     let deny = form("/device/deny", &format!("<button>{}</button>", t.deny));
     let _ = write!(out, "<div class=\"way deny\">{deny}</div>");
@@ -206,7 +255,8 @@ fn choose(
 }
 
 /// The inside of a form for each way to sign in.
-fn ways(rules: &Rules, t: &Texts) -> Vec<String> {
+fn ways(rules: &Rules, url: &PublicUrl, language: Language) -> Vec<String> {
+    let t = language.texts();
     let mut ways = Vec::new();
     for client in rules.oidc.iter().flat_map(Sources::all) {
         let source = client.source();
@@ -237,6 +287,14 @@ fn ways(rules: &Rules, t: &Texts) -> Vec<String> {
              type=\"password\" required autocomplete=\"current-password\" maxlength=\"1024\"></label><button>{}</button>",
             t.or_password, t.email, t.password, t.sign_in
         ));
+        if let Some(way) = ways.last_mut() {
+            let link = language.factor_texts().manage_link;
+            let _ = write!(
+                way,
+                "<p class=\"more\"><a href=\"{}\">{link}</a></p>",
+                escaped(&url.path("/account"))
+            );
+        }
     }
     ways
 }

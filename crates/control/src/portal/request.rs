@@ -42,6 +42,23 @@ pub struct Asked {
     pub principal: Option<Principal>,
 }
 
+/// The paths of what people do about their second factors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Account {
+    /// The page where they sign in for that.
+    Page,
+    /// Its form.
+    SignIn,
+    /// The forms that follow.
+    Step,
+    /// The page of a link.
+    Link,
+    /// Its form.
+    Enroll,
+    /// The script for passkeys.
+    Script,
+}
+
 /// The paths that are served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Path {
@@ -51,6 +68,7 @@ pub(super) enum Path {
     Continue,
     Deny,
     Callback,
+    Account(Account),
     Token,
     Revoke,
     Protocol,
@@ -69,6 +87,12 @@ impl Path {
             "/device/continue" => Self::Continue,
             "/device/deny" => Self::Deny,
             "/oauth/callback" => Self::Callback,
+            "/account" => Self::Account(Account::Page),
+            "/account/sign-in" => Self::Account(Account::SignIn),
+            "/account/step" => Self::Account(Account::Step),
+            "/account/link" => Self::Account(Account::Link),
+            "/account/enroll" => Self::Account(Account::Enroll),
+            "/account/passkey.js" => Self::Account(Account::Script),
             "/oauth/token" => Self::Token,
             "/oauth/revoke" => Self::Revoke,
             "/protocol" => Self::Protocol,
@@ -89,6 +113,7 @@ impl Path {
             | Self::Continue
             | Self::Deny
             | Self::Callback
+            | Self::Account(_)
             | Self::Token
             | Self::Revoke => true,
             Self::Protocol | Self::Settings | Self::Usage | Self::Bootstrap | Self::Telemetry => false,
@@ -97,10 +122,17 @@ impl Path {
 
     pub(super) const fn entry(self) -> Entry {
         match self {
-            Self::DeviceAuthorization | Self::Continue | Self::Deny | Self::Token | Self::Revoke => {
-                Entry::Open(MAX_FORM)
-            }
-            Self::Discovery | Self::Page | Self::Callback | Self::Protocol => Entry::Open(0),
+            Self::DeviceAuthorization
+            | Self::Continue
+            | Self::Deny
+            | Self::Account(Account::SignIn | Account::Step | Account::Enroll)
+            | Self::Token
+            | Self::Revoke => Entry::Open(MAX_FORM),
+            Self::Discovery
+            | Self::Page
+            | Self::Callback
+            | Self::Account(Account::Page | Account::Link | Account::Script)
+            | Self::Protocol => Entry::Open(0),
             Self::Settings | Self::Usage | Self::Bootstrap => Entry::Granted,
             Self::Telemetry => Entry::Discarding,
         }
@@ -112,12 +144,14 @@ impl Path {
             Self::DeviceAuthorization
             | Self::Continue
             | Self::Deny
+            | Self::Account(Account::SignIn | Account::Step | Account::Enroll)
             | Self::Token
             | Self::Revoke
             | Self::Telemetry => "POST",
             Self::Discovery
             | Self::Page
             | Self::Callback
+            | Self::Account(Account::Page | Account::Link | Account::Script)
             | Self::Protocol
             | Self::Settings
             | Self::Usage

@@ -6,6 +6,7 @@ use axum::http::Uri;
 use gatehouse_identity::ci::Exchange;
 use gatehouse_identity::ldap::Directory;
 use gatehouse_identity::oidc::Sources;
+use gatehouse_identity::webauthn::Party;
 
 /// Everything the portal is configured with; a reload swaps the whole.
 pub struct Rules {
@@ -19,6 +20,8 @@ pub struct Rules {
     pub notice: Option<String>,
     /// Whether people may sign in with a password kept here.
     pub local: Local,
+    /// Whether those who do must have a second factor.
+    pub second_factor: SecondFactor,
     /// Where people sign in by OpenID Connect.
     pub oidc: Option<Sources>,
     /// Whom each of these sources lets in, by its name.
@@ -38,6 +41,15 @@ pub enum Local {
     On,
     /// They may not.
     Off,
+}
+
+/// Whether people who sign in with a password kept here must show something else as well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SecondFactor {
+    /// Who has one must show it.
+    Optional,
+    /// Who has none must add one before anything else.
+    Required,
 }
 
 /// Which jobs of CI become which service accounts.
@@ -135,6 +147,11 @@ impl PublicUrl {
     /// A path of ours as a browser sees it.
     pub(super) fn path(&self, path: &str) -> String {
         format!("{}{path}", self.path)
+    }
+
+    /// Where we are for passkeys; none when the host is an address.
+    pub(super) fn party(&self) -> Option<Party> {
+        Party::at(&self.origin)
     }
 
     /// Whether browsers reach us by TLS.

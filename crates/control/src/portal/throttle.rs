@@ -27,9 +27,11 @@ pub(super) struct Throttles {
     pub(super) jobs: Throttle<IpAddr>,
     /// User codes that were wrong, by address. Of some 10^10 codes a few are good at a time.
     pub(super) codes: Throttle<IpAddr>,
-    /// Passwords that were wrong, by address.
+    /// Sign-ins with a passkey that are begun, by address: each is a row of the database.
+    pub(super) passkeys: Throttle<IpAddr>,
+    /// Passwords, codes and passkeys that were wrong, by address.
     pub(super) addresses: Throttle<IpAddr>,
-    /// Passwords that were wrong, by account.
+    /// Passwords, codes and passkeys that were wrong, by account.
     pub(super) accounts: Throttle<String>,
 }
 
@@ -39,6 +41,7 @@ impl Default for Throttles {
             begun: Throttle::new(300, 10 * MINUTE),
             jobs: Throttle::new(1200, 10 * MINUTE),
             codes: Throttle::new(30, 10 * MINUTE),
+            passkeys: Throttle::new(300, 10 * MINUTE),
             addresses: Throttle::new(60, 10 * MINUTE),
             accounts: Throttle::new(10, 10 * MINUTE),
         }

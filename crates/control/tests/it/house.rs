@@ -173,6 +173,7 @@ fn house(knobs: &Arc<Knobs>) -> House {
             || json!({"settings": [{"key": "log.filter", "value": "info", "origin": "default"}]}),
         ),
         scim_base: Box::new(|| "https://gate.example.com/scim/v2".to_owned()),
+        sign_in_base: Box::new(|| Some("https://gw.example.com".to_owned())),
         directories: Box::new(crate::directories::configured),
         open_directory: Box::new(|_| Box::pin(async { Err("the directory is away".to_owned()) })),
         settings_rules: Box::new(move || Rules {

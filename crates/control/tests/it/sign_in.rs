@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::body::Bytes;
 use axum::http::{HeaderMap, HeaderValue, Method, Response};
-use gatehouse_control::portal::{Asked, Entry, Keys, Local, Portal, PublicUrl, Rules};
+use gatehouse_control::portal::{Asked, Entry, Keys, Local, Portal, PublicUrl, Rules, SecondFactor};
 use gatehouse_identity::fetch::{Fetch, FetchError, HttpRequest, HttpResponse};
 use gatehouse_identity::form::FormKey;
 use gatehouse_identity::roots::Roots;
@@ -31,6 +31,7 @@ pub(crate) fn rules() -> Rules {
         session_ms: 30 * DAY,
         notice: Some("Only for work.".into()),
         local: Local::On,
+        second_factor: SecondFactor::Optional,
         oidc: None,
         admissions: BTreeMap::new(),
         directories: vec![],

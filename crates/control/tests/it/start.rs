@@ -98,6 +98,12 @@ async fn a_master_key_is_rotated_and_everything_goes_on() {
     let world = world().await;
     world.put("/api/v1/providers/main/key", json!({"key": "sk-1"})).await.ok();
     let store = &world.app.store;
+    let user = world.post("/api/v1/users", json!({"email": "ada@example.com"})).await.ok();
+    let (id, name) = (user["id"].as_str().unwrap().parse().unwrap(), user["id"].as_str().unwrap());
+    let place = Place { purpose: "totp", name };
+    let sealed = keyring().seal(place, &Secret::new(vec![5; 20]), [1; NONCE_LEN]).unwrap().to_string();
+    let act = Caller::system("test").draft(BEGIN, "factor.add", Object::new("user", name, ""));
+    store.add_totp(world.app.org, id, &sealed, 1, None, &act).await.map(drop).unwrap();
     let new = || MasterKey::from_bytes([9; 32]);
     let both = Keyring::new(new(), vec![keyring().newest().clone()]);
     let rotated = start(store, &both, "Example", BEGIN, &random).await.unwrap();
@@ -107,6 +113,8 @@ async fn a_master_key_is_rotated_and_everything_goes_on() {
     let after = start(store, &alone, "Example", BEGIN, &random).await.unwrap();
     let key = secret::provider_key(store, &alone, world.app.org, "main").await.unwrap();
     assert_eq!(key.as_ref().and_then(Secret::expose_text), Some("sk-1"));
+    let kept = store.totp_secrets(world.app.org).await.unwrap()[0].1.parse().unwrap();
+    assert_eq!(alone.open(place, &kept).unwrap().expose(), [5; 20], "authenticators still work");
     assert_eq!(after.roots.audit_seed(), rotated.roots.audit_seed(), "the audit key stays");
     assert!(world.get("/api/v1/users").await.status.is_success(), "tokens stay good");
     assert_eq!(world.audited("?action=secret.reseal").await.len(), 2);

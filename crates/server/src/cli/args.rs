@@ -219,9 +219,32 @@ pub(crate) enum UserCommand {
     Password {
         /// E-mail address or id
         user: String,
-        /// Remove it instead
+        /// Remove it instead, and the second factors with it
         #[arg(long)]
         remove: bool,
+    },
+    /// Second factors of who signs in on the gateway's own page
+    #[command(subcommand)]
+    Factor(FactorCommand),
+}
+
+/// `user factor …`
+#[derive(Subcommand)]
+pub(crate) enum FactorCommand {
+    /// Show what a person has besides a password
+    List {
+        /// E-mail address or id
+        user: String,
+    },
+    /// Remove all of it, recovery codes included; local sessions end
+    Reset {
+        /// E-mail address or id
+        user: String,
+    },
+    /// Make a link by which a person may add an authenticator app or a passkey: once, within a day
+    Link {
+        /// E-mail address or id
+        user: String,
     },
 }
 

@@ -64,6 +64,7 @@ pub(crate) fn user(command: UserCommand, client: &Client, out: &mut Out) -> Resu
         UserCommand::Password { user, remove } => {
             return super::session::password(&user, remove, client, out);
         }
+        UserCommand::Factor(command) => return super::factor::run(command, client, out),
     }
     Ok(0)
 }

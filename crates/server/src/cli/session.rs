@@ -53,7 +53,12 @@ pub(crate) fn password(user: &str, remove: bool, client: &Client, out: &mut Out)
     let path = format!("/api/v1/users/{}/password", escaped(user));
     if remove {
         let answer = client.delete(&path)?;
-        out.done(&answer, &format!("{user} has no password here any more; their local sessions are over."))?;
+        out.done(
+            &answer,
+            &format!(
+                "{user} has no password and no second factor here any more; their local sessions are over."
+            ),
+        )?;
         return Ok(0);
     }
     let password = read_password()?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use gatehouse_control::portal::Local;
+use gatehouse_control::portal::{Local, SecondFactor};
 use gatehouse_identity::oidc::{EmailTrust, Prompt};
 
 use super::ci::{Ci, ci};
@@ -28,6 +28,8 @@ pub(crate) struct Identity {
     pub(crate) notice: Option<String>,
     /// Whether passwords kept here count.
     pub(crate) local: Local,
+    /// Whether who signs in with one must have a second factor.
+    pub(crate) second_factor: SecondFactor,
     /// Identity providers, in the order of the page.
     pub(crate) oidc: Vec<Oidc>,
     /// Issuers of the tokens of CI jobs, in the order of their rules.
@@ -94,6 +96,10 @@ pub(crate) fn identity(s: &Section<'_, '_>) -> Identity {
         session: Duration::from_secs(s.whole("session_days", 1..=366) * 24 * HOUR),
         notice,
         local: if s.boolean("local_accounts") { Local::On } else { Local::Off },
+        second_factor: s.choice(
+            "local_second_factor",
+            &[("optional", SecondFactor::Optional), ("required", SecondFactor::Required)],
+        ),
         oidc: all(s, "oidc", oidc, |one| &one.name),
         ci: all(s, "ci", ci, |one| &one.name),
     }

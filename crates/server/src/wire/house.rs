@@ -35,7 +35,7 @@ pub(super) fn house(
     let (policy, keys, version, age, reload) = (of(), of(), of(), of(), of());
     let (config, providers, readiness, figures) = (of(), of(), of(), of());
     let (scim, directories, directory) = (of(), of(), of());
-    let (rules, models) = (of(), of());
+    let (rules, models, portal) = (of(), of(), of());
     let (flush, behind, behind_figures) = (Arc::clone(books), Arc::clone(books), Arc::clone(books));
     House {
         now: Box::new(clock::now),
@@ -64,6 +64,9 @@ pub(super) fn house(
         scim_base: Box::new(move || match scim.config.load().scim.base_url.as_str() {
             "" => format!("http://{admin}/scim/v2"),
             configured => configured.to_owned(),
+        }),
+        sign_in_base: Box::new(move || {
+            portal.config.load().listen.public_url.as_ref().map(|url| url.as_str().to_owned())
         }),
         directories: Box::new(move || super::directory::configured(&directories)),
         open_directory: Box::new(move |name| {

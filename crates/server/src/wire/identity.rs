@@ -105,6 +105,7 @@ fn rules(
         session_ms: millis(config.identity.session),
         notice: config.identity.notice.clone(),
         local: config.identity.local,
+        second_factor: config.identity.second_factor,
         oidc,
         admissions,
         directories,

@@ -11,6 +11,7 @@ mod proxy;
 mod client;
 mod impostor;
 mod nodes;
+mod factors;
 
 use std::time::{Duration, Instant};
 

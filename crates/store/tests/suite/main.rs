@@ -13,6 +13,7 @@ mod directory;
 mod keys;
 mod sessions;
 mod identities;
+mod factors;
 mod provisioning;
 mod paging;
 mod audit;

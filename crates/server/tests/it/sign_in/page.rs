@@ -21,9 +21,16 @@ fn the_page_keeps_to_itself_and_does_nothing_unasked() {
     }
     let html = page.text();
     assert!(
-        html.contains("登入閘道") && html.contains("lang=\"zh-Hant\"") && !html.contains("<script"),
+        html.contains("登入閘道")
+            && html.contains("lang=\"zh-Hant\"")
+            && html.matches("<script").count() == 1,
         "{html}"
     );
+    // The one script is a file of our own, and nothing else may run.
+    assert!(html.contains("<script src=\"/account/passkey.js\" defer></script>"), "{html}");
+    assert!(policy.contains(&format!(" script-src {URL}/account/passkey.js;")), "{policy}");
+    let script = browser.get("/account/passkey.js", &[]);
+    assert_eq!((script.status, script.header("content-type")), (200, Some("text/javascript; charset=utf-8")));
     assert!(html.contains(&begun.user_code));
     assert_eq!(error_of(&w.poll(&begun)), oauth(400, "authorization_pending"), "looking approves nothing");
     let chosen = browser.get("/device?lang=zh-Hans", &[("accept-language", "en")]).text();
