@@ -44,6 +44,8 @@ pub const ALL: &[Migration] = &[
     migration!(6, "0006_sessions", "sessions", needs 6),
     migration!(7, "0007_ownership", "ownership", needs 7),
     migration!(8, "0008_identities", "identities", needs 8),
+    migration!(9, "0009_reserved", "reserved", needs 8),
+    migration!(10, "0010_rotation", "rotation", needs 10),
     migration!(11, "0011_rollout", "rollout", needs 11),
     migration!(12, "0012_machines", "machines", needs 12),
 ];

@@ -13,6 +13,7 @@ pub mod browser;
 pub mod sse;
 pub mod gatehouse;
 pub mod postgres;
+pub mod leak;
 
 /// A folder that is removed in the end.
 ///

@@ -11,6 +11,8 @@ mod proxy;
 mod client;
 mod impostor;
 mod nodes;
+mod rotation;
+mod secrecy;
 
 use std::time::{Duration, Instant};
 

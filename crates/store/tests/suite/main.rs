@@ -15,6 +15,7 @@ mod sessions;
 mod identities;
 mod provisioning;
 mod paging;
+mod rotation;
 mod audit;
 mod chained;
 mod ledger;
