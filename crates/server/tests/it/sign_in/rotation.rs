@@ -177,6 +177,11 @@ fn rotate_all(w: &World, nodes: &[&Gatehouse], keys: &Path) {
     let directory = node.json(&["scim", "token", "create", "corp"]);
     let old_key = text(&key_of(node, "audit", "1"), "public_key").to_owned();
 
+    for at in nodes {
+        wait::until("the new key to be known at every node", || {
+            (at.post(&key, &ask(false)).status == 200).then_some(())
+        });
+    }
     let load = Load::default();
     std::thread::scope(|scope| {
         scope.spawn(|| load.messages(nodes, &key));
