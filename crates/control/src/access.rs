@@ -21,6 +21,8 @@ mod explain;
 
 pub use explain::{Asked, Explained, Step, explain};
 
+/// Most bytes of the texts of all access policies together.
+pub const MAX_TOGETHER: usize = 128 * 1024;
 /// Longest name of an access policy, in bytes.
 const MAX_NAME: usize = 64;
 
@@ -83,6 +85,16 @@ pub async fn get(app: &App, name: &str) -> Result<Shown, ActError> {
 pub async fn put(app: &App, caller: &Caller, name: &str, text: &str) -> Result<Changed<Shown>, ActError> {
     let name = read("name", read_name(name))?;
     let effect = check(name, text)?;
+    let others = app.store.access_policies(app.org).await?;
+    let together: usize =
+        others.iter().filter(|other| other.name != name).map(|other| other.text.len()).sum();
+    if together + text.len() > MAX_TOGETHER {
+        let told = format!(
+            "all access policies together may have {MAX_TOGETHER} bytes, since each request waits for them; the others have \
+             {together}"
+        );
+        return Err(ActError::field("text", told));
+    }
     let act = caller
         .draft(app.now(), "access_policy.put", Object::new("access_policy", name, name))
         .with("effect", effect_text(effect))

@@ -2,7 +2,7 @@
 
 use gatehouse_domain::audit::{Object, Outcome};
 use gatehouse_domain::directory::UserState;
-use gatehouse_domain::id::AdminTokenId;
+use gatehouse_domain::id::{AdminTokenId, UserId};
 use gatehouse_domain::key::{KeyHash, KeyKind, RANDOM_LEN, VirtualKey};
 use gatehouse_domain::name::Name;
 use gatehouse_domain::role::{Permission, Permissions, Role, RoleName, Scope};
@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use crate::act::{ActError, Caller, read};
 use crate::app::App;
-use crate::{period, role, team, user};
+use crate::{keys, period, role, scope, team, user};
 
 /// A new token. Its text is seen here and never again.
 pub struct Issued {
@@ -30,6 +30,10 @@ pub struct Held<'a> {
     pub team: Option<&'a str>,
     /// To a person, by address or id.
     pub user: Option<&'a str>,
+    /// It is this person's, by address or id, without being limited to them.
+    pub holder: Option<&'a str>,
+    /// It is a service's, of this name.
+    pub service: Option<&'a str>,
 }
 
 /// Somebody whose token is good.
@@ -79,6 +83,7 @@ pub async fn create(
     if scope != Scope::Organization && role.built_in() == Some(Role::Owner) {
         return Err(ActError::field("role", "an owner's token is never limited to a team or a person"));
     }
+    let person = person_of(app, held, scope).await?;
     let name = read("name", Name::parse(name))?;
     let expires_at = read("expires", expires.map(|text| period::ahead_of(now, text)).transpose())?;
     let key = VirtualKey::generate(KeyKind::Admin, &Zeroizing::new(app.random::<RANDOM_LEN>()));
@@ -86,11 +91,43 @@ pub async fn create(
     let mut act = caller
         .draft(now, "admin_token.create", Object::new("admin_token", id, name.as_str()))
         .with("role", role.as_str());
-    act.detail = act.detail.with_some("expires_at", expires_at).with_some("limited_to", limited_to);
-    let (public, hash) = (key.public(), key.hash(&app.pepper));
-    let new = NewAdminToken { id, public, hash, name, role, scope, expires_at };
+    act.detail = act
+        .detail
+        .with_some("expires_at", expires_at)
+        .with_some("limited_to", limited_to)
+        .with_some("person", person.clone());
+    let (public, hash) = (key.public(), key.hash(&app.pepper()));
+    let new = NewAdminToken { id, public, hash, name, role, scope, person, expires_at };
     let token = app.store.create_admin_token(app.org, &new, &act).await?;
     Ok(Issued { token, text: key.reveal() })
+}
+
+/// Whose a token is, if that is said. One that is limited to a person is theirs.
+async fn person_of(app: &App, held: &Held<'_>, scope: Scope) -> Result<Option<String>, ActError> {
+    let limited = scope::user(scope).map(|id| id.to_string());
+    match (held.holder, held.service) {
+        (None, None) => Ok(limited),
+        (Some(_), Some(_)) => {
+            Err(ActError::field("service", "a token is a person's or a service's, not both"))
+        }
+        (Some(given), None) => {
+            let holder = user::named(app, Scope::Organization, "holder", given).await?.id.to_string();
+            if limited.is_some_and(|limited| limited != holder) {
+                return Err(ActError::field(
+                    "holder",
+                    "a token that is limited to a person is that person's",
+                ));
+            }
+            Ok(Some(holder))
+        }
+        (None, Some(_)) if limited.is_some() => {
+            Err(ActError::field("service", "a token that is limited to a person is that person's"))
+        }
+        (None, Some(given)) => {
+            let service = read("service", Name::parse(given))?;
+            Ok(Some(format!("service:{}", service.as_str().to_lowercase())))
+        }
+    }
 }
 
 async fn scope_of(app: &App, held: &Held<'_>) -> Result<(Scope, Option<String>), ActError> {
@@ -143,7 +180,7 @@ pub async fn sign_in(app: &App, unknown: &Caller, presented: &[u8]) -> Result<Si
     let grant = app.store.admin_grant(key.public()).await?;
     // Compared even when there is none, so that the time taken does not tell.
     let hash = grant.as_ref().map_or(KeyHash::from_bytes([0; 32]), |grant| grant.hash);
-    let matches = key.matches(&app.pepper, &hash);
+    let matches = keys::matches(app, &key, &hash).await;
     let token = match grant {
         Some(AdminGrant { org, token, .. }) if matches && org == app.org => token,
         _ => return Err(reject(app, unknown, "unknown").await),
@@ -157,14 +194,19 @@ pub async fn sign_in(app: &App, unknown: &Caller, presented: &[u8]) -> Result<Si
     {
         warn!(token.id = %token.id, cause = %e, "cannot note when an administrator's token was used");
     }
+    if let Some(new) = app.keys.rehash(&key, &hash, now)
+        && let Err(e) = app.store.rehash_admin_token(app.org, token.id, &hash, &new).await
+    {
+        warn!(token.id = %token.id, cause = %e, "cannot hash an administrator's token anew");
+    }
     let permissions = permissions_of(app, &token).await?;
     let AdminToken { id, name, role, scope, .. } = token;
     Ok(SignedIn { id, name, role, permissions, scope })
 }
 
-/// What a token may do now. One that is limited to a person may nothing while they are disabled.
+/// What a token may do now. A person's may nothing while they are disabled.
 async fn permissions_of(app: &App, token: &AdminToken) -> Result<Permissions, SignInError> {
-    if let Scope::User(id) = token.scope
+    if let Some(id) = scope::user(token.scope).or_else(|| token.person.parse::<UserId>().ok())
         && app.store.user(app.org, id).await?.state == UserState::Disabled
     {
         return Ok(Permissions::NONE);

@@ -33,6 +33,7 @@ pub mod exchange;
 pub mod audit;
 pub mod config;
 pub mod provider;
+pub mod secret;
 pub mod settings;
 pub mod ownership;
 
@@ -182,7 +183,10 @@ fn all_routes<R: Routes>(into: R) -> R {
         .routes(routes!(config::get))
         .routes(routes!(config::reload))
         .routes(routes!(provider::list))
-        .routes(routes!(provider::set_key, provider::remove_key));
+        .routes(routes!(provider::set_key, provider::remove_key))
+        .routes(routes!(secret::list))
+        .routes(routes!(secret::rotate))
+        .routes(routes!(secret::retire));
     settings_routes(into)
 }
 

@@ -5,7 +5,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gatehouse_domain::audit::Signer;
 use gatehouse_domain::id::{NodeId, OrgId};
 use gatehouse_domain::key::Pepper;
 use gatehouse_domain::settings::lint::ModelState;
@@ -18,6 +17,7 @@ use gatehouse_store::audit::Notary;
 use crate::attempts::Attempts;
 use crate::config::{ReloadRefused, Reloaded};
 use crate::directory::Configured;
+use crate::keys::Keys;
 use crate::provider::ProviderInfo;
 use crate::settings::{Delivery, Rules};
 use crate::status::{LedgerState, Readiness};
@@ -71,6 +71,11 @@ impl App {
         bytes
     }
 
+    /// The pepper that credentials are hashed with now.
+    pub fn pepper(&self) -> Pepper {
+        self.0.keys.pepper(self.now())
+    }
+
     /// Fresh random bits for an identifier.
     pub fn random_bits(&self) -> u128 {
         u128::from_le_bytes(self.random())
@@ -97,12 +102,12 @@ pub struct Parts {
     pub store: Store,
     /// The organization of this deployment.
     pub org: OrgId,
-    /// What key hashes are made with.
-    pub pepper: Pepper,
+    /// The keys that the server makes for itself.
+    pub keys: Arc<Keys>,
     /// The master keys, for sealing.
     pub keyring: Keyring,
     /// Signs audit checkpoints, and remembers the newest.
-    pub notary: Notary,
+    pub notary: Arc<Notary>,
     /// This node, as it stands in audit checkpoints.
     pub node: NodeId,
     /// The version of the running program.
@@ -111,8 +116,6 @@ pub struct Parts {
     pub started_at: UnixMillis,
     /// Failed sign-ins of the last minute.
     pub attempts: Attempts,
-    /// Signs bundles of settings.
-    pub bundle_signer: Signer,
     /// Settings for clients; the data path asks it too.
     pub settings: Arc<Delivery>,
     /// What the rest of the process does for the management plane.

@@ -67,5 +67,5 @@ pub async fn export<W: AsyncWrite + Unpin + Send>(
 
 /// The key that checkpoints are signed with now.
 pub fn public_key(app: &App) -> PublicKey {
-    app.notary.public()
+    app.notary.public(app.now())
 }

@@ -2,20 +2,21 @@
 
 use gatehouse_domain::audit::Object;
 use gatehouse_domain::directory::Org;
-use gatehouse_domain::id::{AdminTokenId, OrgId};
+use gatehouse_domain::id::{AdminTokenId, NodeId, OrgId};
 use gatehouse_domain::key::{KeyKind, Pepper, RANDOM_LEN, VirtualKey};
 use gatehouse_domain::name::{BadName, Name};
 use gatehouse_domain::role::{Role, Scope};
 use gatehouse_domain::time::UnixMillis;
 use gatehouse_identity::keyring::Keyring;
+use gatehouse_identity::keyset::Keyset;
 use gatehouse_identity::roots::Roots;
-use gatehouse_identity::seal::SealError;
+use gatehouse_identity::seal::{SealError, Sealed};
 use gatehouse_store::admin_token::NewAdminToken;
 use gatehouse_store::{Page, Store, StoreError};
 use zeroize::Zeroizing;
 
 use crate::act::Caller;
-use crate::{factor, secret};
+use crate::{rotation, secret};
 
 /// Fills with random bytes fit for keys.
 pub type Random<'a> = &'a (dyn Fn(&mut [u8]) + Send + Sync);
@@ -24,8 +25,8 @@ pub type Random<'a> = &'a (dyn Fn(&mut [u8]) + Send + Sync);
 pub struct Started {
     /// The organization of this deployment.
     pub org: Org,
-    /// The pepper and the audit key.
-    pub roots: Roots,
+    /// The keys that the server makes for itself.
+    pub keys: Keyset,
     /// An owner's token, made because there was none that works: on the first start, or when the last one has expired.
     pub owner: Option<OwnerToken>,
 }
@@ -59,7 +60,8 @@ pub enum StartError {
 }
 
 /// Prepares a database for service: makes the organization and its secrets on the first start, opens them on every
-/// other, seals anew what is sealed under an older master key, and makes sure that an owner's token works.
+/// other, seals anew what is sealed under an older master key (if every other node that runs knows the new one), and makes
+/// sure that an owner's token works. `node` is the one that starts.
 ///
 /// Two nodes may start at once on one empty database with the same master key: both come to the same organization.
 ///
@@ -69,19 +71,25 @@ pub async fn start(
     store: &Store,
     keyring: &Keyring,
     org_name: &str,
+    node: NodeId,
     now: UnixMillis,
     random: Random<'_>,
 ) -> Result<Started, StartError> {
     let org = organization(store, keyring, org_name, now).await?;
-    let roots = roots(store, keyring, org.id, now, random).await?;
-    secret::reseal(store, keyring, org.id, now, random).await?;
-    factor::reseal(store, keyring, org.id, now, random).await?;
+    let sealed = roots(store, keyring, org.id, now, random).await?;
+    let keys = Keyset::open(keyring, &sealed)?;
+    keyring.seal_under(sealed.key());
+    let newest = keyring.newest().id();
+    if rotation::lacking(store, node, newest, now).await?.is_empty() {
+        keyring.seal_under(newest);
+        secret::reseal(store, keyring, org.id, now, random).await?;
+    }
     let owner = if has_owner(store, org.id, now).await? {
         None
     } else {
-        Some(owner_token(store, org.id, &roots.pepper(), "first owner", now, random).await?)
+        Some(owner_token(store, org.id, &keys.pepper(now), "first owner", now, random).await?)
     };
-    Ok(Started { org, roots, owner })
+    Ok(Started { org, keys, owner })
 }
 
 /// Makes another owner's token. For the serving machine itself, whose operator holds the master key anyway: on the
@@ -112,6 +120,7 @@ pub async fn owner_token(
         name,
         role: Role::Owner.into(),
         scope: Scope::Organization,
+        person: None,
         expires_at: None,
     };
     store.create_admin_token(org, &new, &act).await?;
@@ -140,34 +149,35 @@ async fn organization(
 /// The same on every node with the same master key, so that nodes that start at once make one organization. It is made
 /// of the audit key's public half and tells nothing of the master key.
 fn first_org_id(keyring: &Keyring) -> OrgId {
-    let signer = gatehouse_domain::audit::Signer::new(Roots::of(keyring.newest()).audit_seed());
+    let signer = gatehouse_domain::audit::Signer::new(Roots::of(&keyring.newest()).audit_seed());
     let public = signer.public();
     let (bits, _) = public.as_bytes().split_first_chunk().expect("a public key has 32 bytes");
     OrgId::new(UnixMillis(0), u128::from_le_bytes(*bits))
 }
 
+/// The sealed roots, or what became of them.
 async fn roots(
     store: &Store,
     keyring: &Keyring,
     org: OrgId,
     now: UnixMillis,
     random: Random<'_>,
-) -> Result<Roots, StartError> {
+) -> Result<Sealed, StartError> {
     if let Some(sealed) = secret::stored(store, org, secret::ROOTS).await? {
-        return Ok(Roots::open(keyring, &sealed)?);
+        return Ok(sealed);
     }
     if !store.admin_tokens(org, &Page::first(1)).await?.items.is_empty() {
         // Another first start may have stored the roots, and then made its token, between the two looks. Who finds a
         // token finds them now.
-        let sealed = secret::stored(store, org, secret::ROOTS).await?.ok_or(StartError::RootsGone)?;
-        return Ok(Roots::open(keyring, &sealed)?);
+        return secret::stored(store, org, secret::ROOTS).await?.ok_or(StartError::RootsGone);
     }
-    let roots = Roots::of(keyring.newest());
+    let roots = Roots::of(&keyring.newest());
     let mut nonce = [0; gatehouse_identity::seal::NONCE_LEN];
     random(&mut nonce);
     let act = Caller::system("bootstrap").draft(now, "secret.seal", Object::new("secret", secret::ROOTS, ""));
-    secret::store(store, org, secret::ROOTS, &roots.seal(keyring, nonce), &act).await?;
-    Ok(roots)
+    let sealed = roots.seal(keyring, nonce);
+    secret::store(store, org, secret::ROOTS, &sealed, &act).await?;
+    Ok(sealed)
 }
 
 async fn has_owner(store: &Store, org: OrgId, now: UnixMillis) -> Result<bool, StartError> {

@@ -2,12 +2,13 @@
 
 use gatehouse_domain::audit::Object;
 use gatehouse_domain::directory::{KeyInfo, KeyState};
-use gatehouse_domain::id::KeyId;
+use gatehouse_domain::id::{AdminTokenId, KeyId};
 use gatehouse_domain::key::{KeyKind, PublicId, RANDOM_LEN, VirtualKey};
 use gatehouse_domain::model::ModelScope;
 use gatehouse_domain::name::Name;
 use gatehouse_domain::role::Scope;
 use gatehouse_domain::time::{DAY_MS, UnixMillis};
+use gatehouse_store::audit::AuditFilter;
 use gatehouse_store::key::{KeyFilter, NewKey, Replacement};
 use gatehouse_store::{Listed, Page};
 use zeroize::Zeroizing;
@@ -103,7 +104,7 @@ pub async fn create(app: &App, caller: &Caller, scope: Scope, request: &Request)
     let new = NewKey {
         id,
         public: key.public(),
-        hash: key.hash(&app.pepper),
+        hash: key.hash(&app.pepper()),
         name,
         user: holder.id,
         team: team.map(|team| team.id),
@@ -206,7 +207,7 @@ pub async fn rotate(
         .with("user", old.email)
         .with("replaced_by", id.to_string())
         .with("overlap_ms", overlap_ms);
-    let by = Replacement { id, public: key.public(), hash: key.hash(&app.pepper), expires_at };
+    let by = Replacement { id, public: key.public(), hash: key.hash(&app.pepper()), expires_at };
     let rotated = app.store.rotate_key(app.org, old.id, &by, overlap_ms, &act).await?;
     let in_force = (app.house.policy_changed)().await;
     Ok(Issued { key: rotated.new, text: key.reveal(), replaces: Some(rotated.old), in_force })
@@ -232,17 +233,26 @@ pub async fn expire(app: &App, caller: &Caller, given: &str, at: &str) -> Result
     Ok(Changed { now: changed, in_force })
 }
 
-/// Disables, enables or revokes a key. Revoking is final.
+/// Disables, enables or revokes a key. Revoking is final. Who is limited to a team or a person enables no key that somebody
+/// disabled who is not.
 ///
 /// # Errors
-/// There is none; it is revoked and should be something else; the database.
+/// There is none; it is revoked and should be something else; it was disabled from above; the database.
 pub async fn set_state(
     app: &App,
     caller: &Caller,
+    scope: Scope,
     given: &str,
     state: KeyState,
 ) -> Result<Changed<KeyInfo>, ActError> {
     let key = get(app, given).await?;
+    if state == KeyState::Active
+        && key.state == KeyState::Disabled
+        && disabled_from_above(app, scope, &key).await?
+    {
+        let told = "the key was disabled by an administrator whose token reaches further than yours; ask them to enable it";
+        return Err(ActError::Busy(told.to_owned()));
+    }
     let action = match state {
         KeyState::Active => "key.enable",
         KeyState::Disabled => "key.disable",
@@ -252,6 +262,24 @@ pub async fn set_state(
     let changed = app.store.set_key_state(app.org, key.id, state, &act).await?;
     let in_force = (app.house.policy_changed)().await;
     Ok(Changed { now: changed, in_force })
+}
+
+/// Whether who disabled a key is less limited than this scope. By the audit log; if it does not tell, yes.
+async fn disabled_from_above(app: &App, scope: Scope, key: &KeyInfo) -> Result<bool, ActError> {
+    if scope == Scope::Organization {
+        return Ok(false);
+    }
+    let (action, object) = (Some("key.disable".to_owned()), Some(key.id.to_string()));
+    let wanted = AuditFilter { action, object, ..AuditFilter::default() };
+    let newest = app.store.audit_entries(app.org, &wanted, &Page::first(1)).await?.items.into_iter().next();
+    let Some(by) = newest.and_then(|entry| entry.act.actor.id.parse::<AdminTokenId>().ok()) else {
+        return Ok(true);
+    };
+    Ok(match (app.store.admin_token(app.org, by).await?.scope, scope) {
+        (by, now) if by == now => false,
+        (Scope::User(_), Scope::Team(_)) => false,
+        _ => true,
+    })
 }
 
 fn fresh(app: &App, now: UnixMillis) -> (KeyId, VirtualKey) {

@@ -10,6 +10,8 @@ pub mod period;
 pub mod attempts;
 pub mod bootstrap;
 pub mod secret;
+pub mod keys;
+pub mod rotation;
 pub mod status;
 pub mod user;
 pub mod team;

@@ -30,11 +30,11 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use axum::body::Bytes;
 use axum::http::{Method, Response};
-use gatehouse_domain::token::AccessKey;
+use gatehouse_domain::token::AccessToken;
 use gatehouse_identity::fetch::Fetch;
-use gatehouse_identity::form::FormKey;
 use gatehouse_identity::oidc::Sources;
-use gatehouse_identity::refresh::RefreshKey;
+use gatehouse_identity::refresh::RefreshKeys;
+use zeroize::Zeroizing;
 
 use crate::app::App;
 
@@ -43,6 +43,7 @@ pub use settings::{
     Admission, BadPublicUrl, DirectorySource, JobRule, Jobs, Local, PublicUrl, Rules, SecondFactor,
 };
 
+pub(crate) use provider::token_place;
 use reply::Refused;
 use request::Path;
 use throttle::Throttles;
@@ -54,20 +55,9 @@ const PASSWORDS: usize = 2;
 /// Sign-ins at directories that are under way at once.
 const DIRECTORIES: usize = 16;
 
-/// What tokens and forms are proved with.
-pub struct Keys {
-    /// Access tokens.
-    pub access: AccessKey,
-    /// Refresh tokens.
-    pub refresh: RefreshKey,
-    /// Forms of the sign-in page.
-    pub form: FormKey,
-}
-
 /// The portal. `F` is the way to identity providers.
 pub struct Portal<F> {
     app: App,
-    keys: Keys,
     fetch: F,
     rules: RwLock<Arc<Rules>>,
     throttles: Throttles,
@@ -78,10 +68,9 @@ pub struct Portal<F> {
 
 impl<F: Fetch> Portal<F> {
     /// A portal under these rules.
-    pub fn new(app: App, keys: Keys, fetch: F, rules: Rules) -> Self {
+    pub fn new(app: App, fetch: F, rules: Rules) -> Self {
         Self {
             app,
-            keys,
             fetch,
             rules: RwLock::new(Arc::new(rules)),
             throttles: Throttles::default(),
@@ -98,6 +87,16 @@ impl<F: Fetch> Portal<F> {
 
     fn rules(&self) -> Arc<Rules> {
         Arc::clone(&self.rules.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The text of an access token, proved with the key in use.
+    fn revealed(&self, token: AccessToken) -> Zeroizing<String> {
+        token.reveal(&self.app.keys.with(|set| set.access_key(self.app.now())))
+    }
+
+    /// What refresh tokens are proved with, and were.
+    fn refresh_keys(&self) -> RefreshKeys {
+        self.app.keys.with(|set| set.refresh_keys(self.app.now()))
     }
 
     /// How a path is entered; `None` when it is none of ours. Sign-in is served only where a public URL is configured.

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use crate::act::{ActError, Caller, read};
 use crate::admin_token::SignInError;
 use crate::app::App;
-use crate::period;
+use crate::{keys, period};
 
 /// A new token. Its text is seen here and never again.
 pub struct Issued {
@@ -53,7 +53,7 @@ pub async fn create(
         .draft(now, "scim_token.create", Object::new("scim_token", id, name.as_str()))
         .with("source", source.to_string());
     act.detail = act.detail.with_some("expires_at", expires_at);
-    let (public, hash) = (key.public(), key.hash(&app.pepper));
+    let (public, hash) = (key.public(), key.hash(&app.pepper()));
     let new = NewProvisioningToken { id, public, hash, name, source, expires_at };
     let token = app.store.create_provisioning_token(app.org, &new, &act).await?;
     Ok(Issued { token, text: key.reveal() })
@@ -100,7 +100,7 @@ pub async fn sign_in(
     let grant = app.store.provisioning_grant(key.public()).await?;
     // Compared even when there is none, so that the time taken does not tell.
     let hash = grant.as_ref().map_or(KeyHash::from_bytes([0; 32]), |grant| grant.hash);
-    let matches = key.matches(&app.pepper, &hash);
+    let matches = keys::matches(app, &key, &hash).await;
     let token = match grant {
         Some(ProvisioningGrant { org, token, .. }) if matches && org == app.org => token,
         _ => return Err(reject(app, unknown, "unknown", None).await),
@@ -113,6 +113,11 @@ pub async fn sign_in(
         && let Err(e) = app.store.touch_provisioning_token(app.org, token.id, now).await
     {
         warn!(token.id = %token.id, cause = %e, "cannot note when a directory's token was used");
+    }
+    if let Some(new) = app.keys.rehash(&key, &hash, now)
+        && let Err(e) = app.store.rehash_provisioning_token(app.org, token.id, &hash, &new).await
+    {
+        warn!(token.id = %token.id, cause = %e, "cannot hash a directory's token anew");
     }
     let actor = Actor { kind: ActorKind::Directory, id: token.id.to_string(), name: token.name };
     Ok(Provisioner { caller: Caller { actor, ..unknown.clone() }, source: token.source })

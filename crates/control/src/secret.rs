@@ -8,10 +8,13 @@ use gatehouse_identity::keyring::Keyring;
 use gatehouse_identity::roots;
 use gatehouse_identity::seal::{NONCE_LEN, Place, SealError, Sealed};
 use gatehouse_identity::secret::Secret;
+use gatehouse_store::rotation::{Replaced, Replacing};
 use gatehouse_store::{Store, StoreError};
 
 use crate::act::Caller;
 use crate::bootstrap::{Random, StartError};
+use crate::factor;
+use crate::portal::token_place;
 
 /// The name under which the roots are stored.
 pub const ROOTS: &str = "gatehouse/roots";
@@ -54,7 +57,7 @@ pub async fn provider_key(
     }
 }
 
-/// Seals everything anew that is sealed under an older master key, and gives how many there were. After that the older
+/// Seals everything anew that is sealed under another master key than the one that seals now, and gives how many there were. After that the older
 /// key can be dropped. A provider's key that does not open is left as it is and logged: it is of no use any more, but the
 /// start must go on, so that another can be given in its place, or it can be removed.
 ///
@@ -67,13 +70,15 @@ pub async fn reseal(
     now: UnixMillis,
     random: Random<'_>,
 ) -> Result<u64, StartError> {
-    let newest = keyring.newest().id().to_string();
+    let sealing = keyring.sealing().id().to_string();
     let mut done = 0;
-    for info in store.secrets(org).await?.into_iter().filter(|info| info.key_id != newest) {
+    for info in store.secrets(org).await?.into_iter().filter(|info| info.key_id != sealing) {
         let Some(place) = place_of(&info.name) else { continue };
         let mut nonce = [0; NONCE_LEN];
         random(&mut nonce);
-        let resealed = match stored(store, org, &info.name).await {
+        let found = stored(store, org, &info.name).await;
+        let was = found.as_ref().ok().and_then(Option::as_ref).map(Sealed::to_string).unwrap_or_default();
+        let resealed = match found {
             Ok(None) => continue,
             Ok(Some(sealed)) => keyring.reseal(place, &sealed, nonce).map_err(StartError::MasterKey),
             Err(error) => Err(error),
@@ -92,12 +97,48 @@ pub async fn reseal(
             let act = Caller::system("rotation")
                 .draft(now, "secret.reseal", Object::new("secret", &info.name, ""))
                 .with("before", info.key_id)
-                .with("now", newest.as_str());
-            self::store(store, org, &info.name, &anew, &act).await?;
-            done += 1;
+                .with("now", sealing.as_str());
+            let (name, text) = (Name::parse(&info.name)?, anew.to_string());
+            let by =
+                Replacing { name: &name, key_id: &sealing, sealed: &text, was: &was, unless_under: None };
+            // Where somebody gave another one meanwhile, that stays.
+            done += u64::from(store.replace_secret(org, &by, &act).await? == Replaced::Done);
         }
     }
+    reseal_tokens(store, keyring, org, &sealing, random).await?;
+    done += factor::reseal(store, keyring, org, now, random).await?;
     Ok(done)
+}
+
+/// Seals identity providers' refresh tokens anew. One that does not open stays as it is: its session ends with the next
+/// refresh, which is better than one that nobody is asked about.
+async fn reseal_tokens(
+    store: &Store,
+    keyring: &Keyring,
+    org: OrgId,
+    sealing: &str,
+    random: Random<'_>,
+) -> Result<(), StartError> {
+    let mut after = String::new();
+    loop {
+        let batch = store.sealed_tokens(org, sealing, &after).await?;
+        let Some(last) = batch.last() else { return Ok(()) };
+        after.clone_from(&last.session);
+        for token in &batch {
+            let mut nonce = [0; NONCE_LEN];
+            random(&mut nonce);
+            let opened = token.sealed.parse::<Sealed>();
+            let anew = opened.and_then(|sealed| keyring.reseal(token_place(&token.user), &sealed, nonce));
+            match anew {
+                Ok(Some(anew)) => drop(store.reseal_token(org, token, &anew.to_string()).await?),
+                Ok(None) => {}
+                Err(cause) => tracing::warn!(
+                    session.id = token.session, %cause,
+                    "an identity provider's token does not open and is left as it is"
+                ),
+            }
+        }
+    }
 }
 
 /// Writes a sealed secret.

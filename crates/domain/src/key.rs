@@ -67,30 +67,101 @@ impl fmt::Debug for PublicId {
     }
 }
 
-/// The secret that keys are hashed with; lives outside the database, so that a stolen database holds no usable hash.
-#[derive(Clone)]
-pub struct Pepper(Zeroizing<[u8; 32]>);
+/// Which of the keys of one purpose: they are counted from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Generation(pub u32);
 
-impl Pepper {
-    /// Takes 32 bytes derived from the master key.
-    pub fn new(bytes: [u8; 32]) -> Self {
-        Self(Zeroizing::new(bytes))
+impl Generation {
+    /// The first one, of every installation from its beginning.
+    pub const FIRST: Self = Self(1);
+}
+
+impl fmt::Display for Generation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 
-/// HMAC-SHA256 of a key's secret under the pepper: what is stored.
-#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeyHash([u8; 32]);
+/// The secret that keys are hashed with; lives outside the database, so that a stolen database holds no usable hash.
+#[derive(Clone)]
+pub struct Pepper {
+    generation: Generation,
+    bytes: Zeroizing<[u8; 32]>,
+}
+
+impl Pepper {
+    /// Takes the first generation's 32 bytes.
+    pub fn new(bytes: [u8; 32]) -> Self {
+        Self::of(Generation::FIRST, bytes)
+    }
+
+    /// Takes a generation's 32 bytes.
+    pub fn of(generation: Generation, bytes: [u8; 32]) -> Self {
+        Self { generation, bytes: Zeroizing::new(bytes) }
+    }
+
+    /// Which generation it is.
+    pub const fn generation(&self) -> Generation {
+        self.generation
+    }
+}
+
+/// All peppers under which there may be hashes.
+#[derive(Clone)]
+pub struct Peppers(Vec<Pepper>);
+
+impl Peppers {
+    /// These, in any order.
+    pub const fn new(all: Vec<Pepper>) -> Self {
+        Self(all)
+    }
+
+    /// The pepper of a generation.
+    pub fn find(&self, generation: Generation) -> Option<&Pepper> {
+        self.0.iter().find(|pepper| pepper.generation == generation)
+    }
+}
+
+impl From<Pepper> for Peppers {
+    fn from(only: Pepper) -> Self {
+        Self(vec![only])
+    }
+}
+
+/// Shows the generations only.
+impl fmt::Debug for Peppers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|pepper| pepper.generation)).finish()
+    }
+}
+
+/// HMAC-SHA256 of a key's secret under a pepper, and which pepper that is: what is stored.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct KeyHash {
+    bytes: [u8; 32],
+    generation: Generation,
+}
 
 impl KeyHash {
     /// The 32 bytes as stored.
     pub const fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
+        &self.bytes
     }
 
-    /// The hash with these bytes.
+    /// Which pepper it was made under.
+    pub const fn generation(&self) -> Generation {
+        self.generation
+    }
+
+    /// The hash with these bytes, under the first pepper.
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(bytes)
+        Self::under(Generation::FIRST, bytes)
+    }
+
+    /// The hash with these bytes, under this pepper.
+    pub const fn under(generation: Generation, bytes: [u8; 32]) -> Self {
+        Self { bytes, generation }
     }
 }
 
@@ -160,15 +231,19 @@ impl VirtualKey {
 
     /// The keyed hash to store or compare.
     pub fn hash(&self, pepper: &Pepper) -> KeyHash {
-        let mut mac = Hmac::<Sha256>::new_from_slice(&*pepper.0).expect("HMAC takes a key of any length");
+        let mut mac = Hmac::<Sha256>::new_from_slice(&*pepper.bytes).expect("HMAC takes a key of any length");
         mac.update(self.public.0.as_slice());
         mac.update(self.secret.as_slice());
-        KeyHash(mac.finalize().into_bytes().into())
+        KeyHash::under(pepper.generation, mac.finalize().into_bytes().into())
     }
 
-    /// Whether this key is the one behind a stored hash; takes the same time either way.
-    pub fn matches(&self, pepper: &Pepper, stored: &KeyHash) -> bool {
-        self.hash(pepper).0.ct_eq(&stored.0).into()
+    /// Whether this key is the one behind a stored hash; takes the same time either way. A hash under a pepper that is not
+    /// at hand matches nothing, which takes the same time too.
+    pub fn matches(&self, peppers: &Peppers, stored: &KeyHash) -> bool {
+        let found = peppers.find(stored.generation);
+        let Some(pepper) = found.or_else(|| peppers.0.first()) else { return false };
+        let same: bool = self.hash(pepper).bytes.ct_eq(&stored.bytes).into();
+        same && found.is_some()
     }
 
     /// The whole text, to be shown once to its holder.
@@ -270,9 +345,24 @@ mod tests {
     fn only_the_same_key_under_the_same_pepper_matches() {
         let (pepper, other) = (Pepper::new([1; 32]), Pepper::new([2; 32]));
         let stored = key(1).hash(&pepper);
-        assert!(key(1).matches(&pepper, &stored));
-        assert!(!key(2).matches(&pepper, &stored));
-        assert!(!key(1).matches(&other, &stored));
+        assert!(key(1).matches(&pepper.clone().into(), &stored));
+        assert!(!key(2).matches(&pepper.into(), &stored));
+        assert!(!key(1).matches(&other.into(), &stored));
+    }
+
+    #[test]
+    fn a_hash_is_compared_under_its_own_pepper_and_no_other() {
+        let (first, second) = (Pepper::new([1; 32]), Pepper::of(Generation(2), [2; 32]));
+        let (old, new) = (key(1).hash(&first), key(1).hash(&second));
+        assert_eq!((old.generation(), new.generation()), (Generation(1), Generation(2)));
+        let both = Peppers::new(vec![second.clone(), first.clone()]);
+        assert!(key(1).matches(&both, &old) && key(1).matches(&both, &new));
+        let alone: Peppers = second.into();
+        assert!(key(1).matches(&alone, &new) && !key(1).matches(&alone, &old));
+        // The bytes of one generation under the name of another.
+        assert!(!key(1).matches(&both, &KeyHash::under(Generation(1), *new.as_bytes())));
+        assert!(!key(1).matches(&Peppers::new(Vec::new()), &old));
+        assert_eq!(format!("{both:?}"), "[Generation(2), Generation(1)]");
     }
 
     #[test]

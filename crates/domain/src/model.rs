@@ -63,6 +63,44 @@ pub fn is_model_name(text: &str) -> bool {
     !text.is_empty() && text.len() <= MAX_MODEL_NAME && text.bytes().all(is_model_byte)
 }
 
+/// A model's name without what may stand around it: in lower case, without the place and the vendor that some providers
+/// put before it, without date, version, `@…`, `[…]` and `-latest` behind it. Two names of one model have the same plain
+/// name, as far as the text tells; rules that forbid a model forbid all of them.
+pub fn plain_name(model: &str) -> String {
+    let name = model.rsplit('/').next().unwrap_or(model).to_ascii_lowercase();
+    let mut name = name.as_str();
+    while let Some((before, rest)) = name.split_once('.') {
+        // `us.anthropic.`, but not the `claude-3.` of a number.
+        if rest.is_empty() || !before.bytes().all(|b| b.is_ascii_alphabetic() || b == b'-') {
+            break;
+        }
+        name = rest;
+    }
+    loop {
+        let shorter = without_ending(name);
+        if shorter.len() == name.len() || shorter.is_empty() {
+            return name.to_owned();
+        }
+        name = shorter;
+    }
+}
+
+/// Without one ending that tells nothing of the model.
+fn without_ending(name: &str) -> &str {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    if let Some((before, _)) = name.strip_suffix(']').and_then(|rest| rest.rsplit_once('[')) {
+        return before;
+    }
+    if let Some((before, _)) = name.split_once('@') {
+        return before;
+    }
+    let Some((before, last)) = name.rsplit_once('-') else { return name };
+    let version = last.strip_prefix('v').map(|v| v.split_once(':').unwrap_or((v, "0")));
+    let is_version = version.is_some_and(|(major, minor)| is_number(major) && is_number(minor));
+    let is_date = last.len() == 8 && is_number(last);
+    if is_version || is_date || last == "latest" { before } else { name }
+}
+
 fn is_model_byte(b: u8) -> bool {
     b.is_ascii_alphanumeric() || b"-._:/@[]".contains(&b)
 }
@@ -84,6 +122,30 @@ mod tests {
             assert_eq!(scope.allows(model), allowed, "{model}");
         }
         assert!(ModelScope::all().allows("anything"));
+    }
+
+    #[test]
+    fn all_names_of_a_model_have_one_plain_name() {
+        for name in [
+            "claude-opus-5-5",
+            "CLAUDE-Opus-5-5",
+            "claude-opus-5-5-20261001",
+            "claude-opus-5-5-latest",
+            "claude-opus-5-5[1m]",
+            "claude-opus-5-5@20261001",
+            "claude-opus-5-5-20261001-v1:0",
+            "anthropic.claude-opus-5-5-20261001-v2:0",
+            "us.anthropic.claude-opus-5-5-v1",
+            "ap-southeast.anthropic.claude-opus-5-5",
+            "models/anthropic/claude-opus-5-5@default",
+        ] {
+            assert_eq!(plain_name(name), "claude-opus-5-5", "{name}");
+        }
+        for name in
+            ["claude-3.5-sonnet", "claude-opus-5", "a", "-latest", "claude-2.", "claude-12345678x", "[1m]"]
+        {
+            assert_eq!(plain_name(name), name, "{name}");
+        }
     }
 
     #[test]

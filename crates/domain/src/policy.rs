@@ -9,9 +9,10 @@ use crate::access::{Question, Rule, Rules, Verdict};
 use crate::directory::{KeyState, UserState};
 use crate::exchange::{Credential, Principal};
 use crate::id::{KeyId, OrgId, ProjectId, SessionId, TeamId, UserId};
-use crate::key::{KeyHash, Pepper, PublicId, VirtualKey};
+use crate::key::{Generation, KeyHash, Peppers, PublicId, VirtualKey};
 use crate::model::ModelScope;
 use crate::time::UnixMillis;
+use crate::token::{AccessKeys, AccessToken, BadAccess};
 
 /// A key as the data path knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -154,13 +155,32 @@ pub struct Snapshot {
     keys: HashMap<PublicId, Arc<KeyGrant>>,
     rules: Option<Arc<dyn Rules>>,
     sessions: HashMap<SessionId, Arc<SessionGrant>>,
+    proofs: Arc<Proofs>,
+}
+
+/// What presented credentials are checked with. In the snapshot, so that keys and what proves them are swapped together.
+#[derive(Debug, Clone)]
+pub struct Proofs {
+    /// What keys are hashed with.
+    pub peppers: Peppers,
+    /// What access tokens are proved with.
+    pub access: AccessKeys,
+    /// The generation of the pepper that keys hashed under an older one are hashed under anew, when they are used.
+    pub current: Option<Generation>,
+}
+
+impl Default for Proofs {
+    fn default() -> Self {
+        let (peppers, access) = (Peppers::new(Vec::new()), AccessKeys::new(Vec::new()));
+        Self { peppers, access, current: None }
+    }
 }
 
 impl Snapshot {
     /// Builds a snapshot from all keys.
     pub fn new(version: u64, keys: impl IntoIterator<Item = KeyGrant>) -> Self {
         let keys = keys.into_iter().map(|key| (key.public, Arc::new(key))).collect();
-        Self { version, keys, sessions: HashMap::new(), rules: None }
+        Self { version, keys, sessions: HashMap::new(), rules: None, proofs: Arc::default() }
     }
 
     /// The same with all sessions that have not been ended.
@@ -168,6 +188,12 @@ impl Snapshot {
     pub fn with_sessions(mut self, sessions: impl IntoIterator<Item = SessionGrant>) -> Self {
         self.sessions = sessions.into_iter().map(|session| (session.id, Arc::new(session))).collect();
         self
+    }
+
+    /// Checked with these.
+    #[must_use]
+    pub fn with_proofs(self, proofs: Arc<Proofs>) -> Self {
+        Self { proofs, ..self }
     }
 
     /// With these rules on who may use which model.
@@ -202,21 +228,31 @@ impl Snapshot {
     }
 
     /// Recognizes a presented key. An unknown public part is compared as well, so that the time taken does not tell.
-    pub fn identify(
-        &self,
-        key: &VirtualKey,
-        pepper: &Pepper,
-        now: UnixMillis,
-    ) -> Result<Arc<KeyGrant>, Denied> {
+    pub fn identify(&self, key: &VirtualKey, now: UnixMillis) -> Result<Arc<KeyGrant>, Denied> {
+        let peppers = &self.proofs.peppers;
         let Some(grant) = self.keys.get(&key.public()) else {
             let nobody = KeyHash::from_bytes([0; 32]);
-            return Err(if key.matches(pepper, &nobody) { Denied::Revoked } else { Denied::Unknown });
+            return Err(if key.matches(peppers, &nobody) { Denied::Revoked } else { Denied::Unknown });
         };
-        if !key.matches(pepper, &grant.hash) {
+        if !key.matches(peppers, &grant.hash) {
             return Err(Denied::Unknown);
         }
         grant.usable(now)?;
         Ok(Arc::clone(grant))
+    }
+
+    /// The hash to keep of a key that was just recognized, if the one that is kept was made under an older pepper.
+    pub fn rehash(&self, key: &VirtualKey, grant: &KeyGrant) -> Option<KeyHash> {
+        let current = self.proofs.current.filter(|current| grant.hash.generation() < *current)?;
+        self.proofs.peppers.find(current).map(|pepper| key.hash(pepper))
+    }
+
+    /// Reads a presented access token. Says nothing about its session.
+    ///
+    /// # Errors
+    /// It is no token of ours, or its time is over.
+    pub fn token(&self, text: &[u8], now: UnixMillis) -> Result<AccessToken, BadAccess> {
+        AccessToken::verify(text, &self.proofs.access, now)
     }
 
     /// Finds the session that a genuine access token names. [`Denied::Unknown`] when it was ended, or began after the
@@ -245,11 +281,11 @@ impl Snapshot {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::key::{KeyKind, RANDOM_LEN};
+    use crate::key::{KeyKind, Pepper, RANDOM_LEN};
 
     const NOW: UnixMillis = UnixMillis(1_000_000);
 
-    fn world(change: impl FnOnce(&mut KeyGrant)) -> (Snapshot, VirtualKey, Pepper) {
+    fn world(change: impl FnOnce(&mut KeyGrant)) -> (Snapshot, VirtualKey) {
         let pepper = Pepper::new([7; 32]);
         let key = VirtualKey::generate(KeyKind::Virtual, &[9; RANDOM_LEN]);
         let mut grant = KeyGrant {
@@ -266,13 +302,14 @@ mod tests {
             expires_at: None,
         };
         change(&mut grant);
-        (Snapshot::new(1, [grant]), key, pepper)
+        let proofs = Proofs { peppers: pepper.into(), ..Proofs::default() };
+        (Snapshot::new(1, [grant]).with_proofs(Arc::new(proofs)), key)
     }
 
     #[test]
     fn a_good_key_is_recognized() {
-        let (snapshot, key, pepper) = world(|_| {});
-        let grant = Grant::Key(snapshot.identify(&key, &pepper, NOW).unwrap());
+        let (snapshot, key) = world(|_| {});
+        let grant = Grant::Key(snapshot.identify(&key, NOW).unwrap());
         assert_eq!(snapshot.still_good(&grant, NOW), Ok(()));
         assert_eq!(Snapshot::default().still_good(&grant, NOW), Err(Denied::Revoked));
     }
@@ -313,14 +350,34 @@ mod tests {
             (|k| k.hash = KeyHash::from_bytes([1; 32]), Denied::Unknown),
         ];
         for (change, why) in cases {
-            let (snapshot, key, pepper) = world(change);
-            assert_eq!(snapshot.identify(&key, &pepper, NOW).unwrap_err(), why);
+            let (snapshot, key) = world(change);
+            assert_eq!(snapshot.identify(&key, NOW).unwrap_err(), why);
         }
     }
 
     #[test]
     fn an_unknown_key_is_unknown() {
-        let (_, key, pepper) = world(|_| {});
-        assert_eq!(Snapshot::default().identify(&key, &pepper, NOW).unwrap_err(), Denied::Unknown);
+        let (_, key) = world(|_| {});
+        assert_eq!(Snapshot::default().identify(&key, NOW).unwrap_err(), Denied::Unknown);
+    }
+
+    #[test]
+    fn a_key_under_an_older_pepper_is_good_and_is_hashed_anew() {
+        let (snapshot, key) = world(|_| {});
+        let next = Pepper::of(Generation(2), [8; 32]);
+        let grant = snapshot.identify(&key, NOW).unwrap();
+        assert_eq!(snapshot.rehash(&key, &grant), None, "no pepper is said to be the current one");
+        let proofs = Proofs {
+            peppers: Peppers::new(vec![next.clone(), Pepper::new([7; 32])]),
+            current: Some(Generation(2)),
+            ..Proofs::default()
+        };
+        let later = snapshot.clone().with_proofs(Arc::new(proofs));
+        let grant = later.identify(&key, NOW).unwrap();
+        assert_eq!(later.rehash(&key, &grant), Some(key.hash(&next)));
+        let anew = KeyGrant { hash: key.hash(&next), ..(*grant).clone() };
+        assert_eq!(later.rehash(&key, &anew), None);
+        let gone = Proofs { peppers: next.into(), ..Proofs::default() };
+        assert_eq!(snapshot.with_proofs(Arc::new(gone)).identify(&key, NOW).unwrap_err(), Denied::Unknown);
     }
 }

@@ -34,16 +34,18 @@ pub enum Permission {
     ApproveSettings,
     /// Make and revoke administrators' tokens, write roles.
     WriteAdmins,
+    /// Rotate and retire the keys of the server itself.
+    RotateSecrets,
 }
 
 use Permission::{
-    ApproveSettings, ReadAudit, ReadConfig, ReadDirectory, ReadSettings, ReadUsage, WriteAccess, WriteAdmins,
-    WriteConfig, WriteDirectory, WriteKeys, WriteSettings,
+    ApproveSettings, ReadAudit, ReadConfig, ReadDirectory, ReadSettings, ReadUsage, RotateSecrets,
+    WriteAccess, WriteAdmins, WriteConfig, WriteDirectory, WriteKeys, WriteSettings,
 };
 
 impl Permission {
     /// All permissions.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         ReadDirectory,
         ReadUsage,
         WriteDirectory,
@@ -56,6 +58,7 @@ impl Permission {
         WriteSettings,
         ApproveSettings,
         WriteAdmins,
+        RotateSecrets,
     ];
 
     /// The name used in the database, JSON, the API's scopes and on the command line.
@@ -73,6 +76,7 @@ impl Permission {
             WriteSettings => "write_settings",
             ApproveSettings => "approve_settings",
             WriteAdmins => "write_admins",
+            RotateSecrets => "rotate_secrets",
         }
     }
 
@@ -137,9 +141,10 @@ impl Permissions {
 pub enum Role {
     /// Everything, administrators included.
     Owner,
-    /// The platform's administrator: everything but making and removing administrators.
+    /// The platform's administrator: everything but making and removing administrators and rotating the server's own keys.
     Admin,
-    /// Decides who may use what: access policies, approval of settings, revoking keys; reads the audit log.
+    /// Decides who may use what: access policies, approval of settings, revoking keys, rotating the
+    /// server's own; reads the audit log.
     SecurityAdmin,
     /// Sees usage and costs, and whom they belong to.
     Finance,
@@ -210,6 +215,7 @@ impl Role {
                 WriteAccess,
                 ReadSettings,
                 ApproveSettings,
+                RotateSecrets,
             ]),
             Self::Finance | Self::Qa | Self::Viewer => Permissions::of(&[ReadDirectory, ReadUsage]),
             Self::Auditor => {

@@ -41,6 +41,35 @@ impl AccessKey {
     }
 }
 
+/// All keys that tokens may have been proved with. At most a few.
+#[derive(Clone)]
+pub struct AccessKeys(Vec<AccessKey>);
+
+impl AccessKeys {
+    /// These, in any order.
+    pub const fn new(all: Vec<AccessKey>) -> Self {
+        Self(all)
+    }
+
+    /// Compares in constant time.
+    fn prove(&self, signed: &[u8], mac: &[u8]) -> bool {
+        self.0.iter().any(|key| key.mac(signed).verify_slice(mac).is_ok())
+    }
+}
+
+impl From<AccessKey> for AccessKeys {
+    fn from(only: AccessKey) -> Self {
+        Self(vec![only])
+    }
+}
+
+/// Shows nothing of them.
+impl std::fmt::Debug for AccessKeys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "[{} keys]", self.0.len())
+    }
+}
+
 /// A token that was proved genuine and is not over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AccessToken {
@@ -79,7 +108,7 @@ impl AccessToken {
     ///
     /// # Errors
     /// It is no token of ours.
-    pub fn genuine(text: &[u8], key: &AccessKey) -> Result<Self, BadAccess> {
+    pub fn genuine(text: &[u8], keys: &AccessKeys) -> Result<Self, BadAccess> {
         let body = text.strip_prefix(PREFIX.as_bytes()).ok_or(BadAccess::Foreign)?;
         let mut bytes = Zeroizing::new([0; TOKEN_LEN]);
         let decoded = Base64UrlUnpadded::decode(body, bytes.as_mut_slice()).map_err(|_| BadAccess::Forged)?;
@@ -87,8 +116,9 @@ impl AccessToken {
             return Err(BadAccess::Forged);
         }
         let (signed, mac) = bytes.split_at(ID_LEN + TIME_LEN);
-        // Compares in constant time.
-        key.mac(signed).verify_slice(mac).map_err(|_| BadAccess::Forged)?;
+        if !keys.prove(signed, mac) {
+            return Err(BadAccess::Forged);
+        }
         let (id, time) = signed.split_first_chunk::<ID_LEN>().ok_or(BadAccess::Forged)?;
         let time = time.try_into().map_err(|_| BadAccess::Forged)?;
         Ok(Self {
@@ -101,8 +131,8 @@ impl AccessToken {
     ///
     /// # Errors
     /// It is no token of ours, or its time is over.
-    pub fn verify(text: &[u8], key: &AccessKey, now: UnixMillis) -> Result<Self, BadAccess> {
-        let token = Self::genuine(text, key)?;
+    pub fn verify(text: &[u8], keys: &AccessKeys, now: UnixMillis) -> Result<Self, BadAccess> {
+        let token = Self::genuine(text, keys)?;
         if token.expires_at <= now { Err(BadAccess::Expired) } else { Ok(token) }
     }
 }
@@ -126,17 +156,27 @@ mod tests {
         let text = token().reveal(&key(1));
         assert_eq!(text.len(), 79);
         assert!(!text.contains('.'), "three parts would be taken for a JWT");
-        assert_eq!(AccessToken::verify(text.as_bytes(), &key(1), NOW), Ok(token()));
+        assert_eq!(AccessToken::verify(text.as_bytes(), &key(1).into(), NOW), Ok(token()));
         let late = NOW.plus_millis(1000);
-        assert_eq!(AccessToken::verify(text.as_bytes(), &key(1), late), Err(BadAccess::Expired));
-        assert_eq!(AccessToken::genuine(text.as_bytes(), &key(1)), Ok(token()));
+        assert_eq!(AccessToken::verify(text.as_bytes(), &key(1).into(), late), Err(BadAccess::Expired));
+        assert_eq!(AccessToken::genuine(text.as_bytes(), &key(1).into()), Ok(token()));
+    }
+
+    #[test]
+    fn a_token_of_an_older_key_is_good_as_long_as_the_key_is_known() {
+        let text = token().reveal(&key(1));
+        let both = AccessKeys::new(vec![key(2), key(1)]);
+        assert_eq!(AccessToken::verify(text.as_bytes(), &both, NOW), Ok(token()));
+        let none = AccessKeys::new(Vec::new());
+        assert_eq!(AccessToken::verify(text.as_bytes(), &none, NOW), Err(BadAccess::Forged));
+        assert_eq!(format!("{both:?}"), "[2 keys]");
     }
 
     #[test]
     fn what_was_not_made_with_the_key_is_forged() {
         let text = token().reveal(&key(1));
-        let verify = |text: &[u8]| AccessToken::verify(text, &key(1), NOW);
-        assert_eq!(AccessToken::verify(text.as_bytes(), &key(2), NOW), Err(BadAccess::Forged));
+        let verify = |text: &[u8]| AccessToken::verify(text, &key(1).into(), NOW);
+        assert_eq!(AccessToken::verify(text.as_bytes(), &key(2).into(), NOW), Err(BadAccess::Forged));
         for at in PREFIX.len()..text.len() {
             let mut wrong = text.as_bytes().to_vec();
             wrong[at] = if wrong[at] == b'a' { b'b' } else { b'a' };

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use gatehouse_domain::access::Question;
 use gatehouse_domain::exchange::{Ended, Kind};
+use gatehouse_domain::model::is_model_name;
 use gatehouse_domain::policy::Grant;
 use gatehouse_providers::cloud::Answer;
 use http::request::Parts;
@@ -239,6 +240,12 @@ fn authorize(complete: Complete) -> Result<Granted, Box<Refused>> {
         return Err(Refused::new(open, Refusal::ModelMissing, None));
     };
     let allowed = grant.models().allows(&model);
+    if !is_model_name(&model) {
+        // No provider has such a model, unless it mends the name: then rules would speak of another one.
+        let cut: String = model.chars().take(gatehouse_domain::model::MAX_MODEL_NAME).collect();
+        open.record().model = Some(cut.clone());
+        return Err(Refused::new(open, Refusal::UnknownModel(cut), None));
+    }
     open.record().model = Some(model.chars().take(gatehouse_domain::model::MAX_MODEL_NAME).collect());
     if !allowed {
         return Err(Refused::new(open, Refusal::ModelNotAllowed(model), None));
@@ -277,7 +284,9 @@ fn permitted(worker: &Worker, open: &mut Open) -> Result<(), Refusal> {
     let record = open.record();
     let (Some(principal), Some(model), Some(provider)) = (&record.principal, &record.model, &record.provider)
     else {
-        return Ok(());
+        // What cannot be asked about is not let through.
+        let by = "what is to be decided is not known".to_owned();
+        return Err(Refusal::NotPermitted { model: record.model.clone().unwrap_or_default(), by });
     };
     let question = Question { principal, model, provider, peer: record.peer, stream: record.stream };
     let verdict = policy.decide(&question);

@@ -57,13 +57,19 @@ fn look(worker: &Worker, headers: &HeaderMap) -> Look {
 
 fn key(worker: &Worker, text: &[u8]) -> Result<Result<Arc<KeyGrant>, Refusal>, BadKey> {
     let key = VirtualKey::parse(KeyKind::Virtual, text)?;
-    let found = worker.shared.policy.load().identify(&key, &worker.shared.pepper, Worker::now());
+    let policy = worker.shared.policy.load();
+    let found = policy.identify(&key, Worker::now());
+    if let Ok(grant) = &found
+        && let Some(new) = policy.rehash(&key, grant)
+    {
+        worker.shared.reception.rehashed(grant.id, grant.hash, new);
+    }
     Ok(found.map_err(|why| Refusal::BadCredential(key_code(why))))
 }
 
 fn session(worker: &Worker, text: &[u8]) -> Look {
     let now = Worker::now();
-    let token = match AccessToken::verify(text, &worker.shared.access, now) {
+    let token = match worker.shared.policy.load().token(text, now) {
         Ok(token) => token,
         Err(BadAccess::Expired) => return Look::Refused(Refusal::SignedOut("token_expired")),
         Err(BadAccess::Forged | BadAccess::Foreign) => {

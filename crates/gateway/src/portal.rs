@@ -8,7 +8,8 @@ use std::pin::Pin;
 
 use bytes::Bytes;
 use gatehouse_domain::exchange::Principal;
-use gatehouse_domain::id::UserId;
+use gatehouse_domain::id::{KeyId, UserId};
+use gatehouse_domain::key::KeyHash;
 use http::{HeaderMap, Method, Response};
 
 /// An answer that takes a while.
@@ -55,6 +56,10 @@ pub trait Portal: Send + Sync {
     /// Takes note of the checksum of the settings that a user's client says it has, as it stands in its header, and of its
     /// `User-Agent`. Returns at once.
     fn reported(&self, user: UserId, checksum: &str, user_agent: Option<&str>);
+
+    /// Takes note of another hash to keep of a key that was just used: what is kept was made under an older pepper. May forget
+    /// it, since it comes with every use. Returns at once.
+    fn rehashed(&self, key: KeyId, old: KeyHash, new: KeyHash);
 
     /// Brings the policy up to date: somebody came with a genuine token for a session that it does not hold. Waits for a
     /// short time at most; however many call, the database is asked one time after the other.

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use gatehouse_domain::exchange::Kind;
-use gatehouse_domain::id::UserId;
+use gatehouse_domain::id::{KeyId, UserId};
+use gatehouse_domain::key::KeyHash;
 use gatehouse_domain::policy::Grant;
 use http::request::Parts;
 use http::{HeaderValue, Request, Response, header};
@@ -58,6 +59,11 @@ impl Reception {
     /// Passes on which settings a user's client says it has.
     pub(crate) fn reported(&self, user: UserId, checksum: &str, user_agent: Option<&str>) {
         self.portal.reported(user, checksum, user_agent);
+    }
+
+    /// Passes on another hash to keep of a key.
+    pub(crate) fn rehashed(&self, key: KeyId, old: KeyHash, new: KeyHash) {
+        self.portal.rehashed(key, old, new);
     }
 
     async fn answer(&self, asked: Asked) -> Result<Response<Bytes>, Refusal> {

@@ -13,9 +13,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use gatehouse_domain::key::Pepper;
 use gatehouse_domain::policy::Snapshot;
-use gatehouse_domain::token::AccessKey;
 use hyper::server::conn::http1::Builder;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -38,10 +36,6 @@ pub struct Parts {
     pub settings: Arc<ArcSwap<Settings>>,
     /// Keys and what they may; swapped whole when anything changes.
     pub policy: Arc<ArcSwap<Snapshot>>,
-    /// What keys are hashed with.
-    pub pepper: Pepper,
-    /// What access tokens are proved with.
-    pub access: AccessKey,
     /// Answers what is no model request.
     pub portal: Arc<dyn Portal>,
     /// Where the portal runs.
@@ -69,8 +63,6 @@ pub fn start(listener: &TcpListener, workers: usize, parts: Parts) -> io::Result
     let shared = Arc::new(Shared {
         settings: parts.settings,
         policy: parts.policy,
-        pepper: parts.pepper,
-        access: parts.access,
         reception: Reception::new(parts.portal, parts.runtime),
         ledger: parts.ledger,
         ready: parts.ready,

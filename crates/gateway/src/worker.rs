@@ -12,10 +12,8 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use gatehouse_domain::exchange::{Ended, Kind};
 use gatehouse_domain::id::ExchangeId;
-use gatehouse_domain::key::Pepper;
 use gatehouse_domain::policy::{Grant, Snapshot};
 use gatehouse_domain::time::UnixMillis;
-use gatehouse_domain::token::AccessKey;
 use rand::RngExt as _;
 use slab::Slab;
 use tokio::sync::Notify;
@@ -34,8 +32,6 @@ use crate::upstream::Pool;
 pub(crate) struct Shared {
     pub(crate) settings: Arc<ArcSwap<Settings>>,
     pub(crate) policy: Arc<ArcSwap<Snapshot>>,
-    pub(crate) pepper: Pepper,
-    pub(crate) access: AccessKey,
     pub(crate) reception: Reception,
     pub(crate) ledger: Arc<dyn Ledger>,
     pub(crate) ready: Arc<AtomicBool>,

@@ -40,6 +40,26 @@ impl RefreshKey {
     }
 }
 
+/// The key that new tokens are proved with, and all that may have proved one.
+#[derive(Clone)]
+pub struct RefreshKeys {
+    proves: RefreshKey,
+    known: Vec<RefreshKey>,
+}
+
+impl RefreshKeys {
+    /// The key that new tokens are proved with, and all that are known, it included.
+    pub const fn new(proves: RefreshKey, known: Vec<RefreshKey>) -> Self {
+        Self { proves, known }
+    }
+}
+
+impl From<RefreshKey> for RefreshKeys {
+    fn from(only: RefreshKey) -> Self {
+        Self { known: vec![only.clone()], proves: only }
+    }
+}
+
 /// Names a family. No secret.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct FamilyId([u8; FAMILY_LEN]);
@@ -133,15 +153,20 @@ pub enum Decision {
 
 impl Family {
     /// A family that begins now, and its first token.
-    pub fn begin(id: FamilyId, seed: Seed, expires_at: UnixMillis, key: &RefreshKey) -> (Self, RefreshToken) {
+    pub fn begin(
+        id: FamilyId,
+        seed: Seed,
+        expires_at: UnixMillis,
+        keys: &RefreshKeys,
+    ) -> (Self, RefreshToken) {
         let family = Self { id, seed, generation: 0, used_at: Vec::new(), expires_at, revoked_at: None };
-        let token = family.unused(key);
+        let token = family.unused(keys);
         (family, token)
     }
 
     /// The one token that has not been used.
-    fn unused(&self, key: &RefreshKey) -> RefreshToken {
-        let proof = Zeroizing::new(self.proof(self.generation, key));
+    fn unused(&self, keys: &RefreshKeys) -> RefreshToken {
+        let proof = Zeroizing::new(self.proof(self.generation, &keys.proves));
         RefreshToken { family: self.id, generation: self.generation, proof }
     }
 
@@ -155,8 +180,9 @@ impl Family {
     }
 
     /// Whether the token was really given out for this family.
-    fn gave_out(&self, token: &RefreshToken, key: &RefreshKey) -> bool {
-        let genuine: bool = self.proof(token.generation, key).ct_eq(&*token.proof).into();
+    fn gave_out(&self, token: &RefreshToken, keys: &RefreshKeys) -> bool {
+        let made = |key| bool::from(self.proof(token.generation, key).ct_eq(&*token.proof));
+        let genuine = keys.known.iter().any(made);
         genuine && token.family == self.id && token.generation <= self.generation
     }
 
@@ -169,22 +195,27 @@ impl Family {
 
 /// Decides about a presented token, given the family that it names, if that is known. A pure function: nothing is changed
 /// until the caller keeps what comes out.
-pub fn decide(family: Option<&Family>, token: &RefreshToken, key: &RefreshKey, now: UnixMillis) -> Decision {
-    let Some(family) = family.filter(|family| family.gave_out(token, key)) else { return Decision::Unknown };
+pub fn decide(
+    family: Option<&Family>,
+    token: &RefreshToken,
+    keys: &RefreshKeys,
+    now: UnixMillis,
+) -> Decision {
+    let Some(family) = family.filter(|family| family.gave_out(token, keys)) else { return Decision::Unknown };
     if family.revoked_at.is_some() || now >= family.expires_at {
         return Decision::Unknown;
     }
     if token.generation < family.generation {
         // A clock that was set back makes nobody a thief.
         let in_time = family.use_of(token.generation).is_some_and(|at| now.0.saturating_sub(at.0) <= GRACE);
-        return if in_time { Decision::GraceReplay { token: family.unused(key) } } else { Decision::Theft };
+        return if in_time { Decision::GraceReplay { token: family.unused(keys) } } else { Decision::Theft };
     }
     let Some(generation) = family.generation.checked_add(1) else { return Decision::Unknown };
     let mut used_at = family.used_at.clone();
     used_at.push(now);
     used_at.drain(..used_at.len().saturating_sub(REMEMBERED));
     let family = Family { generation, used_at, ..family.clone() };
-    let token = family.unused(key);
+    let token = family.unused(keys);
     Decision::Rotate { family, token }
 }
 

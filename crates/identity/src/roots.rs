@@ -3,16 +3,17 @@
 //! Key hashes are made with the pepper and audit checkpoints are signed with one key: if either changed with the master
 //! key, every virtual key would stop working. So both are derived once, from the first master key, then kept sealed. What
 //! proves the tokens of sessions is derived from the pepper, so that a new master key signs nobody out.
+//!
+//! They are the beginning of a [`Keyset`](crate::keyset::Keyset), in which each key can be replaced.
 
 use gatehouse_domain::key::Pepper;
-use gatehouse_domain::token::AccessKey;
 use hkdf::Hkdf;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use crate::keyring::Keyring;
+use crate::keyset::Kind;
 use crate::master::{MasterKey, Purpose};
-use crate::refresh::RefreshKey;
 use crate::seal::{NONCE_LEN, Place, SealError, Sealed};
 use crate::secret::Secret;
 
@@ -47,18 +48,30 @@ impl Roots {
         &self.audit_seed
     }
 
+    /// The first key of each kind.
+    pub(crate) fn first(&self, kind: Kind) -> Zeroizing<[u8; 32]> {
+        match kind {
+            Kind::Hashes => self.pepper.clone(),
+            Kind::AccessTokens => self.access_seed(),
+            Kind::RefreshTokens => self.refresh_seed(),
+            Kind::SignInForms => self.form_seed(),
+            Kind::Audit => self.audit_seed.clone(),
+            Kind::Bundles => self.bundle_seed(),
+        }
+    }
+
     /// What proves access tokens.
-    pub fn access_key(&self) -> AccessKey {
-        AccessKey::new(*self.derive(Purpose::AccessTokens))
+    pub(crate) fn access_seed(&self) -> Zeroizing<[u8; 32]> {
+        self.derive(Purpose::AccessTokens)
     }
 
     /// What proves refresh tokens.
-    pub fn refresh_key(&self) -> RefreshKey {
-        RefreshKey::new(*self.derive(Purpose::RefreshTokens))
+    pub(crate) fn refresh_seed(&self) -> Zeroizing<[u8; 32]> {
+        self.derive(Purpose::RefreshTokens)
     }
 
     /// What proves that a form of the sign-in page is ours.
-    pub fn form_key(&self) -> Zeroizing<[u8; 32]> {
+    pub(crate) fn form_seed(&self) -> Zeroizing<[u8; 32]> {
         self.derive(Purpose::SignInForms)
     }
 
@@ -79,18 +92,25 @@ impl Roots {
 
     /// Seals them under the newest master key, to be kept in the database.
     pub fn seal(&self, ring: &Keyring, nonce: [u8; NONCE_LEN]) -> Sealed {
-        let mut both = Vec::with_capacity(64);
+        let mut both = Vec::with_capacity(Self::LEN);
         both.extend_from_slice(&*self.pepper);
         both.extend_from_slice(&*self.audit_seed);
         ring.seal(PLACE, &Secret::new(both), nonce).expect("64 bytes are not too long")
     }
+
+    /// How many bytes are sealed.
+    pub(crate) const LEN: usize = 64;
 
     /// Opens them again.
     ///
     /// # Errors
     /// [`SealError::UnknownKey`] when the master key that sealed them is gone, [`SealError::Broken`] when they were altered.
     pub fn open(ring: &Keyring, sealed: &Sealed) -> Result<Self, SealError> {
-        let both = ring.open(PLACE, sealed)?;
+        Self::read(&ring.open(PLACE, sealed)?)
+    }
+
+    /// Reads what was sealed.
+    pub(crate) fn read(both: &Secret) -> Result<Self, SealError> {
         let (pepper, rest) = both.expose().split_first_chunk::<32>().ok_or(SealError::Broken)?;
         let audit_seed = rest.try_into().map_err(|_| SealError::Broken)?;
         Ok(Self { pepper: Zeroizing::new(*pepper), audit_seed: Zeroizing::new(audit_seed) })

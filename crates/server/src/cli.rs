@@ -17,6 +17,7 @@ mod spending;
 mod audit;
 mod config;
 mod operate;
+mod secret;
 mod settings;
 mod code;
 mod language;
@@ -33,7 +34,7 @@ pub(crate) use client::Client;
 pub(crate) use config::{exposed, read as read_config, sources};
 pub(crate) use credential::{ADMIN_TOKEN_FILE, LISTEN_FILE, data_dir, read_token};
 pub(crate) use key::exports;
-pub(crate) use output::{Out, is_watched};
+pub(crate) use output::{Out, is_shown, is_watched};
 pub(crate) use table::{Align, Table};
 
 /// Why a command did not succeed. Each kind has an exit code of its own, which scripts may rely on.
@@ -113,6 +114,7 @@ fn run(args: Args, environment: &Environment, out: &mut Out) -> Result<u8, Failu
         }
         Command::Price(command) => spending::price(&command, environment, out),
         Command::Provider(command) => operate::provider(command, &client::connect(global, environment)?, out),
+        Command::Secrets(command) => secret::run(command, &client::connect(global, environment)?, out),
         Command::Admin(command) => operate::admin(command, &client::connect(global, environment)?, out),
         Command::Directory(command) => {
             directory::directory(command, &client::connect(global, environment)?, out)

@@ -10,6 +10,7 @@ mod cloud;
 mod renewal;
 mod fresh;
 mod live;
+mod rehash;
 mod figure;
 mod house;
 mod identity;

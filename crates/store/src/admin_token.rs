@@ -1,6 +1,6 @@
 //! Administrators' tokens.
 
-use gatehouse_domain::audit::Draft;
+use gatehouse_domain::audit::{Actor, ActorKind, Draft};
 use gatehouse_domain::id::{AdminTokenId, OrgId};
 use gatehouse_domain::key::{KeyHash, KeyKind, PublicId};
 use gatehouse_domain::name::Name;
@@ -16,10 +16,13 @@ use crate::{policy, stored};
 
 const NOUN: &str = "admin token";
 
+/// The person of tokens that the serving machine made itself.
+pub const MACHINE: &str = "machine";
+
 /// An owner's token that ends sooner than this does not stand in for one that is taken back.
 pub const OWNER_LASTS_MS: i64 = 7 * DAY_MS;
 
-const SELECT: &str = "SELECT org_id, id, public_id, hash, name, role, team_id, user_id, expires_at, revoked_at, created_at, last_used_at \
+const SELECT: &str = "SELECT org_id, id, public_id, hash, name, role, team_id, user_id, expires_at, revoked_at, created_at, last_used_at, pepper, person \
      FROM admin_tokens WHERE org_id = $1";
 
 /// A token to be made.
@@ -37,6 +40,8 @@ pub struct NewAdminToken {
     pub role: RoleName,
     /// For whom.
     pub scope: Scope,
+    /// Whose it is: a user's id, or `service:NAME`; `None`: whose the token is that makes it.
+    pub person: Option<String>,
     /// When it stops working.
     pub expires_at: Option<UnixMillis>,
 }
@@ -54,6 +59,9 @@ pub struct AdminToken {
     pub role: RoleName,
     /// For whom.
     pub scope: Scope,
+    /// Whose it is: a user's id, `service:NAME`, `machine` for those that the serving machine made itself, or its own id when
+    /// that was never said. Two tokens of one person are one when it is judged who wrote and who approves.
+    pub person: String,
     /// When it stops working.
     pub expires_at: Option<UnixMillis>,
     /// When it was taken back.
@@ -101,6 +109,8 @@ struct Row {
     revoked_at: Option<i64>,
     created_at: i64,
     last_used_at: Option<i64>,
+    pepper: i64,
+    person: Option<String>,
 }
 
 impl Store {
@@ -126,10 +136,14 @@ impl Store {
             Scope::User(user) => (None, Some(user.to_string())),
         };
         let mut tx = self.begin().await?;
+        let person = match &new.person {
+            Some(person) => person.clone(),
+            None => person_of(&mut tx, org, &act.actor).await?,
+        };
         change!(tx, |db| {
             sqlx::query(
                 "INSERT INTO admin_tokens (org_id, id, public_id, hash, name, role, team_id, user_id, expires_at, \
-                 created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+                 created_at, pepper, person) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
             )
             .bind(org.to_string())
             .bind(new.id.to_string())
@@ -141,6 +155,8 @@ impl Store {
             .bind(user)
             .bind(new.expires_at.map(|at| at.0))
             .bind(act.at.0)
+            .bind(i64::from(new.hash.generation().0))
+            .bind(person)
             .execute(db)
             .await
         })
@@ -158,7 +174,7 @@ impl Store {
     pub async fn admin_grant(&self, public: PublicId) -> Result<Option<AdminGrant>, StoreError> {
         let row: Option<Row> = read!(self, |db| {
             sqlx::query_as(
-                "SELECT org_id, id, public_id, hash, name, role, team_id, user_id, expires_at, revoked_at, created_at, last_used_at \
+                "SELECT org_id, id, public_id, hash, name, role, team_id, user_id, expires_at, revoked_at, created_at, last_used_at, pepper, person \
                  FROM admin_tokens WHERE public_id = $1",
             )
             .bind(public.as_str())
@@ -294,6 +310,22 @@ async fn in_tx(tx: &mut Tx, org: OrgId, id: AdminTokenId) -> Result<AdminGrant, 
     row.map_or_else(|| Err(StoreError::not_found(NOUN, id)), grant_of)
 }
 
+/// The person who acts: whose the token is, if it is a token; else the actor.
+pub(crate) async fn person_of(tx: &mut Tx, org: OrgId, actor: &Actor) -> Result<String, StoreError> {
+    let found: Option<(Option<String>,)> = match actor.kind {
+        ActorKind::System => return Ok(MACHINE.to_owned()),
+        ActorKind::Admin => within!(tx, |db| {
+            sqlx::query_as("SELECT person FROM admin_tokens WHERE org_id = $1 AND id = $2")
+                .bind(org.to_string())
+                .bind(actor.id.as_str())
+                .fetch_optional(db)
+                .await
+        })?,
+        ActorKind::User | ActorKind::Directory | ActorKind::Anonymous => None,
+    };
+    Ok(found.and_then(|(person,)| person).unwrap_or_else(|| actor.id.clone()))
+}
+
 /// A scope that cannot be read is no reason to take the token for one of the whole organization.
 fn scope_of(team: Option<&str>, user: Option<&str>) -> Result<Scope, StoreError> {
     Ok(match (team, user) {
@@ -310,12 +342,13 @@ fn hint(public: &str) -> String {
 fn grant_of(row: Row) -> Result<AdminGrant, StoreError> {
     Ok(AdminGrant {
         org: stored::parsed("organization", &row.org_id)?,
-        hash: KeyHash::from_bytes(stored::bytes(NOUN, &row.id, &row.hash)?),
+        hash: stored::key_hash(NOUN, &row.id, &row.hash, row.pepper)?,
         token: AdminToken {
             id: stored::parsed(NOUN, &row.id)?,
             hint: hint(&row.public_id),
             name: row.name,
             role: stored::parsed(NOUN, &row.role)?,
+            person: row.person.unwrap_or(row.id),
             scope: scope_of(row.team_id.as_deref(), row.user_id.as_deref())?,
             expires_at: row.expires_at.map(UnixMillis),
             revoked_at: row.revoked_at.map(UnixMillis),

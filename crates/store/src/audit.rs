@@ -19,7 +19,7 @@ use crate::stored;
 
 pub use checkpoint::{Altered, CheckpointError, CheckpointRule, Signed};
 pub use export::{ExportError, Exported};
-pub use notary::{Notary, NotaryError};
+pub use notary::{Notary, NotaryError, SigningKeys};
 
 /// Appends entries to an organization's chain, in this order, and gives where the chain then ends. Part of the
 /// transaction of what they tell of, and its last step: from here to the end of the transaction others who append wait.

@@ -224,7 +224,7 @@ async fn insert(tx: &mut Tx, org: OrgId, new: &NewKey, now: UnixMillis) -> Resul
     change!(tx, |db| {
         sqlx::query(
             "INSERT INTO keys (org_id, id, public_id, hash, name, user_id, team_id, project_id, models, state, \
-             expires_at, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'active', $10, $11)",
+             expires_at, created_at, pepper) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'active', $10, $11, $12)",
         )
         .bind(org.to_string())
         .bind(new.id.to_string())
@@ -237,6 +237,7 @@ async fn insert(tx: &mut Tx, org: OrgId, new: &NewKey, now: UnixMillis) -> Resul
         .bind(stored::models_text(&new.models))
         .bind(new.expires_at.map(|at| at.0))
         .bind(now.0)
+        .bind(i64::from(new.hash.generation().0))
         .execute(db)
         .await
     })

@@ -38,6 +38,7 @@ pub mod provisioning_token;
 pub mod sync_run;
 pub mod lease;
 pub mod secret;
+pub mod rotation;
 pub mod node;
 pub mod policy;
 pub mod access;

@@ -46,6 +46,7 @@ pub const ALL: &[Migration] = &[
     migration!(8, "0008_identities", "identities", needs 8),
     // A program that knows of no second factors would let people in without.
     migration!(9, "0009_factors", "factors", needs 9),
+    migration!(10, "0010_rotation", "rotation", needs 10),
     migration!(11, "0011_rollout", "rollout", needs 11),
     migration!(12, "0012_machines", "machines", needs 12),
 ];

@@ -19,6 +19,8 @@ pub struct Node {
     pub started_at: UnixMillis,
     /// When it last said that it is there.
     pub seen_at: UnixMillis,
+    /// The public names of the master keys it knows, between spaces.
+    pub master_keys: String,
 }
 
 impl Store {
@@ -26,16 +28,24 @@ impl Store {
     ///
     /// # Errors
     /// The database.
-    pub async fn register_node(&self, id: NodeId, version: &str, now: UnixMillis) -> Result<(), StoreError> {
+    pub async fn register_node(
+        &self,
+        id: NodeId,
+        version: &str,
+        master_keys: &str,
+        now: UnixMillis,
+    ) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
         change!(tx, |db| {
             sqlx::query(
-                "INSERT INTO nodes (id, version, started_at, seen_at) VALUES ($1, $2, $3, $3) ON CONFLICT (id) \
-                 DO UPDATE SET version = excluded.version, started_at = excluded.started_at, seen_at = excluded.seen_at",
+                "INSERT INTO nodes (id, version, started_at, seen_at, master_keys) VALUES ($1, $2, $3, $3, $4) \
+                 ON CONFLICT (id) DO UPDATE SET version = excluded.version, started_at = excluded.started_at, \
+                 seen_at = excluded.seen_at, master_keys = excluded.master_keys",
             )
             .bind(id.to_string())
             .bind(version)
             .bind(now.0)
+            .bind(master_keys)
             .execute(db)
             .await
         })?;
@@ -46,12 +56,13 @@ impl Store {
     ///
     /// # Errors
     /// It was never registered; the database.
-    pub async fn touch_node(&self, id: NodeId, now: UnixMillis) -> Result<(), StoreError> {
+    pub async fn touch_node(&self, id: NodeId, master_keys: &str, now: UnixMillis) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
         let touched = change!(tx, |db| {
-            sqlx::query("UPDATE nodes SET seen_at = $2 WHERE id = $1")
+            sqlx::query("UPDATE nodes SET seen_at = $2, master_keys = $3 WHERE id = $1")
                 .bind(id.to_string())
                 .bind(now.0)
+                .bind(master_keys)
                 .execute(db)
                 .await
         })?;
@@ -66,18 +77,19 @@ impl Store {
     /// # Errors
     /// The database.
     pub async fn nodes(&self, seen_since: UnixMillis) -> Result<Vec<Node>, StoreError> {
-        let rows: Vec<(String, String, i64, i64)> = read!(self, |db| {
+        let rows: Vec<(String, String, i64, i64, String)> = read!(self, |db| {
             sqlx::query_as(
-                "SELECT id, version, started_at, seen_at FROM nodes WHERE seen_at >= $1 ORDER BY id LIMIT 1000",
+                "SELECT id, version, started_at, seen_at, master_keys FROM nodes WHERE seen_at >= $1 ORDER BY id \
+                 LIMIT 1000",
             )
             .bind(seen_since.0)
             .fetch_all(db)
             .await
         })?;
         rows.into_iter()
-            .map(|(id, version, started_at, seen_at)| {
+            .map(|(id, version, started_at, seen_at, master_keys)| {
                 let (started_at, seen_at) = (UnixMillis(started_at), UnixMillis(seen_at));
-                Ok(Node { id: stored::parsed("node", &id)?, version, started_at, seen_at })
+                Ok(Node { id: stored::parsed("node", &id)?, version, started_at, seen_at, master_keys })
             })
             .collect()
     }

@@ -1,7 +1,7 @@
 //! The policy snapshot and its version.
 
 use gatehouse_domain::id::{KeyId, OrgId};
-use gatehouse_domain::key::{KeyHash, PublicId};
+use gatehouse_domain::key::PublicId;
 use gatehouse_domain::model::ModelScope;
 use gatehouse_domain::policy::{KeyGrant, SessionGrant, Snapshot};
 use gatehouse_domain::time::UnixMillis;
@@ -15,7 +15,7 @@ use crate::stored;
 const BATCH: usize = 5000;
 
 const SELECT: &str = "SELECT k.id, k.public_id, k.hash, k.user_id, u.state AS user_state, k.team_id, k.project_id, \
-     k.models, k.state, k.expires_at \
+     k.models, k.state, k.expires_at, k.pepper \
      FROM keys k JOIN users u ON u.org_id = k.org_id AND u.id = k.user_id \
      WHERE k.org_id = $1 AND k.id > $2 ORDER BY k.id LIMIT $3";
 
@@ -31,6 +31,7 @@ struct Row {
     models: Option<String>,
     state: String,
     expires_at: Option<i64>,
+    pepper: i64,
 }
 
 const SELECT_SESSIONS: &str = "SELECT s.id, s.user_id, u.state AS user_state, s.team_id, s.expires_at \
@@ -139,7 +140,7 @@ fn grant_of(org: OrgId, row: &Row) -> Result<KeyGrant, StoreError> {
         id,
         public: PublicId::parse(&row.public_id)
             .ok_or_else(|| StoreError::corrupt("key", id, "its public part is not eight characters"))?,
-        hash: KeyHash::from_bytes(stored::bytes("key", &row.id, &row.hash)?),
+        hash: stored::key_hash("key", &row.id, &row.hash, row.pepper)?,
         org,
         user: stored::parsed("user", &row.user_id)?,
         user_state: stored::user_state(&row.user_id, &row.user_state)?,

@@ -16,7 +16,7 @@ use crate::stored;
 
 const NOUN: &str = "provisioning token";
 
-const SELECT: &str = "SELECT org_id, id, public_id, hash, name, source, expires_at, revoked_at, created_at, last_used_at \
+const SELECT: &str = "SELECT org_id, id, public_id, hash, name, source, expires_at, revoked_at, created_at, last_used_at, pepper \
      FROM provisioning_tokens WHERE org_id = $1";
 
 /// A token to be made.
@@ -87,6 +87,7 @@ struct Row {
     revoked_at: Option<i64>,
     created_at: i64,
     last_used_at: Option<i64>,
+    pepper: i64,
 }
 
 impl Store {
@@ -109,8 +110,8 @@ impl Store {
         let mut tx = self.begin().await?;
         change!(tx, |db| {
             sqlx::query(
-                "INSERT INTO provisioning_tokens (org_id, id, public_id, hash, name, source, expires_at, created_at) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+                "INSERT INTO provisioning_tokens (org_id, id, public_id, hash, name, source, expires_at, created_at, \
+                 pepper) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
             )
             .bind(org.to_string())
             .bind(new.id.to_string())
@@ -120,6 +121,7 @@ impl Store {
             .bind(new.source.to_string())
             .bind(new.expires_at.map(|at| at.0))
             .bind(act.at.0)
+            .bind(i64::from(new.hash.generation().0))
             .execute(db)
             .await
         })
@@ -140,7 +142,7 @@ impl Store {
     ) -> Result<Option<ProvisioningGrant>, StoreError> {
         let row: Option<Row> = read!(self, |db| {
             sqlx::query_as(
-                "SELECT org_id, id, public_id, hash, name, source, expires_at, revoked_at, created_at, last_used_at \
+                "SELECT org_id, id, public_id, hash, name, source, expires_at, revoked_at, created_at, last_used_at, pepper \
                  FROM provisioning_tokens WHERE public_id = $1",
             )
             .bind(public.as_str())
@@ -258,7 +260,7 @@ fn hint(public: &str) -> String {
 fn grant_of(row: Row) -> Result<ProvisioningGrant, StoreError> {
     Ok(ProvisioningGrant {
         org: stored::parsed("organization", &row.org_id)?,
-        hash: KeyHash::from_bytes(stored::bytes(NOUN, &row.id, &row.hash)?),
+        hash: stored::key_hash(NOUN, &row.id, &row.hash, row.pepper)?,
         token: ProvisioningToken {
             id: stored::parsed(NOUN, &row.id)?,
             hint: hint(&row.public_id),

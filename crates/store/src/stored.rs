@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use gatehouse_domain::directory::{KeyState, UserState};
+use gatehouse_domain::key::{Generation, KeyHash};
 use gatehouse_domain::model::ModelScope;
 
 use crate::error::StoreError;
@@ -37,6 +38,18 @@ pub(crate) fn bytes<const N: usize>(
     bytes
         .try_into()
         .map_err(|_| StoreError::corrupt(noun, given, format!("{} bytes, expected {N}", bytes.len())))
+}
+
+/// A keyed hash and the pepper that it was made under.
+pub(crate) fn key_hash(
+    noun: &'static str,
+    given: &str,
+    hash: &[u8],
+    pepper: i64,
+) -> Result<KeyHash, StoreError> {
+    let generation = u32::try_from(pepper)
+        .map_err(|_| StoreError::corrupt(noun, given, format!("its pepper is `{pepper}`")))?;
+    Ok(KeyHash::under(Generation(generation), bytes(noun, given, hash)?))
 }
 
 /// A number that is never negative.

@@ -14,6 +14,7 @@ pub mod authenticator;
 pub mod sse;
 pub mod gatehouse;
 pub mod postgres;
+pub mod leak;
 
 /// A folder that is removed in the end.
 ///

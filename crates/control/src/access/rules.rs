@@ -16,6 +16,7 @@ use cedar_policy::{
 use gatehouse_domain::access::{Question, Rule, Rules, Verdict};
 use gatehouse_domain::exchange::Principal;
 use gatehouse_domain::id::{ProjectId, TeamId, UserId};
+use gatehouse_domain::model::plain_name;
 use gatehouse_store::access::{AccessPolicy, Person, TeamModels};
 
 /// The name of the policy that permits everything. It stands until an organization writes another one of that name.
@@ -24,6 +25,11 @@ pub const DEFAULT: &str = "default";
 pub const DEFAULT_TEXT: &str = "permit (principal, action, resource);\n";
 /// What policies can speak of, in Cedar's schema language.
 pub const SCHEMA: &str = include_str!("schema.cedarschema");
+
+/// How deep brackets may stand in each other.
+const MAX_DEPTH: usize = 32;
+/// Most operators of a policy.
+const MAX_TERMS: usize = 1000;
 
 static PARSED: LazyLock<Schema> =
     LazyLock::new(|| Schema::from_cedarschema_str(SCHEMA).expect("our own schema is one").0);
@@ -62,6 +68,13 @@ fn uid(kind: &EntityTypeName, id: &str) -> EntityUid {
 /// # Errors
 /// What is wrong with it, in sentences, with line and column where there is a place.
 pub fn check(name: &str, text: &str) -> Result<Effect, String> {
+    let (depth, terms) = shape(text);
+    if depth > MAX_DEPTH || terms > MAX_TERMS {
+        return Err(format!(
+            "it is too involved ({terms} operators, brackets {depth} deep; at most {MAX_TERMS} and {MAX_DEPTH}): each \
+             request would wait for it; write several policies"
+        ));
+    }
     let policy = read(name, text)?;
     let effect = policy.effect();
     let mut set = PolicySet::new();
@@ -72,6 +85,29 @@ pub fn check(name: &str, text: &str) -> Result<Effect, String> {
     }
     let told: Vec<String> = found.validation_errors().map(ToString::to_string).collect();
     Err(told.join("; "))
+}
+
+/// How deep brackets stand in each other, and how many operators there are: both bound how deep the parsed policy is, and
+/// how long it takes to evaluate. Strings are passed over.
+fn shape(text: &str) -> (usize, usize) {
+    let (mut depth, mut deepest, mut terms) = (0_usize, 0, 0);
+    let (mut in_string, mut escaped) = (false, false);
+    for c in text.chars() {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' if in_string => escaped = true,
+            '"' => in_string = !in_string,
+            _ if in_string => {}
+            '(' | '[' | '{' => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            ')' | ']' | '}' => depth = depth.saturating_sub(1),
+            '!' | '-' | '+' | '*' | '&' | '|' | '.' | '=' | '<' | '>' => terms += 1,
+            _ => {}
+        }
+    }
+    (deepest, terms + text.matches("if").count())
 }
 
 fn read(name: &str, text: &str) -> Result<Policy, String> {
@@ -178,6 +214,18 @@ impl Compiled {
         if let Some(name) = &self.broken {
             return Verdict::denied(Rule::Broken(Arc::clone(name)));
         }
+        let verdict = self.by_policy_as(question);
+        let plain = plain_name(question.model);
+        if !verdict.allowed || plain == question.model {
+            return verdict;
+        }
+        // What forbids a model forbids it by every name: with a date, in capitals, as another provider writes it.
+        let also = self.by_policy_as(&Question { model: &plain, ..*question });
+        if also.allowed || also.by == Rule::NothingPermits { verdict } else { also }
+    }
+
+    /// By the name as it stands in the question.
+    fn by_policy_as(&self, question: &Question<'_>) -> Verdict {
         match self.asked(question) {
             Ok(response) => answer(&self.policies, &response),
             Err(why) => {
@@ -245,6 +293,10 @@ fn answer(policies: &PolicySet, response: &Response) -> Verdict {
 
 impl Rules for Compiled {
     fn decide(&self, question: &Question<'_>) -> Verdict {
+        if !self.people.contains_key(&question.principal.user) {
+            // Rules that speak of people or teams could not be asked about them.
+            return Verdict::denied(Rule::NothingPermits);
+        }
         let by_team = self.by_team(question.principal, question.model);
         if !by_team.allowed || !(self.has_policies || self.broken.is_some()) {
             return by_team;

@@ -32,6 +32,9 @@ pub struct TokenView {
     pub role: String,
     /// Identifier of the team or person it is limited to; null for the whole organization.
     pub limited_to: Option<String>,
+    /// Whose it is: a user's identifier, `service:NAME`, `machine`, or whose the token was that made it. Two tokens of one
+    /// person are one when it is judged who wrote and who approves.
+    pub person: String,
     /// `active`, `expired` or `revoked`.
     pub state: &'static str,
     /// When it stops working (RFC 3339).
@@ -67,6 +70,10 @@ pub struct NewToken {
     pub team: Option<String>,
     /// Limits it to a person, by e-mail address or id.
     pub user: Option<String>,
+    /// Whose it is, by e-mail address or id, where it is not limited to them.
+    pub holder: Option<String>,
+    /// The name of the service whose it is.
+    pub service: Option<String>,
     /// When it stops working: a UTC time, or a span such as `30d`.
     pub expires: Option<String>,
 }
@@ -100,6 +107,7 @@ impl TokenView {
                 Scope::Team(id) => Some(id.to_string()),
                 Scope::User(id) => Some(id.to_string()),
             },
+            person: token.person,
             state,
             expires_at: token.expires_at.map(text),
             revoked_at: token.revoked_at.map(text),
@@ -137,7 +145,12 @@ pub async fn create(
     State(app): State<App>,
     Body(new): Body<NewToken>,
 ) -> Result<(StatusCode, Json<NewTokenView>), ApiError> {
-    let held = Held { team: new.team.as_deref(), user: new.user.as_deref() };
+    let held = Held {
+        team: new.team.as_deref(),
+        user: new.user.as_deref(),
+        holder: new.holder.as_deref(),
+        service: new.service.as_deref(),
+    };
     let expires = new.expires.as_deref();
     let made = admin_token::create(&app, &admin.caller, &new.name, &new.role, &held, expires).await?;
     let view = NewTokenView { token: made.text.to_string(), info: TokenView::of(made.token, app.now()) };

@@ -10,11 +10,12 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::auth::{ReadDirectory, Scoped, WriteKeys};
 use super::change::Changed;
-use super::error::ApiError;
+use super::error::{ApiError, Code};
 use super::extract::{Body, Params, Segment};
 use super::page::{Items, page};
 use crate::app::App;
 use crate::key::{self, Issued, Request, Wanted};
+use crate::{scope, user};
 
 /// A virtual key: everything but the secret.
 #[derive(Debug, Serialize, ToSchema)]
@@ -250,7 +251,14 @@ pub async fn rotate(
     Segment(given): Segment,
     Body(how): Body<Rotation>,
 ) -> Result<(StatusCode, Json<Changed<NewKeyView>>), ApiError> {
-    key::within(&app, admin.scope, &given).await?;
+    let old = key::within(&app, admin.scope, &given).await?;
+    // Who rotates gets the text of a key in the name of its holder, who must lie within as well.
+    if !scope::has_user(&app, admin.scope, &user::get(&app, &old.user.to_string()).await?).await? {
+        return Err(ApiError::new(
+            Code::Conflict,
+            "the key's holder is not in your team any more; revoke the key instead",
+        ));
+    }
     let (overlap, expires) = (how.overlap.as_deref(), how.expires.as_deref());
     let made = key::rotate(&app, &admin.caller, &given, overlap, expires).await?;
     Ok(issued(made, app.now()))
@@ -326,6 +334,6 @@ async fn set_state(
     state: KeyState,
 ) -> Result<Json<Changed<KeyView>>, ApiError> {
     key::within(app, admin.scope, given).await?;
-    let changed = key::set_state(app, &admin.caller, given, state).await?;
+    let changed = key::set_state(app, &admin.caller, admin.scope, given, state).await?;
     Ok(Json(Changed::of(changed, |key| KeyView::of(key, app.now()))))
 }

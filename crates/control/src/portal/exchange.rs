@@ -189,7 +189,7 @@ impl<F: Fetch> Portal<F> {
         }
         // The first request comes at once; where the policy is late, the data path looks for itself.
         let _ = (self.app.house.policy_changed)().await;
-        let access = AccessToken { session: id, expires_at }.reveal(&self.keys.access);
+        let access = self.revealed(AccessToken { session: id, expires_at });
         Ok(reply::json(&json!({
             "access_token": *access,
             "issued_token_type": ACCESS_TOKEN,

@@ -66,13 +66,14 @@ impl<F: Fetch> Portal<F> {
 
     /// The proof for that cookie.
     pub(super) fn form_proof(&self, cookie: &str) -> String {
-        self.keys.form.proof(cookie)
+        self.app.keys.with(|set| set.form_key(self.app.now()).proof(cookie))
     }
 
     /// Whether a form comes from our own page, in a browser that was given it.
     pub(super) fn is_ours(&self, url: &PublicUrl, asked: &Asked, form: &Form) -> bool {
         let cookie = asked.cookie(Cookie::Form.name(url)).unwrap_or_default();
-        is_same_origin(url, asked) && self.keys.form.proves(cookie, form.get("form").unwrap_or_default())
+        let proof = form.get("form").unwrap_or_default();
+        is_same_origin(url, asked) && self.app.keys.with(|set| set.proves_form(cookie, proof))
     }
 }
 

@@ -25,7 +25,7 @@ const PENDING: Place<'static> = Place { purpose: "pending-login", name: "pending
 const MAX_TOKEN: usize = 16 * 1024;
 
 /// Where a person's refresh token of a provider is sealed.
-pub(super) const fn token_place(user: &str) -> Place<'_> {
+pub(crate) const fn token_place(user: &str) -> Place<'_> {
     Place { purpose: "provider-refresh-token", name: user }
 }
 

@@ -52,7 +52,7 @@ impl<F: Fetch> Portal<F> {
             let Some(kept) = self.app.store.family(self.app.org, id).await? else {
                 return Err(Refused::InvalidGrant);
             };
-            match decide(Some(&family_of(id, &kept)), &token, &self.keys.refresh, self.app.now()) {
+            match decide(Some(&family_of(id, &kept)), &token, &self.refresh_keys(), self.app.now()) {
                 _ if kept.user_state == UserState::Disabled => return Err(Refused::InvalidGrant),
                 Decision::Unknown => return Err(Refused::InvalidGrant),
                 Decision::GraceReplay { token } => {

@@ -6,6 +6,7 @@ use gatehouse_domain::id::SessionId;
 use gatehouse_domain::session::SessionEnd;
 use gatehouse_domain::token::AccessToken;
 use gatehouse_identity::fetch::Fetch;
+use gatehouse_identity::keyset::Keyset;
 use gatehouse_identity::refresh::{Decision, RefreshToken, decide};
 
 use super::Portal;
@@ -27,13 +28,13 @@ impl<F: Fetch> Portal<F> {
 
     /// The session of a token that we gave out.
     async fn session_of(&self, text: &str) -> Result<Option<SessionId>, Refused> {
-        if let Ok(token) = AccessToken::genuine(text.as_bytes(), &self.keys.access) {
+        if let Ok(token) = AccessToken::genuine(text.as_bytes(), &self.app.keys.with(Keyset::access_keys)) {
             return Ok(Some(token.session));
         }
         let Some(token) = RefreshToken::parse(text) else { return Ok(None) };
         let id = session_id(token.family());
         let Some(kept) = self.app.store.family(self.app.org, id).await? else { return Ok(None) };
-        let known = decide(Some(&family_of(id, &kept)), &token, &self.keys.refresh, self.app.now());
+        let known = decide(Some(&family_of(id, &kept)), &token, &self.refresh_keys(), self.app.now());
         Ok(match known {
             Decision::Unknown => None,
             Decision::Rotate { .. } | Decision::GraceReplay { .. } | Decision::Theft => Some(id),

@@ -89,7 +89,7 @@ impl<F: Fetch> Portal<F> {
         let (id, seed) = (SessionId::new(now, self.app.random_bits()), self.app.random());
         let expires_at = now.plus_millis(rules.session_ms);
         let (_, refresh) =
-            Family::begin(family_id(id), Seed::from_bytes(seed), expires_at, &self.keys.refresh);
+            Family::begin(family_id(id), Seed::from_bytes(seed), expires_at, &self.refresh_keys());
         let new = NewSession {
             id,
             user: approval.user,
@@ -129,7 +129,7 @@ impl<F: Fetch> Portal<F> {
     ) -> Response<Bytes> {
         let now = self.app.now();
         let expires_at = now.plus_millis(rules.access_ms).min(ends);
-        let access = AccessToken { session, expires_at }.reveal(&self.keys.access);
+        let access = self.revealed(AccessToken { session, expires_at });
         reply::json(&json!({
             "access_token": *access,
             "token_type": "Bearer",

@@ -53,11 +53,12 @@ pub async fn export(app: &App, caller: &Caller, whose: &Whose, format: Format) -
         organization: &organization,
         published_at: served.published_at,
     };
-    let files = files(format, &subject, &app.bundle_signer).map_err(|why| ActError::field("format", why))?;
+    let signer = app.keys.bundle_signer(app.now());
+    let files = files(format, &subject, &signer).map_err(|why| ActError::field("format", why))?;
     let checksum = served.checksum.to_string();
     let act = caller
         .draft(app.now(), "settings.export", Object::new("settings", &checksum, of))
         .with("format", format.as_str());
     app.store.record(app.org, &act).await?;
-    Ok(Exported { files, checksum, key: app.bundle_signer.public() })
+    Ok(Exported { files, checksum, key: signer.public() })
 }

@@ -12,11 +12,11 @@ use axum::http::{HeaderMap, Method, Request, StatusCode};
 use gatehouse_control::app::{House, InForce, NotFlushed, Parts};
 use gatehouse_control::attempts::Attempts;
 use gatehouse_control::config::{ReloadRefused, Reloaded};
+use gatehouse_control::keys::Keys;
 use gatehouse_control::provider::ProviderInfo;
 use gatehouse_control::settings::{Delivery, Rules};
 use gatehouse_control::status::{Check, LedgerState, Readiness};
 use gatehouse_control::{App, bootstrap, router};
-use gatehouse_domain::audit::Signer;
 use gatehouse_domain::id::NodeId;
 use gatehouse_domain::role::Role;
 use gatehouse_domain::settings::Catalogue;
@@ -32,6 +32,9 @@ use tower::ServiceExt as _;
 
 /// When every test begins.
 pub(crate) const BEGIN: UnixMillis = UnixMillis(1_800_000_000_000);
+
+/// The node that every world is.
+pub(crate) const NODE: NodeId = NodeId::from_bits(1);
 
 /// Counts up so that no two calls give the same bytes; tests need unlike bytes, not secret ones.
 static CHANCE: AtomicU64 = AtomicU64::new(1);
@@ -113,21 +116,21 @@ pub(crate) async fn open(dir: &TempDir) -> Store {
 pub(crate) async fn world() -> World {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir).await;
-    let started = bootstrap::start(&store, &keyring(), "Example", BEGIN, &random).await.unwrap();
+    let keyring = keyring();
+    let started = bootstrap::start(&store, &keyring, "Example", NODE, BEGIN, &random).await.unwrap();
     let knobs = Arc::new(Knobs { now: AtomicI64::new(BEGIN.0), ..Knobs::default() });
-    let signer = Signer::new(started.roots.audit_seed());
-    let notary = Notary::open(NodeId::new(BEGIN, 1), signer, dir.path().join("audit.checkpoint")).unwrap();
+    let keys = Arc::new(Keys::new(started.keys));
+    let notary = Notary::open(NODE, keys.signing_keys(), dir.path().join("audit.checkpoint")).unwrap();
     let app = App::new(Parts {
         store,
         org: started.org.id,
-        pepper: started.roots.pepper(),
-        keyring: keyring(),
-        notary,
-        node: NodeId::new(BEGIN, 1),
+        keys,
+        keyring,
+        notary: Arc::new(notary),
+        node: NODE,
         version: "1.2.3",
         started_at: BEGIN,
         attempts: Attempts::default(),
-        bundle_signer: Signer::new(&started.roots.bundle_seed()),
         settings: Arc::new(Delivery::new(Catalogue::builtin())),
         house: house(&knobs),
     });

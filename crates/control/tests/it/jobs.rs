@@ -5,18 +5,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::http::{HeaderMap, HeaderValue, Method};
 use base64ct::{Base64UrlUnpadded, Encoding as _};
-use gatehouse_control::portal::{Asked, JobRule, Jobs, Keys, Portal, Rules};
-use gatehouse_domain::token::{AccessKey, AccessToken, BadAccess};
+use gatehouse_control::portal::{Asked, JobRule, Jobs, Portal, Rules};
+use gatehouse_domain::token::{AccessKeys, AccessToken, BadAccess};
 use gatehouse_identity::ci::{Exchange, Platform, RuleConfig};
 use gatehouse_identity::fetch::{Fetch, FetchError, HttpRequest, HttpResponse};
-use gatehouse_identity::form::FormKey;
+use gatehouse_identity::keyset::Keyset;
 use gatehouse_identity::oidc::Loopback;
-use gatehouse_identity::roots::Roots;
 use gatehouse_identity::secret::Secret;
 use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use serde_json::{Value, json};
 
-use crate::house::{BEGIN, World, keyring, world};
+use crate::house::{BEGIN, World, world};
 use crate::sign_in::rules;
 
 const ISSUER: &str = "https://token.actions.githubusercontent.com";
@@ -109,24 +108,18 @@ struct House {
     world: World,
     portal: Portal<&'static Net>,
     net: &'static Net,
-    access: AccessKey,
+    access: AccessKeys,
 }
 
 async fn house() -> House {
     let world = world().await;
-    let roots = Roots::of(keyring().newest());
-    let keys = Keys {
-        access: roots.access_key(),
-        refresh: roots.refresh_key(),
-        form: FormKey::new(roots.form_key()),
-    };
     let net: &'static Net = Box::leak(Box::default());
-    let portal = Portal::new(world.app.clone(), keys, net, Rules { jobs: Some(jobs()), ..rules() });
+    let portal = Portal::new(world.app.clone(), net, Rules { jobs: Some(jobs()), ..rules() });
     world.post("/api/v1/teams", json!({"name": "Core"})).await.ok();
     for email in ["bot@example.com", "tests@example.com"] {
         world.post("/api/v1/users", json!({"email": email})).await.ok();
     }
-    House { world, portal, net, access: roots.access_key() }
+    House { access: world.app.keys.with(Keyset::access_keys), world, portal, net }
 }
 
 impl House {

@@ -21,7 +21,7 @@ async fn with_ada() -> World {
 async fn verdict(world: &World, text: &str) -> Result<(), Denied> {
     let key = VirtualKey::parse(KeyKind::Virtual, text.as_bytes()).unwrap();
     let snapshot = world.app.store.load_snapshot(world.app.org).await.unwrap();
-    snapshot.identify(&key, &world.app.pepper, world.app.now()).map(drop)
+    snapshot.with_proofs(world.app.keys.proofs(world.app.now())).identify(&key, world.app.now()).map(drop)
 }
 
 fn text(value: &Value) -> &str {

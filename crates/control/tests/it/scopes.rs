@@ -162,3 +162,43 @@ async fn roles_of_ones_own_are_written_used_and_removed() {
     let body = json!({"name": "x", "role": "owner", "team": "Core"});
     world.post("/api/v1/admin-tokens", body).await.refused(400, "invalid_field", Some("role"));
 }
+
+/// What an administrator of the organization has disabled, nobody who is limited enables again.
+#[tokio::test]
+async fn a_key_that_was_disabled_from_above_stays_disabled() {
+    let two = two_teams().await;
+    let path = |step: &str| format!("/api/v1/keys/{}/{step}", two.keys[0]);
+    two.world.post(&path("disable"), json!({})).await.ok();
+    for token in [&two.core, &two.ada] {
+        two.ask(token, "POST", &path("enable"), None).await.refused(409, "conflict", None);
+    }
+    two.world.post(&path("enable"), json!({})).await.ok();
+    two.ask(&two.ada, "POST", &path("disable"), None).await.ok();
+    two.ask(&two.core, "POST", &path("enable"), None).await.ok();
+    two.ask(&two.core, "POST", &path("disable"), None).await.ok();
+    two.ask(&two.ada, "POST", &path("enable"), None).await.refused(409, "conflict", None);
+    two.ask(&two.core, "POST", &path("enable"), None).await.ok();
+}
+
+/// Rotating hands out the text of a key in the name of its holder.
+#[tokio::test]
+async fn nobody_limited_gets_a_key_in_the_name_of_who_lies_outside() {
+    let two = two_teams().await;
+    let path = |step: &str| format!("/api/v1/keys/{}/{step}", two.keys[0]);
+    two.world.put("/api/v1/users/ada@example.com/teams", json!({"teams": []})).await.ok();
+    two.ask(&two.core, "POST", &path("rotate"), Some(json!({}))).await.refused(409, "conflict", None);
+    two.ask(&two.core, "POST", &path("revoke"), None).await.ok();
+}
+
+#[tokio::test]
+async fn policies_have_an_end_together() {
+    let world = world().await;
+    let text =
+        |n: usize| format!("// {}\nforbid (principal, action, resource) when {{ false }};", "x".repeat(n));
+    for n in 0..4 {
+        world.put(&format!("/api/v1/access-policies/p{n}"), json!({"text": text(32_000)})).await.ok();
+    }
+    let one_more = world.put("/api/v1/access-policies/p9", json!({"text": text(32_000)})).await;
+    one_more.refused(400, "invalid_field", Some("text"));
+    world.put("/api/v1/access-policies/p3", json!({"text": text(10)})).await.ok();
+}

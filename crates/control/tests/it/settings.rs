@@ -22,7 +22,7 @@ pub(crate) struct Bench {
 pub(crate) async fn bench() -> Bench {
     let world = world().await;
     let token = async |name: &str| {
-        let body = json!({"name": name, "role": "admin"});
+        let body = json!({"name": name, "role": "admin", "service": name});
         world.post("/api/v1/admin-tokens", body).await.ok()["token"].as_str().unwrap().to_owned()
     };
     let (author, second, third) = (token("author").await, token("second").await, token("third").await);
@@ -464,4 +464,52 @@ async fn explanations_agree_with_what_is_served() {
             assert_eq!(told["present"], json!(served.get(key).is_some()), "{key} {told}");
         }
     }
+}
+
+/// Somebody with two tokens approved what they had written themselves.
+#[tokio::test]
+async fn a_person_with_two_tokens_is_one_person() {
+    let b = bench().await;
+    b.people().await;
+    let token = async |by: &str, body: Value| {
+        let made = b.world.ask(by, "POST", "/api/v1/admin-tokens", Some(body)).await.ok();
+        made["token"].as_str().unwrap().to_owned()
+    };
+    let owner = b.world.owner.clone();
+    let of_ada = |name: &str| json!({"name": name, "role": "owner", "holder": "ada@b.c"});
+    let (first, second) = (token(&owner, of_ada("laptop")).await, token(&owner, of_ada("script")).await);
+    // Nobody is named: it is whose the token is that makes it.
+    let third = token(&first, json!({"name": "spare", "role": "admin"})).await;
+    let settings = json!({"name": "own", "target": "organization", "settings": {"model": "opus"}});
+    b.world.ask(&first, "POST", PROFILES, Some(settings)).await.ok();
+    b.step(&second, "own", 1, "submit", json!({})).await.ok();
+    for token in [&first, &second, &third] {
+        let told = b.step(token, "own", 1, "approve", json!({})).await;
+        told.refused(400, "invalid_field", Some("version"));
+        assert!(told.text.contains("written by you"), "{}", told.text);
+    }
+    // A service is not its maker; the machine's own tokens are one.
+    let service = token(&first, json!({"name": "pipeline", "role": "admin", "service": "Release"})).await;
+    let same = token(&owner, json!({"name": "pipeline 2", "role": "admin", "service": "release"})).await;
+    b.world.knobs.allow_commands.store(true, Ordering::Relaxed);
+    let hooks = json!({"name": "hooks", "target": "organization", "settings": hook()});
+    b.world.ask(&first, "POST", PROFILES, Some(hooks)).await.ok();
+    b.step(&first, "hooks", 1, "submit", json!({})).await.ok();
+    b.step(&service, "hooks", 1, "approve", json!({})).await.ok();
+    let twice = b.step(&same, "hooks", 1, "approve", json!({})).await;
+    twice.refused(400, "invalid_field", Some("version"));
+    assert!(twice.text.contains("your approval already"), "{}", twice.text);
+    assert_eq!(b.step(&owner, "own", 1, "approve", json!({})).await.ok()["state"], "approved");
+
+    for (body, field) in [
+        (json!({"name": "x", "role": "admin", "holder": "ada@b.c", "service": "y"}), "service"),
+        (json!({"name": "x", "role": "developer", "user": "ada@b.c", "service": "y"}), "service"),
+        (json!({"name": "x", "role": "admin", "holder": "nobody@b.c"}), "holder"),
+    ] {
+        let told = b.world.ask(&owner, "POST", "/api/v1/admin-tokens", Some(body)).await;
+        told.refused(400, "invalid_field", Some(field));
+    }
+    // With the person goes what is theirs.
+    b.world.post("/api/v1/users/ada@b.c/disable", json!({})).await.ok();
+    b.world.ask(&first, "GET", PROFILES, None).await.refused(403, "forbidden", None);
 }

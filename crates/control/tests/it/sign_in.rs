@@ -4,13 +4,11 @@ use std::collections::BTreeMap;
 
 use axum::body::Bytes;
 use axum::http::{HeaderMap, HeaderValue, Method, Response};
-use gatehouse_control::portal::{Asked, Entry, Keys, Local, Portal, PublicUrl, Rules, SecondFactor};
+use gatehouse_control::portal::{Asked, Entry, Local, Portal, PublicUrl, Rules, SecondFactor};
 use gatehouse_identity::fetch::{Fetch, FetchError, HttpRequest, HttpResponse};
-use gatehouse_identity::form::FormKey;
-use gatehouse_identity::roots::Roots;
 use serde_json::{Value, json};
 
-use crate::house::{World, keyring, world};
+use crate::house::{World, world};
 
 const DEVICE: &str = "urn:ietf:params:oauth:grant-type:device_code";
 const DAY: i64 = 86_400_000;
@@ -47,13 +45,7 @@ struct House {
 
 async fn house() -> House {
     let world = world().await;
-    let roots = Roots::of(keyring().newest());
-    let keys = Keys {
-        access: roots.access_key(),
-        refresh: roots.refresh_key(),
-        form: FormKey::new(roots.form_key()),
-    };
-    let portal = Portal::new(world.app.clone(), keys, NoNet, rules());
+    let portal = Portal::new(world.app.clone(), NoNet, rules());
     world.post("/api/v1/users", json!({"email": "ada@example.com"})).await.ok();
     let password = json!({"password": "correct horse battery"});
     world.put("/api/v1/users/ada@example.com/password", password).await.ok();

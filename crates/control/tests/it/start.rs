@@ -17,18 +17,18 @@ use gatehouse_identity::seal::{NONCE_LEN, Place};
 use gatehouse_identity::secret::Secret;
 use serde_json::json;
 
-use crate::house::{BEGIN, keyring, open, random, world};
+use crate::house::{BEGIN, NODE, keyring, open, random, world};
 
 #[tokio::test]
 async fn the_second_start_finds_what_the_first_made() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir).await;
-    let first = start(&store, &keyring(), "Example", BEGIN, &random).await.unwrap();
+    let first = start(&store, &keyring(), "Example", NODE, BEGIN, &random).await.unwrap();
     assert!(first.owner.is_some());
-    let second = start(&store, &keyring(), "Other", BEGIN, &random).await.unwrap();
+    let second = start(&store, &keyring(), "Other", NODE, BEGIN, &random).await.unwrap();
     assert!(second.owner.is_none());
     assert_eq!(second.org, first.org);
-    assert_eq!(second.roots.audit_seed(), first.roots.audit_seed());
+    assert_eq!(second.keys.audit_publics(), first.keys.audit_publics());
 }
 
 const EIGHT_DAYS: i64 = 8 * 86_400_000;
@@ -40,12 +40,12 @@ async fn two_first_starts_at_once_make_one_organization() {
     let (one, other) = (open(&dir).await, open(&dir).await);
     let ring = keyring();
     let (first, second) = tokio::join!(
-        start(&one, &ring, "Example", BEGIN, &random),
-        start(&other, &ring, "Example", BEGIN, &random),
+        start(&one, &ring, "Example", NODE, BEGIN, &random),
+        start(&other, &ring, "Example", NODE, BEGIN, &random),
     );
     let (first, second) = (first.unwrap(), second.unwrap());
     assert_eq!(first.org.id, second.org.id);
-    assert_eq!(first.roots.audit_seed(), second.roots.audit_seed());
+    assert_eq!(first.keys.audit_publics(), second.keys.audit_publics());
     assert_eq!(one.orgs().await.unwrap().len(), 1);
 }
 
@@ -58,7 +58,7 @@ async fn a_first_start_that_another_one_overtakes_anywhere_succeeds() {
         let (ring, org) = (keyring(), OrgId::from_bits(1));
         let act = Caller::system("test").draft(BEGIN, "org.create", Object::new("org", org, ""));
         one.create_org(org, &Name::parse("Example").unwrap(), &act).await.unwrap();
-        let mut slow = Box::pin(start(&other, &ring, "Example", BEGIN, &random));
+        let mut slow = Box::pin(start(&other, &ring, "Example", NODE, BEGIN, &random));
         for step in 0..steps {
             let is_pending = poll_fn(|context| Poll::Ready(slow.as_mut().poll(context).is_pending()));
             if !is_pending.await {
@@ -68,7 +68,7 @@ async fn a_first_start_that_another_one_overtakes_anywhere_succeeds() {
             }
             tokio::time::sleep(Duration::from_millis(3)).await;
         }
-        let mut fast = Box::pin(start(&one, &ring, "Example", BEGIN, &random));
+        let mut fast = Box::pin(start(&one, &ring, "Example", NODE, BEGIN, &random));
         // Stopped in a transaction, the slow one keeps the other from writing, and has to go on first.
         let (fast, slow) = if let Ok(fast) = tokio::time::timeout(Duration::from_millis(300), &mut fast).await
         {
@@ -77,7 +77,7 @@ async fn a_first_start_that_another_one_overtakes_anywhere_succeeds() {
             tokio::join!(fast, slow)
         };
         let slow = slow.map_err(|error| format!("after {steps} steps: {error}")).unwrap();
-        assert_eq!(fast.unwrap().roots.audit_seed(), slow.roots.audit_seed());
+        assert_eq!(fast.unwrap().keys.audit_publics(), slow.keys.audit_publics());
     }
 }
 
@@ -85,9 +85,9 @@ async fn a_first_start_that_another_one_overtakes_anywhere_succeeds() {
 async fn another_master_key_is_refused_with_a_reason() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir).await;
-    start(&store, &keyring(), "Example", BEGIN, &random).await.unwrap();
+    start(&store, &keyring(), "Example", NODE, BEGIN, &random).await.unwrap();
     let other = Keyring::new(MasterKey::from_bytes([1; 32]), vec![]);
-    let error = start(&store, &other, "Example", BEGIN, &random).await.err().unwrap();
+    let error = start(&store, &other, "Example", NODE, BEGIN, &random).await.err().unwrap();
     assert!(matches!(error, StartError::MasterKey(_)), "{error}");
     let said = error.to_string();
     assert!(said.contains(&keyring().newest().id().to_string()), "{said}");
@@ -105,17 +105,17 @@ async fn a_master_key_is_rotated_and_everything_goes_on() {
     let act = Caller::system("test").draft(BEGIN, "factor.add", Object::new("user", name, ""));
     store.add_totp(world.app.org, id, &sealed, 1, None, &act).await.map(drop).unwrap();
     let new = || MasterKey::from_bytes([9; 32]);
-    let both = Keyring::new(new(), vec![keyring().newest().clone()]);
-    let rotated = start(store, &both, "Example", BEGIN, &random).await.unwrap();
+    let both = Keyring::new(new(), vec![keyring().newest()]);
+    let rotated = start(store, &both, "Example", NODE, BEGIN, &random).await.unwrap();
     assert!(rotated.owner.is_none());
 
     let alone = Keyring::new(new(), vec![]);
-    let after = start(store, &alone, "Example", BEGIN, &random).await.unwrap();
+    let after = start(store, &alone, "Example", NODE, BEGIN, &random).await.unwrap();
     let key = secret::provider_key(store, &alone, world.app.org, "main").await.unwrap();
     assert_eq!(key.as_ref().and_then(Secret::expose_text), Some("sk-1"));
     let kept = store.totp_secrets(world.app.org).await.unwrap()[0].1.parse().unwrap();
     assert_eq!(alone.open(place, &kept).unwrap().expose(), [5; 20], "authenticators still work");
-    assert_eq!(after.roots.audit_seed(), rotated.roots.audit_seed(), "the audit key stays");
+    assert_eq!(after.keys.audit_publics(), rotated.keys.audit_publics(), "the audit key stays");
     assert!(world.get("/api/v1/users").await.status.is_success(), "tokens stay good");
     assert_eq!(world.audited("?action=secret.reseal").await.len(), 2);
 }
@@ -149,8 +149,8 @@ async fn a_provider_key_under_a_lost_master_key_does_not_stop_the_start() {
         let act = Caller::system("test").draft(BEGIN, "secret.seal", Object::new("secret", &named, ""));
         store.put_secret(org, &named, &sealed.key().to_string(), &sealed.to_string(), &act).await.unwrap();
     }
-    let both = Keyring::new(MasterKey::from_bytes([9; 32]), vec![keyring().newest().clone()]);
-    start(store, &both, "Example", BEGIN, &random).await.unwrap();
+    let both = Keyring::new(MasterKey::from_bytes([9; 32]), vec![keyring().newest()]);
+    start(store, &both, "Example", NODE, BEGIN, &random).await.unwrap();
     let key = secret::provider_key(store, &both, org, "main").await.unwrap();
     assert_eq!(key.as_ref().and_then(Secret::expose_text), Some("sk-1"), "the others are sealed anew");
     assert!(secret::provider_key(store, &both, org, "orphan").await.is_err());
@@ -173,8 +173,9 @@ async fn an_owner_is_made_again_when_none_works() {
     world.post(&format!("/api/v1/admin-tokens/{first}/revoke"), json!({})).await.ok();
 
     let at = |ms| UnixMillis(BEGIN.0 + ms);
-    assert!(start(store, &keyring(), "Example", at(1), &random).await.unwrap().owner.is_none());
-    let owner = start(store, &keyring(), "Example", at(EIGHT_DAYS), &random).await.unwrap().owner.unwrap();
+    assert!(start(store, &keyring(), "Example", NODE, at(1), &random).await.unwrap().owner.is_none());
+    let owner =
+        start(store, &keyring(), "Example", NODE, at(EIGHT_DAYS), &random).await.unwrap().owner.unwrap();
     world.pass(EIGHT_DAYS);
     assert_eq!(world.ask(short["token"].as_str().unwrap(), "GET", "/api/v1/users", None).await.status, 401);
     assert_eq!(world.ask(&owner.text, "GET", "/api/v1/users", None).await.status, 200);
@@ -186,7 +187,7 @@ async fn lost_roots_are_not_made_up() {
     let name = Name::parse(secret::ROOTS).unwrap();
     let act = Caller::system("test").draft(BEGIN, "secret.remove", Object::new("secret", &name, ""));
     world.app.store.remove_secret(world.app.org, &name, &act).await.unwrap();
-    let error = start(&world.app.store, &keyring(), "Example", BEGIN, &random).await.err().unwrap();
+    let error = start(&world.app.store, &keyring(), "Example", NODE, BEGIN, &random).await.err().unwrap();
     assert!(matches!(error, StartError::RootsGone), "{error}");
 }
 
@@ -195,7 +196,7 @@ async fn the_serving_machine_can_make_itself_a_token() {
     let world = world().await;
     let app = &world.app;
     let made =
-        bootstrap::owner_token(&app.store, app.org, &app.pepper, "local", BEGIN, &random).await.unwrap();
+        bootstrap::owner_token(&app.store, app.org, &app.pepper(), "local", BEGIN, &random).await.unwrap();
     assert_eq!(world.ask(&made.text, "GET", "/api/v1/admin-tokens", None).await.status, 200);
     let entry = &world.audited("?action=admin_token.create").await[0];
     assert_eq!((&entry["actor"]["kind"], &entry["object"]["name"]), (&json!("system"), &json!("local")));

@@ -1,6 +1,7 @@
 //! Checking an export, line by line, in constant memory.
 
 mod exchanges;
+mod handover;
 mod lines;
 mod report;
 
@@ -12,6 +13,7 @@ use super::export::{CLOSE, ENTRY, EXCHANGE, FORMAT, HASH, LOST, PREV, TAIL};
 use super::{Checkpoint, Export, Hash, Promised, PublicKey, Signature};
 use crate::id::OrgId;
 use exchanges::Expected;
+use handover::Handovers;
 use lines::{Line, Lines};
 
 pub use lines::MAX_LINE;
@@ -22,7 +24,8 @@ const MAX_KEYS: usize = 16;
 
 /// Checks an export and reports the first thing wrong with it.
 ///
-/// With `trusted` keys every checkpoint must be signed by one of them. Without, checkpoints are checked against the
+/// With `trusted` keys every checkpoint must be signed by one of them, or by a key that the log itself names as the one
+/// before or after a trusted one, in an entry that a trusted key signed. Without, checkpoints are checked against the
 /// keys they name themselves: that finds accidents and clumsy forgery, but not somebody who rewrote everything and
 /// signed it with a key of their own, so the report then says whose keys they were.
 ///
@@ -89,7 +92,8 @@ type Found = (Option<u64>, Wrong);
 /// What has been seen so far.
 struct Walk<'a> {
     header: Export,
-    trusted: &'a [PublicKey],
+    /// The keys that are trusted, and how that goes on from one to the next.
+    keys: Handovers,
     /// Checkpoints from elsewhere that have not been reached.
     kept: &'a [Checkpoint],
     /// The hash of the last entry seen.
@@ -125,7 +129,7 @@ struct Altered {
 }
 
 impl<'a> Walk<'a> {
-    fn new(header: Export, trusted: &'a [PublicKey], kept: &'a [Checkpoint], report: Report) -> Self {
+    fn new(header: Export, trusted: &[PublicKey], kept: &'a [Checkpoint], report: Report) -> Self {
         let covered = (header.first == 1).then_some(0);
         Self {
             hash: header.prev,
@@ -133,7 +137,7 @@ impl<'a> Walk<'a> {
             exchanges: None,
             closing: None,
             covered,
-            trusted,
+            keys: Handovers::new(trusted),
             kept,
             report,
             header,
@@ -235,6 +239,7 @@ impl<'a> Walk<'a> {
         }
         let promised = Promised::read(entry).map_err(|e| self.here(Wrong::Unreadable(e.to_string())))?;
         self.exchanges = promised.map(Expected::new);
+        self.keys.read(place.seq, entry);
         self.hash = hash;
         self.next += 1;
         self.closing = None;
@@ -256,9 +261,6 @@ impl<'a> Walk<'a> {
         if point.check(&signed.signature).is_err() {
             return Err((Some(point.seq), Wrong::BadSignature("its signature does not match")));
         }
-        if !self.trusted.is_empty() && !self.trusted.contains(&point.key) {
-            return Err((Some(point.seq), Wrong::UntrustedKey(point.key)));
-        }
         if point.org != self.header.org {
             return Err((Some(point.seq), Wrong::Foreign(point.org)));
         }
@@ -277,6 +279,8 @@ impl<'a> Walk<'a> {
         {
             return Err((Some(point.seq), Wrong::MissingCheckpoint));
         }
+        // Only now is it known that the key signed what was read.
+        self.keys.signed(&point).map_err(|key| (Some(point.seq), Wrong::UntrustedKey(key)))?;
         self.covered = Some(point.seq);
         self.report.checkpoints += 1;
         if !self.report.keys.contains(&point.key) && self.report.keys.len() < MAX_KEYS {
@@ -297,6 +301,9 @@ impl<'a> Walk<'a> {
         }
         if seen > self.header.last {
             return Err((Some(self.header.last + 1), Wrong::Inserted));
+        }
+        if let Some((seq, key)) = self.keys.never_trusted() {
+            return Err((Some(seq), Wrong::UntrustedKey(key)));
         }
         match &self.closing {
             None => Err((Some(seen), Wrong::NoClosingCheckpoint)),

@@ -46,7 +46,7 @@ pub enum StepKind {
 pub struct Step {
     /// What.
     pub kind: StepKind,
-    /// By whom: the actor's identifier.
+    /// By whom: the person behind the actor, who may have several tokens.
     pub by: String,
     /// Their name at the time.
     pub name: String,
@@ -141,7 +141,7 @@ impl Move {
 }
 
 /// Where a step leads. `steps` is all that was done with the version so far, oldest first; `approvals` how many people
-/// must agree; `by` the identifier of who acts.
+/// must agree; `by` the person who acts.
 ///
 /// # Errors
 /// The step is not possible.

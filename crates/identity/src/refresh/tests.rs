@@ -5,8 +5,8 @@ use super::*;
 const START: UnixMillis = UnixMillis(1_795_000_000_000);
 const END: UnixMillis = UnixMillis(1_795_000_000_000 + 30 * 86_400_000);
 
-fn key() -> RefreshKey {
-    RefreshKey::new([3; 32])
+fn key() -> RefreshKeys {
+    RefreshKey::new([3; 32]).into()
 }
 
 fn begin(n: u8) -> (Family, RefreshToken) {
@@ -45,6 +45,24 @@ fn four_processes_with_one_token_end_with_the_same_successor() {
         assert_eq!(*token.unwrap().reveal(), *winner);
     }
     assert_eq!(family.generation, 1, "one refresh");
+}
+
+/// When the key that proves tokens is replaced, nobody is signed out, and a stolen token is noticed as before.
+#[test]
+fn tokens_of_an_older_key_are_used_up_like_others() {
+    let (mut family, first) = begin(1);
+    let next = RefreshKey::new([4; 32]);
+    let both = RefreshKeys::new(next.clone(), vec![next.clone(), RefreshKey::new([3; 32])]);
+    let Decision::Rotate { family: used, token } = decide(Some(&family), &first, &both, after(0)) else {
+        panic!("the old key is known")
+    };
+    family = used;
+    let alone = RefreshKeys::from(next);
+    assert!(matches!(decide(Some(&family), &token, &alone, after(1)), Decision::Rotate { .. }));
+    assert!(matches!(decide(Some(&family), &token, &key(), after(1)), Decision::Unknown));
+    assert!(matches!(decide(Some(&family), &first, &both, after(1)), Decision::GraceReplay { .. }));
+    assert!(matches!(decide(Some(&family), &first, &both, after(100)), Decision::Theft));
+    assert!(matches!(decide(Some(&family), &first, &alone, after(100)), Decision::Unknown));
 }
 
 #[test]
@@ -97,10 +115,16 @@ fn invented_tokens_never_end_a_family() {
     for token in [forged, ahead, moved] {
         assert_eq!(use_token(&mut family, &token, after(3600)).0, "unknown");
     }
-    let future = RefreshToken { generation: 2, proof: Zeroizing::new(family.proof(2, &key())), ..first };
+    let future =
+        RefreshToken { generation: 2, proof: Zeroizing::new(family.proof(2, &key().proves)), ..first };
     assert_eq!(use_token(&mut family, &future, after(3600)).0, "unknown", "never given out");
     assert!(matches!(
-        decide(Some(&family), &RefreshToken::parse(&good).unwrap(), &RefreshKey::new([4; 32]), after(1)),
+        decide(
+            Some(&family),
+            &RefreshToken::parse(&good).unwrap(),
+            &RefreshKey::new([4; 32]).into(),
+            after(1)
+        ),
         Decision::Unknown
     ));
 }

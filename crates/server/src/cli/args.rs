@@ -4,6 +4,7 @@ mod access;
 mod code;
 mod directory;
 mod operate;
+mod secret;
 
 use std::path::PathBuf;
 
@@ -16,6 +17,7 @@ pub(crate) use access::{AccessCommand, ExplainArgs, RoleCommand};
 pub(crate) use code::{ApplyArgs, DiffArgs, ExportArgs};
 pub(crate) use directory::{DirectoryCommand, GroupCommand, ScimCommand, ScimTokenCommand};
 pub(crate) use operate::{AdminCommand, AuditCommand, ProviderCommand, TokenCommand};
+pub(crate) use secret::SecretsCommand;
 
 /// The house around AI coding assistants: gateway, keys, ledger and audit log in one program.
 #[derive(Parser)]
@@ -97,6 +99,9 @@ pub(crate) enum Command {
     /// Model providers
     #[command(subcommand)]
     Provider(ProviderCommand),
+    /// The server's own keys: rotate them while it serves
+    #[command(subcommand)]
+    Secrets(SecretsCommand),
     /// Administrators' credentials
     #[command(subcommand)]
     Admin(AdminCommand),

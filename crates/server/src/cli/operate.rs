@@ -64,11 +64,13 @@ fn read_key() -> Result<Zeroizing<String>, Failure> {
 pub(crate) fn admin(command: AdminCommand, client: &Client, out: &mut Out) -> Result<u8, Failure> {
     let AdminCommand::Token(command) = command;
     match command {
-        TokenCommand::Create { name, role, team, user, expires } => {
+        TokenCommand::Create { name, role, team, user, holder, service, expires } => {
             let mut body = json!({"name": name, "role": role});
             output::put(&mut body, "expires", expires);
             output::put(&mut body, "team", team);
             output::put(&mut body, "user", user);
+            output::put(&mut body, "holder", holder);
+            output::put(&mut body, "service", service);
             let made = client.post("/api/v1/admin-tokens", &body)?;
             let sentence = format!(
                 "Token {} for {name} ({role}), shown once:\n\n  export GATEHOUSE_SERVER={}\n  export GATEHOUSE_TOKEN={}",
@@ -80,12 +82,22 @@ pub(crate) fn admin(command: AdminCommand, client: &Client, out: &mut Out) -> Re
         }
         TokenCommand::List => {
             let tokens = client.list("/api/v1/admin-tokens", &[], None)?;
-            let columns = ["ID", "TOKEN", "NAME", "ROLE", "LIMITED TO", "STATE", "EXPIRES", "LAST USED"]
-                .map(|title| (title, Align::Left));
+            let columns =
+                ["ID", "TOKEN", "NAME", "PERSON", "ROLE", "LIMITED TO", "STATE", "EXPIRES", "LAST USED"]
+                    .map(|title| (title, Align::Left));
             let mut table = Table::new(&columns);
             for token in &tokens {
-                let keys =
-                    ["id", "hint", "name", "role", "limited_to", "state", "expires_at", "last_used_at"];
+                let keys = [
+                    "id",
+                    "hint",
+                    "name",
+                    "person",
+                    "role",
+                    "limited_to",
+                    "state",
+                    "expires_at",
+                    "last_used_at",
+                ];
                 table.row(keys.map(|key| output::field(token, key)));
             }
             out.list(&tokens, &table, "There is no token.")?;

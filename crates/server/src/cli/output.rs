@@ -75,6 +75,11 @@ pub(crate) fn complain(text: &str) {
     drop(writeln!(io::stderr(), "{text}"));
 }
 
+/// Whether standard output is a terminal, so that nobody keeps what is printed.
+pub(crate) fn is_shown() -> bool {
+    io::stdout().is_terminal()
+}
+
 /// Whether standard error is a terminal.
 pub(crate) fn is_watched() -> bool {
     io::stderr().is_terminal()

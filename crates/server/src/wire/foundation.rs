@@ -1,13 +1,12 @@
 //! What everything stands on: master keys, database, organization, and the local credential.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use gatehouse_control::bootstrap::{self, Started};
-use gatehouse_domain::audit::Signer;
+use gatehouse_control::keys::Keys;
 use gatehouse_domain::id::{NodeId, OrgId};
-use gatehouse_domain::key::Pepper;
 use gatehouse_identity::keyring::Keyring;
-use gatehouse_identity::roots::Roots;
 use gatehouse_store::audit::Notary;
 use gatehouse_store::data_dir::DataDir;
 use gatehouse_store::{Store, StoreConfig};
@@ -34,11 +33,9 @@ pub(super) struct Foundation {
     pub(super) store: Store,
     pub(super) keyring: Keyring,
     pub(super) org: OrgId,
-    pub(super) pepper: Pepper,
-    pub(super) roots: Roots,
-    pub(super) notary: Notary,
-    /// Signs bundles of settings.
-    pub(super) bundle_signer: Signer,
+    /// The keys that the server makes for itself.
+    pub(super) keys: Arc<Keys>,
+    pub(super) notary: Arc<Notary>,
     pub(super) node: NodeId,
     /// Whether the organization's first owner was made just now.
     pub(super) first_start: bool,
@@ -61,23 +58,29 @@ pub(super) async fn lay(
         max_connections: DATABASE_CONNECTIONS,
     };
     let store = Store::open(&at).await.map_err(failed)?;
-    let started = bootstrap::start(&store, &keyring, ORGANIZATION, clock::now(), &clock::random);
+    let node = data.node_id(NodeId::new(clock::now(), clock::random_bits())).map_err(failed)?;
+    // Before anything is opened: the master key is not changed to one that this node does not know.
+    let known = master_keys(&keyring);
+    store.register_node(node, env!("CARGO_PKG_VERSION"), &known, clock::now()).await.map_err(failed)?;
+    let started = bootstrap::start(&store, &keyring, ORGANIZATION, node, clock::now(), &clock::random);
     let started = started.await.map_err(failed)?;
     keep_token(&store, &started, path).await?;
-    let node = data.node_id(NodeId::new(clock::now(), clock::random_bits())).map_err(failed)?;
-    let signer = Signer::new(started.roots.audit_seed());
-    let notary = Notary::open(node, signer, path.join(CHECKPOINT_FILE)).map_err(failed)?;
+    let keys = Keys::new(started.keys);
+    let notary = Notary::open(node, keys.signing_keys(), path.join(CHECKPOINT_FILE)).map_err(failed)?;
     Ok(Foundation {
         store,
         keyring,
         org: started.org.id,
-        pepper: started.roots.pepper(),
-        bundle_signer: Signer::new(&started.roots.bundle_seed()),
-        roots: started.roots,
-        notary,
+        keys: Arc::new(keys),
+        notary: Arc::new(notary),
         node,
         first_start: started.owner.is_some(),
     })
+}
+
+/// The public names of the master keys, as nodes tell each other.
+pub(super) fn master_keys(keyring: &Keyring) -> String {
+    keyring.ids().iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
 }
 
 /// Writes the owner's token where the command line on this machine finds it. If the file is gone, whoever can start the
@@ -89,7 +92,7 @@ async fn keep_token(store: &Store, started: &Started, data_dir: &Path) -> Result
         Some(token) => token,
         None if path.exists() => return Ok(()),
         None => {
-            let pepper = started.roots.pepper();
+            let pepper = started.keys.pepper(clock::now());
             let making = bootstrap::owner_token(
                 store,
                 started.org.id,

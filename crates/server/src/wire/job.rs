@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use gatehouse_control::App;
 use gatehouse_control::act::{ActError, Caller};
+use gatehouse_control::rotation;
 use gatehouse_store::audit::{CheckpointError, CheckpointRule};
 use gatehouse_store::in_time;
 use metrics::gauge;
@@ -93,6 +94,7 @@ impl Trouble {
 
 async fn policy(live: Arc<Live>) {
     let (mut clock, mut trouble) = (interval(POLICY), Trouble::default());
+    let mut rehashing = Trouble::default();
     clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
@@ -100,6 +102,7 @@ async fn policy(live: Arc<Live>) {
             () = live.fresh.change() => {}
         }
         trouble.note("reading the policy", live.refresh_policy().await);
+        rehashing.note("hashing keys anew", live.write_rehashes().await);
     }
 }
 
@@ -133,13 +136,22 @@ async fn checkpoints(live: Arc<Live>, app: App) {
 
 async fn presence(live: Arc<Live>, app: App) {
     let (mut clock, mut trouble) = (interval(PRESENCE), Trouble::default());
+    let mut keys = Trouble::default();
     clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut done = in_time(TURN, app.store.register_node(app.node, app.version, clock::now())).await;
+    let mut done = in_time(TURN, live.tell_presence()).await;
     loop {
         trouble.note("telling the database that this node is there", done);
         clock.tick().await;
         live.refresh_keys().await;
-        done = in_time(TURN, app.store.touch_node(app.node, clock::now())).await;
+        done = in_time(TURN, live.tell_presence()).await;
+        let tidied = tokio::time::timeout(TURN, rotation::tidy(&app)).await;
+        keys.note(
+            "looking after the server's own keys",
+            match tidied {
+                Ok(done) => done.map_err(|error| error.to_string()),
+                Err(_) => Err("the database was silent".to_owned()),
+            },
+        );
     }
 }
 

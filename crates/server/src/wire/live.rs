@@ -1,5 +1,6 @@
 //! What is in force while the server runs: configuration, providers, policy. Each is swapped whole.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -7,28 +8,32 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use gatehouse_control::access::load_snapshot;
 use gatehouse_control::config::{ReloadRefused, Reloaded};
+use gatehouse_control::keys::Keys;
 use gatehouse_control::portal::{PublicUrl, Rules};
 use gatehouse_control::secret::SecretError;
 use gatehouse_control::settings::Delivery;
 use gatehouse_control::status::{Check, Readiness};
-use gatehouse_domain::id::OrgId;
+use gatehouse_domain::id::{NodeId, OrgId};
 use gatehouse_domain::policy::Snapshot;
 use gatehouse_domain::price::PriceTable;
 use gatehouse_domain::settings::Catalogue;
 use gatehouse_gateway::settings::Settings;
 use gatehouse_identity::keyring::Keyring;
+use gatehouse_store::audit::Notary;
 use gatehouse_store::{Store, StoreError, in_time};
 
+use super::foundation::master_keys;
 use super::fresh::{Freshness, stale};
 use super::identity;
 use super::ledger::Books;
 use super::portal::SignIn;
 use super::provider::{Provided, SealedKeys, prepare};
+use super::rehash::Rehashes;
 use crate::config::{Config, SecretSource, Shown, Sources, changes, load};
 use crate::environment::Environment;
 use crate::fetch::{Net, Reach};
 use crate::log::LogControl;
-use crate::price;
+use crate::{clock, price, secret};
 
 /// How long reading the policy may take. A database that has gone silent must not keep later changes out.
 const READ_POLICY: Duration = Duration::from_secs(5);
@@ -55,12 +60,21 @@ pub(super) struct Live {
     pub(super) org: OrgId,
     /// The master keys.
     pub(super) keyring: Keyring,
+    /// The keys that the server makes for itself.
+    keys: Arc<Keys>,
+    notary: Arc<Notary>,
+    node: NodeId,
+    /// Keys to hash anew.
+    pub(super) rehashes: Rehashes,
+    /// Whether the keys could not be read last time.
+    keys_unread: AtomicBool,
     /// Journal and ledger.
     pub(super) books: Arc<Books>,
     /// The settings at the start.
     started_with: Vec<Shown>,
     providers: Mutex<Vec<Provided>>,
     log: LogControl,
+    data_dir: PathBuf,
     stopping: AtomicBool,
     reloading: tokio::sync::Mutex<()>,
     /// How fresh the policy is.
@@ -80,8 +94,12 @@ pub(super) struct Beginnings {
     pub(super) store: Store,
     pub(super) org: OrgId,
     pub(super) keyring: Keyring,
+    pub(super) keys: Arc<Keys>,
+    pub(super) notary: Arc<Notary>,
+    pub(super) node: NodeId,
     pub(super) books: Arc<Books>,
     pub(super) log: LogControl,
+    pub(super) data_dir: PathBuf,
 }
 
 impl Live {
@@ -92,6 +110,7 @@ impl Live {
     pub(super) async fn begin(parts: Beginnings) -> Result<Self, Vec<String>> {
         let failed = |error: StoreError| vec![error.to_string()];
         let snapshot = load_snapshot(&parts.store, parts.org).await.map_err(failed)?;
+        let snapshot = snapshot.with_proofs(parts.keys.proofs(clock::now()));
         let delivery = Delivery::new(Catalogue::builtin());
         if let Err(error) = delivery.refresh(&parts.store, parts.org).await {
             // Model requests do not depend on it. Clients that ask for settings are told to wait.
@@ -118,9 +137,15 @@ impl Live {
             store: parts.store,
             org: parts.org,
             keyring: parts.keyring,
+            keys: parts.keys,
+            notary: parts.notary,
+            node: parts.node,
+            rehashes: Rehashes::default(),
+            keys_unread: AtomicBool::new(false),
             books: parts.books,
             providers: Mutex::new(providers),
             log: parts.log,
+            data_dir: parts.data_dir,
             stopping: AtomicBool::new(false),
             reloading: tokio::sync::Mutex::new(()),
             fresh: Freshness::default(),
@@ -157,12 +182,17 @@ impl Live {
     pub(super) async fn reload(self: &Arc<Self>) -> Result<Reloaded, ReloadRefused> {
         let _one_at_a_time = self.reloading.lock().await;
         let config = Arc::new(self.read_again().await?);
+        let ring = self.read_keyring(&config).await.map_err(refused)?;
         let prices = price::table(&config.pricing).map_err(|error| refused(vec![error.to_string()]))?;
         let providers = self.prepared(&config).await.map_err(refused)?;
         let (rules, reach) = self.sign_in_rules(Arc::clone(&config)).await.map_err(refused)?;
         let old = self.config.load_full();
         if old.log.filter != config.log.filter {
             self.log.set_filter(&config.log.filter).map_err(|error| refused(vec![error.to_string()]))?;
+        }
+        self.keyring.replace(&ring);
+        if let Err(error) = in_time(READ_POLICY, self.tell_presence()).await {
+            tracing::warn!(%error, "the other nodes are not told which master keys this one knows; they are within a minute");
         }
         self.settings.store(Arc::new(settings(&config, prices, &providers)));
         *self.providers.lock().unwrap_or_else(PoisonError::into_inner) = providers;
@@ -242,7 +272,10 @@ impl Live {
         let read = async {
             let version = self.store.policy_version(self.org).await?;
             if version != self.policy.load().version() {
-                self.policy.store(Arc::new(load_snapshot(&self.store, self.org).await?));
+                let snapshot = load_snapshot(&self.store, self.org).await?;
+                // After the hashes, so that no pepper is missing that one of them was made under.
+                self.refresh_secrets().await;
+                self.policy.store(Arc::new(snapshot.with_proofs(self.keys.proofs(clock::now()))));
             }
             // After the keys and apart from them: settings that cannot be read keep no revoked key at work.
             if self.delivery.snapshot().is_some_and(|snapshot| snapshot.version() == version) {
@@ -253,6 +286,61 @@ impl Live {
         let settings = in_time(READ_POLICY, read).await?;
         self.fresh.reached(asked);
         settings
+    }
+
+    /// Takes over the server's own keys if they were rotated. Those known before stay where that cannot be done.
+    async fn refresh_secrets(&self) {
+        let read = self.keys.refresh(&self.store, &self.keyring, self.org, &self.notary).await;
+        let before = self.keys_unread.swap(read.is_err(), Ordering::AcqRel);
+        match read {
+            Err(error) if !before => {
+                tracing::error!(
+                    %error,
+                    "the server's own keys cannot be read anew, the old ones stay; a master key that is missing here is named by \
+                     `secrets.previous_master_keys` and taken over by `gatehouse config reload`"
+                );
+            }
+            Ok(()) if before => tracing::info!("the server's own keys can be read again"),
+            Err(_) | Ok(()) => {}
+        }
+    }
+
+    /// Writes down the hashes of keys that were hashed anew.
+    pub(super) async fn write_rehashes(&self) -> Result<(), StoreError> {
+        let waiting = self.rehashes.take();
+        if !waiting.is_empty() {
+            in_time(READ_POLICY, self.store.rehash_keys(self.org, &waiting)).await?;
+        }
+        Ok(())
+    }
+
+    /// Reads the master keys of a configuration. None that something is sealed under may be missing among them.
+    async fn read_keyring(self: &Arc<Self>, config: &Arc<Config>) -> Result<Keyring, Vec<String>> {
+        let (live, wanted) = (Arc::clone(self), Arc::clone(config));
+        let read = tokio::task::spawn_blocking(move || {
+            secret::keyring(&wanted.secrets, &live.data_dir, true, &live.environment)
+        });
+        let ring = read
+            .await
+            .map_err(|_| vec!["the master keys could not be read by a fault of the server".to_owned()])?
+            .map_err(|error| vec![format!("secrets: {error}")])?;
+        for id in self.keyring.ids().into_iter().filter(|id| !ring.knows(*id)) {
+            let counted = self.store.sealed_under(self.org, &id.to_string(), clock::now()).await;
+            let count = counted.map_err(|error| vec![error.to_string()])?;
+            if count > 0 {
+                return Err(vec![format!(
+                    "secrets: the master key `{id}` is still needed: {count} texts are sealed under it; keep it in \
+                     `secrets.previous_master_keys` until `gatehouse secrets rotate master` was run and \
+                     `gatehouse secrets list` shows 0"
+                )]);
+            }
+        }
+        Ok(ring)
+    }
+
+    /// Tells the other nodes that this one is there, and which master keys it knows.
+    pub(super) async fn tell_presence(&self) -> Result<(), StoreError> {
+        self.store.touch_node(self.node, &master_keys(&self.keyring), clock::now()).await
     }
 
     /// No more requests from now on.

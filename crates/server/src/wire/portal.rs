@@ -4,11 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use gatehouse_control::portal::{self, Keys};
-use gatehouse_domain::id::UserId;
+use gatehouse_control::portal;
+use gatehouse_domain::id::{KeyId, UserId};
+use gatehouse_domain::key::KeyHash;
 use gatehouse_gateway::portal::{Asked, Entry, Later, Portal};
-use gatehouse_identity::form::FormKey;
-use gatehouse_identity::roots::Roots;
 use http::Response;
 
 use super::live::Live;
@@ -20,11 +19,6 @@ const CATCH_UP: Duration = Duration::from_secs(2);
 
 /// The portal, with the way to identity providers.
 pub(super) type SignIn = portal::Portal<Net>;
-
-/// What the portal proves tokens and forms with.
-pub(super) fn keys(roots: &Roots) -> Keys {
-    Keys { access: roots.access_key(), refresh: roots.refresh_key(), form: FormKey::new(roots.form_key()) }
-}
 
 /// The portal as the data path sees it.
 pub(super) struct Front {
@@ -65,6 +59,10 @@ impl Portal for Front {
 
     fn reported(&self, user: UserId, checksum: &str, user_agent: Option<&str>) {
         self.live.delivery.hear(user, checksum, user_agent, clock::now());
+    }
+
+    fn rehashed(&self, key: KeyId, old: KeyHash, new: KeyHash) {
+        self.live.rehashes.note(key, old, new);
     }
 
     fn catch_up(&self) -> Later<()> {

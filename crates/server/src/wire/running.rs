@@ -9,7 +9,6 @@ use gatehouse_control::App;
 use gatehouse_control::attempts::Attempts;
 use gatehouse_domain::price::PriceTable;
 use gatehouse_gateway::{Gateway, Parts};
-use gatehouse_identity::roots::Roots;
 use gatehouse_store::data_dir::DataDir;
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::json;
@@ -18,7 +17,7 @@ use tokio::task::JoinSet;
 use super::foundation::{Foundation, lay};
 use super::ledger::Books;
 use super::live::{Beginnings, Live};
-use super::portal::{Front, SignIn, keys};
+use super::portal::{Front, SignIn};
 use super::{IfTaken, Ready, Start, admin, failed, house, job, signal};
 use crate::cli::{Failure, LISTEN_FILE};
 use crate::config::Config;
@@ -66,18 +65,19 @@ pub(super) async fn build(
         store: ground.store.clone(),
         org: ground.org,
         keyring: ground.keyring.clone(),
+        keys: Arc::clone(&ground.keys),
+        notary: Arc::clone(&ground.notary),
+        node: ground.node,
         books: Arc::clone(&books),
         log,
+        data_dir: data.path().to_owned(),
     });
     let live = Arc::new(live.await.map_err(|problems| Failure::Usage(problems.join("\n")))?);
-    let (pepper, roots) = (ground.pepper.clone(), ground.roots.clone());
     let app = app(ground, &live, &books, metrics.clone(), addresses.1);
-    let portal = sign_in(&live, &app, &roots).await?;
+    let portal = sign_in(&live, &app).await?;
     let parts = Parts {
         settings: Arc::clone(&live.settings),
         policy: Arc::clone(&live.policy),
-        pepper,
-        access: roots.access_key(),
         portal: Arc::new(Front::new(&live, &portal)),
         runtime: tokio::runtime::Handle::current(),
         ledger: books.for_data_path(),
@@ -95,12 +95,12 @@ pub(super) async fn build(
 }
 
 /// The portal under the rules of the configuration, which a reload replaces.
-async fn sign_in(live: &Arc<Live>, app: &App, roots: &Roots) -> Result<Arc<SignIn>, Failure> {
+async fn sign_in(live: &Arc<Live>, app: &App) -> Result<Arc<SignIn>, Failure> {
     let (rules, reach) =
         live.sign_in_rules(live.config.load_full()).await.map_err(|p| Failure::Usage(p.join("\n")))?;
     let net = Net::default();
     net.replace(reach);
-    let portal = Arc::new(SignIn::new(app.clone(), keys(roots), net.clone(), rules));
+    let portal = Arc::new(SignIn::new(app.clone(), net.clone(), rules));
     live.keep_portal(Arc::clone(&portal), net);
     Ok(portal)
 }
@@ -115,14 +115,13 @@ fn app(
     App::new(gatehouse_control::app::Parts {
         store: ground.store,
         org: ground.org,
-        pepper: ground.pepper,
+        keys: ground.keys,
         keyring: ground.keyring,
         notary: ground.notary,
         node: ground.node,
         version: env!("CARGO_PKG_VERSION"),
         started_at: clock::now(),
         attempts: Attempts::default(),
-        bundle_signer: ground.bundle_signer,
         settings: Arc::clone(&live.delivery),
         house: house::house(live, books, metrics, admin),
     })

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::Ready;
-use crate::cli::{ADMIN_TOKEN_FILE, Client, Failure, Out, exports, exposed, read_token};
+use crate::cli::{ADMIN_TOKEN_FILE, Client, Failure, Out, exports, exposed, is_shown, read_token};
 
 /// The user whose key is made on the first start.
 const OWNER: &str = "owner@localhost";
@@ -35,12 +35,18 @@ pub(super) fn greet(ready: &Ready<'_>, out: &mut Out) -> Result<(), Failure> {
 fn first_time(ready: &Ready<'_>, out: &mut Out) -> Result<(), Failure> {
     let client = client(ready)?;
     client.post("/api/v1/users", &json!({"email": OWNER, "name": "Owner"}))?;
-    let made = client.post("/api/v1/keys", &json!({"user": OWNER, "name": "first key"}))?;
-    let key = made["key"].as_str().unwrap_or_default();
-    out.line("\nThis is the first start. Point Claude Code at it (the key is shown once):\n")?;
-    out.line(exports(&ready.gateway, key))?;
-    out.line("\nNext, in another terminal:\n")?;
     let dir = ready.data_dir.display();
+    if is_shown() {
+        let made = client.post("/api/v1/keys", &json!({"user": OWNER, "name": "first key"}))?;
+        let key = made["key"].as_str().unwrap_or_default();
+        out.line("\nThis is the first start. Point Claude Code at it (the key is shown once):\n")?;
+        out.line(exports(&ready.gateway, key))?;
+    } else {
+        // What is printed here is kept by somebody, such as the collector of a service's logs: no place for a key.
+        out.line("\nThis is the first start. Make a key, which is shown once:\n")?;
+        out.line(format!("  gatehouse --data-dir {dir} key create --user {OWNER}"))?;
+    }
+    out.line("\nNext, in another terminal:\n")?;
     for command in
         ["user add ada@example.com", "key create --user ada@example.com", "exchanges --table", "usage"]
     {

@@ -17,7 +17,17 @@ impl World {
 
     /// A second administrator's token.
     fn second(&self, name: &str) -> String {
-        let made = self.gatehouse.json(&["admin", "token", "create", "--name", name, "--role", "admin"]);
+        let made = self.gatehouse.json(&[
+            "admin",
+            "token",
+            "create",
+            "--name",
+            name,
+            "--role",
+            "admin",
+            "--service",
+            name,
+        ]);
         made["token"].as_str().unwrap().to_owned()
     }
 

@@ -12,6 +12,8 @@ mod client;
 mod impostor;
 mod nodes;
 mod factors;
+mod rotation;
+mod secrecy;
 
 use std::time::{Duration, Instant};
 

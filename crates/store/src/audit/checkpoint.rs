@@ -308,16 +308,17 @@ fn head_of(point: &Signed) -> Head {
 }
 
 fn sign(org: OrgId, head: Head, count: u64, notary: &Notary, at: UnixMillis) -> Signed {
+    let signer = notary.signer(at);
     let checkpoint = Checkpoint {
         at,
         count,
         hash: head.hash,
-        key: notary.public(),
+        key: signer.public(),
         node: notary.node.to_string(),
         org,
         seq: head.seq,
     };
-    let signature = checkpoint.sign(&notary.signer);
+    let signature = checkpoint.sign(&signer);
     Signed { checkpoint, signature }
 }
 

@@ -7,9 +7,11 @@
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock};
 
 use gatehouse_domain::audit::{Checkpoint, PublicKey, Signer};
 use gatehouse_domain::id::NodeId;
+use gatehouse_domain::time::UnixMillis;
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::Signed;
@@ -43,10 +45,33 @@ pub enum NotaryError {
 /// Signs checkpoints for a node, and keeps the newest one it knows in a file.
 pub struct Notary {
     pub(super) node: NodeId,
-    pub(super) signer: Signer,
+    keys: RwLock<SigningKeys>,
     path: PathBuf,
     /// Held while the log is read and signed, so that one task of this node does it at a time.
     known: Mutex<Option<Signed>>,
+}
+
+/// What the audit log is signed with, and was.
+#[derive(Clone)]
+pub struct SigningKeys {
+    /// Each with the time from which on it signs, the oldest first. Never empty.
+    pub signers: Vec<(UnixMillis, Signer)>,
+    /// The public halves of all that ever signed.
+    pub publics: Vec<PublicKey>,
+}
+
+impl From<Signer> for SigningKeys {
+    fn from(only: Signer) -> Self {
+        Self { publics: vec![only.public()], signers: vec![(UnixMillis(0), only)] }
+    }
+}
+
+impl SigningKeys {
+    /// The newest whose time has come.
+    fn at(&self, now: UnixMillis) -> &Signer {
+        let due = self.signers.iter().rfind(|(from, _)| *from <= now);
+        due.or_else(|| self.signers.first()).map(|(_, signer)| signer).expect("there is one")
+    }
 }
 
 impl Notary {
@@ -54,15 +79,29 @@ impl Notary {
     ///
     /// # Errors
     /// The file cannot be read, or holds something else.
-    pub fn open(node: NodeId, signer: Signer, path: impl Into<PathBuf>) -> Result<Self, NotaryError> {
+    pub fn open(
+        node: NodeId,
+        keys: impl Into<SigningKeys>,
+        path: impl Into<PathBuf>,
+    ) -> Result<Self, NotaryError> {
         let path = path.into();
         let known = read(&path)?;
-        Ok(Self { node, signer, path, known: Mutex::new(known) })
+        Ok(Self { node, keys: RwLock::new(keys.into()), path, known: Mutex::new(known) })
     }
 
-    /// The public half of the key that it signs with.
-    pub fn public(&self) -> PublicKey {
-        self.signer.public()
+    /// Takes other keys. Those that signed before must be among the public ones.
+    pub fn replace_keys(&self, keys: SigningKeys) {
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+    }
+
+    /// The public half of the key that it signs with at a time.
+    pub fn public(&self, now: UnixMillis) -> PublicKey {
+        self.signer(now).public()
+    }
+
+    /// The key that it signs with at a time.
+    pub(super) fn signer(&self, now: UnixMillis) -> Signer {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).at(now).clone()
     }
 
     /// Where the newest known checkpoint is kept.
@@ -74,9 +113,10 @@ impl Notary {
         self.known.lock().await
     }
 
-    /// Whether a checkpoint was signed with this key.
+    /// Whether a checkpoint was signed with one of the keys of this deployment.
     pub(super) fn signed(&self, point: &Signed) -> bool {
-        point.checkpoint.key == self.public() && point.checkpoint.check(&point.signature).is_ok()
+        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        keys.publics.contains(&point.checkpoint.key) && point.checkpoint.check(&point.signature).is_ok()
     }
 
     /// Keeps a checkpoint that the log was found to continue up to, on disk and in the log.

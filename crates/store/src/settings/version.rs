@@ -27,7 +27,9 @@ const SELECT: &str = "SELECT v.number, v.state, v.approvals, v.created_at, v.che
 const LIST: &str = "SELECT v.number, v.state, v.approvals, v.created_at, v.checksum FROM settings_versions v \
      WHERE v.org_id = $1";
 
-const STEPS: &str = "SELECT s.number, s.kind, s.actor_id, s.actor_name, s.at, s.note FROM settings_steps s \
+/// The person behind the actor: who has two tokens is one.
+const STEPS: &str = "SELECT s.number, s.kind, COALESCE(t.person, s.actor_id) AS actor_id, s.actor_name, s.at, s.note \
+     FROM settings_steps s LEFT JOIN admin_tokens t ON t.org_id = s.org_id AND t.id = s.actor_id \
      WHERE s.org_id = $1";
 
 /// A version of a profile.

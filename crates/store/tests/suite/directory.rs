@@ -175,12 +175,21 @@ async fn token(w: &World, role: Role, expires_at: Option<UnixMillis>) -> AdminTo
     let text = secret(KeyKind::Admin);
     let id = AdminTokenId::new(NOW, u128::from(unique()));
     let (public, hash, scope) = (text.public(), text.hash(&pepper()), Scope::Organization);
-    let new = NewAdminToken { id, public, hash, name: name("Grace"), role: role.into(), scope, expires_at };
+    let new = NewAdminToken {
+        id,
+        public,
+        hash,
+        name: name("Grace"),
+        role: role.into(),
+        scope,
+        person: None,
+        expires_at,
+    };
     let token = w.store.create_admin_token(w.org, &new, &act("admin_token.create")).await.unwrap();
     assert_eq!(token.hint, text.hint());
     let grant = w.store.admin_grant(public).await.unwrap().unwrap();
     assert_eq!((grant.org, &grant.token), (w.org, &token));
-    assert!(text.matches(&pepper(), &grant.hash));
+    assert!(text.matches(&pepper().into(), &grant.hash));
     token
 }
 
@@ -239,14 +248,14 @@ async fn secrets_are_written_over_and_removed(w: World) {
 }
 
 async fn nodes_are_noted(w: World) {
-    w.store.register_node(node(), "0.1.0", NOW).await.unwrap();
-    w.store.register_node(node(), "0.1.1", NOW.plus_millis(1)).await.unwrap();
-    w.store.touch_node(node(), NOW.plus_millis(2)).await.unwrap();
+    w.store.register_node(node(), "0.1.0", "k1", NOW).await.unwrap();
+    w.store.register_node(node(), "0.1.1", "k1 k2", NOW.plus_millis(1)).await.unwrap();
+    w.store.touch_node(node(), "k2", NOW.plus_millis(2)).await.unwrap();
     let nodes = w.store.nodes(NOW).await.unwrap();
     assert_eq!((nodes.len(), nodes[0].version.as_str()), (1, "0.1.1"));
     assert_eq!((nodes[0].started_at, nodes[0].seen_at), (NOW.plus_millis(1), NOW.plus_millis(2)));
     assert!(w.store.nodes(NOW.plus_millis(3)).await.unwrap().is_empty());
-    not_found(w.store.touch_node(NodeId::from_bits(99), NOW).await, "node");
+    not_found(w.store.touch_node(NodeId::from_bits(99), "", NOW).await, "node");
 }
 
 async fn bad_pages_are_refused(w: World) {

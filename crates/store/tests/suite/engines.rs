@@ -2,8 +2,8 @@
 //! `GATEHOUSE_TEST_POSTGRES` holds the address of a server on which databases may be made.
 
 use std::path::PathBuf;
-use std::sync::Once;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Once};
 
 use gatehouse_domain::audit::{Actor, Draft, Object, Signer};
 use gatehouse_domain::directory::{KeyInfo, Team, User};
@@ -11,6 +11,7 @@ use gatehouse_domain::id::{KeyId, NodeId, OrgId, TeamId, UserId};
 use gatehouse_domain::key::{KeyKind, Pepper, RANDOM_LEN, VirtualKey};
 use gatehouse_domain::model::ModelScope;
 use gatehouse_domain::name::{Email, Name};
+use gatehouse_domain::policy::Proofs;
 use gatehouse_domain::time::UnixMillis;
 use gatehouse_store::audit::Notary;
 use gatehouse_store::key::NewKey;
@@ -90,6 +91,11 @@ pub(crate) fn email(text: &str) -> Email {
 
 pub(crate) fn pepper() -> Pepper {
     Pepper::new([7; 32])
+}
+
+/// What the data path checks keys with.
+pub(crate) fn proofs() -> Arc<Proofs> {
+    Arc::new(Proofs { peppers: pepper().into(), ..Proofs::default() })
 }
 
 pub(crate) fn signer() -> Signer {

@@ -1,6 +1,6 @@
 //! Virtual keys and the policy snapshot, on both engines.
 
-use crate::engines::{NOW, World, act, name, new_key, on_both, pepper, secret, unique};
+use crate::engines::{NOW, World, act, name, new_key, on_both, pepper, proofs, secret, unique};
 use gatehouse_domain::directory::{KeyState, UserState};
 use gatehouse_domain::id::{KeyId, ProjectId, TeamId, UserId};
 use gatehouse_domain::key::KeyKind;
@@ -133,7 +133,13 @@ async fn expiry_is_set_and_lifted(w: World) {
     let set =
         async |at| w.store.set_key_expiry(w.org, key.id, at, &act("key.expire")).await.unwrap().expires_at;
     let identify = async |at| {
-        w.store.load_snapshot(w.org).await.unwrap().identify(&text, &pepper(), at).map(|grant| grant.id)
+        w.store
+            .load_snapshot(w.org)
+            .await
+            .unwrap()
+            .with_proofs(proofs())
+            .identify(&text, at)
+            .map(|grant| grant.id)
     };
     assert_eq!(set(Some(NOW)).await, Some(NOW));
     assert_eq!(identify(NOW).await, Err(Denied::Expired));
@@ -156,8 +162,8 @@ async fn a_rotated_key_overlaps_and_expires(w: World) {
     assert_eq!((both.old.replaced_by, both.old.expires_at), (Some(by.id), Some(NOW.plus_millis(1000))));
     assert_eq!((both.new.id, both.new.expires_at, both.new.state), (by.id, None, KeyState::Active));
     assert_eq!((both.new.user, &both.new.team, &both.new.models), (old.user, &old.team, &old.models));
-    let snapshot = w.store.load_snapshot(w.org).await.unwrap();
-    let identify = |key, at| snapshot.identify(key, &pepper(), at).map(|grant| grant.id);
+    let snapshot = w.store.load_snapshot(w.org).await.unwrap().with_proofs(proofs());
+    let identify = |key, at| snapshot.identify(key, at).map(|grant| grant.id);
     assert_eq!(identify(&text, NOW.plus_millis(999)), Ok(old.id));
     assert_eq!(identify(&text, NOW.plus_millis(1000)), Err(Denied::Expired));
     assert_eq!(identify(&fresh, NOW.plus_millis(1000)), Ok(by.id));
@@ -286,14 +292,14 @@ async fn the_snapshot_decides_as_the_keys_say(w: World) {
     w.store.set_key_state(w.org, revoked.id, KeyState::Revoked, &act("x")).await.unwrap();
     let (_, bobs) = w.key(bob.id).await;
     w.store.set_user_state(w.org, bob.id, UserState::Disabled, &act("x")).await.unwrap();
-    let snapshot = w.store.load_snapshot(w.org).await.unwrap();
+    let snapshot = w.store.load_snapshot(w.org).await.unwrap().with_proofs(proofs());
     assert_eq!((snapshot.len(), snapshot.version()), (4, w.store.policy_version(w.org).await.unwrap()));
-    let denied = |key| snapshot.identify(key, &pepper(), NOW).unwrap_err();
+    let denied = |key| snapshot.identify(key, NOW).unwrap_err();
     assert_eq!(denied(&disabled_text), Denied::Disabled);
     assert_eq!(denied(&revoked_text), Denied::Revoked);
     assert_eq!(denied(&bobs), Denied::HolderDisabled);
     assert_eq!(denied(&secret(KeyKind::Virtual)), Denied::Unknown);
-    let grant = snapshot.identify(&good, &pepper(), NOW).unwrap();
+    let grant = snapshot.identify(&good, NOW).unwrap();
     assert_eq!((grant.org, grant.user, grant.team, grant.project), (w.org, ada.id, Some(team.id), None));
     assert!(grant.models.allows("claude-haiku-5-5") && !grant.models.allows("claude-opus-5-5"));
 }
@@ -315,9 +321,9 @@ async fn a_damaged_key_is_refused_and_holds_no_other_up(w: World) {
         w.behind_its_back("DROP TABLE IF EXISTS kept; CREATE TABLE kept AS SELECT * FROM keys").await;
         let unchecked = if w.config.url == "sqlite" { "" } else { "SET session_replication_role = replica;" };
         w.behind_its_back(&format!("{unchecked} UPDATE keys SET {damage} WHERE id = '{}'", bad.id)).await;
-        let policy = w.store.load_snapshot(w.org).await.unwrap();
-        assert!(policy.identify(&good_text, &pepper(), NOW).is_ok(), "{damage}");
-        assert!(policy.identify(&bad_text, &pepper(), NOW).is_err(), "{damage}");
+        let policy = w.store.load_snapshot(w.org).await.unwrap().with_proofs(proofs());
+        assert!(policy.identify(&good_text, NOW).is_ok(), "{damage}");
+        assert!(policy.identify(&bad_text, NOW).is_err(), "{damage}");
         let listed = w.store.keys(w.org, &KeyFilter::default(), &Page::first(10)).await.unwrap();
         assert!(listed.items.iter().any(|key| key.id == good.id), "{damage}");
         w.behind_its_back(&format!("{unchecked} DELETE FROM keys; INSERT INTO keys SELECT * FROM kept"))

@@ -16,6 +16,7 @@ mod identities;
 mod factors;
 mod provisioning;
 mod paging;
+mod rotation;
 mod audit;
 mod chained;
 mod ledger;

@@ -467,7 +467,7 @@ async fn provisioning_tokens_live_and_end(w: World) {
     assert!(made.usable(NOW) && !made.usable(NOW.plus_millis(1000)));
     assert_eq!(made.hint, key.hint());
     let grant = w.store.provisioning_grant(key.public()).await.unwrap().unwrap();
-    assert!(key.matches(&pepper(), &grant.hash) && grant.org == w.org && grant.token == made);
+    assert!(key.matches(&pepper().into(), &grant.hash) && grant.org == w.org && grant.token == made);
     assert!(w.store.admin_grant(key.public()).await.unwrap().is_none(), "it is no administrator's");
     w.store.touch_provisioning_token(w.org, new.id, NOW.plus_millis(61_000)).await.unwrap();
     let revoked = w.store.revoke_provisioning_token(w.org, new.id, &act("t")).await.unwrap();

@@ -137,9 +137,103 @@ fn a_text_is_checked_and_its_fault_placed() {
         ("permit (principal, action == Action::\"fly\", resource);", "fly"),
         ("permit (principal, action, resource) when { context.team == Team::\"Core\" };", "team"),
         ("permit (principal == ?principal, action, resource);", "template"),
-        (&"(".repeat(30_000), "line"),
+        (&"(".repeat(30_000), "too involved"),
     ] {
         let why = check("a", text).unwrap_err();
         assert!(why.contains(told), "{}: {why}", &text[..text.len().min(80)]);
     }
+}
+
+/// A model that is forbidden was to be had by another name: with its date, in capitals, as another provider writes it.
+#[test]
+fn a_forbidden_model_is_forbidden_by_every_name() {
+    let rules = compiled(
+        &[("no-opus", r#"forbid (principal, action, resource == Model::"claude-opus-5-5");"#)],
+        plain_teams(),
+    );
+    for name in [
+        OPUS,
+        "claude-opus-5-5-20261001",
+        "claude-opus-5-5-latest",
+        "CLAUDE-OPUS-5-5",
+        "claude-opus-5-5[1m]",
+        "claude-opus-5-5@20261001",
+        "us.anthropic.claude-opus-5-5-20261001-v1:0",
+        "models/claude-opus-5-5",
+    ] {
+        assert_eq!(asked(&rules, &principal(1), name, "10.0.0.1"), (false, by_policy("no-opus")), "{name}");
+    }
+    assert!(asked(&rules, &principal(1), "claude-haiku-5-5-20261001", "10.0.0.1").0);
+}
+
+/// What is permitted is permitted by the name that stands there, and by no other.
+#[test]
+fn a_permit_by_name_is_not_stretched_and_not_narrowed() {
+    let named = r#"permit (principal, action, resource == Model::"us.anthropic.claude-haiku-5-5-v1:0");"#;
+    let rules = compiled(&[(DEFAULT, named)], plain_teams());
+    let ask = |name| asked(&rules, &principal(1), name, "10.0.0.1");
+    assert_eq!(ask("us.anthropic.claude-haiku-5-5-v1:0"), (true, by_policy(DEFAULT)));
+    for name in [HAIKU, "US.anthropic.claude-haiku-5-5-v1:0", OPUS] {
+        assert_eq!(ask(name), (false, Rule::NothingPermits), "{name}");
+    }
+}
+
+#[test]
+fn whom_the_rules_do_not_know_they_let_nothing_do() {
+    let forbid = r#"forbid (principal == User::"eve@example.com", action, resource);"#;
+    for rules in
+        [compiled(&[("not-eve", forbid)], plain_teams()), compiled(&[], vec![team(1, "Core", &[OPUS])])]
+    {
+        assert_eq!(asked(&rules, &principal(99), OPUS, "10.0.0.1"), (false, Rule::NothingPermits));
+    }
+}
+
+/// Policies that would take the parser or the evaluator deep, or a request long.
+#[test]
+fn what_is_too_involved_is_refused_before_it_is_parsed() {
+    let long = |unit: &str, n: usize, end: &str| {
+        format!("permit (principal, action, resource) when {{ {}{end} }};", unit.repeat(n))
+    };
+    for text in [
+        long("(", 15_000, "true"),
+        long("[", 15_000, "true"),
+        long("!", 15_000, "true"),
+        long("true && ", 3_900, "true"),
+        long("true || ", 3_900, "true"),
+        long("if true then true else ", 1_300, "true"),
+        long("-", 15_000, "1 == 1"),
+        long("1 + ", 8_000, "1 == 1"),
+        format!("permit (principal, action, resource) when {{ resource.name{} }};", ".name".repeat(6_000)),
+    ] {
+        let told = check("deep", &text).unwrap_err();
+        assert!(told.contains("too involved"), "{told:.200}");
+    }
+    // As deep as it may be: parsed, checked and evaluated on a small stack.
+    let deepest = long("(", 28, &format!("true{}", ")".repeat(28)));
+    let longest = long("true && ", 450, "true");
+    for text in [deepest, longest, long("!", 900, "true")] {
+        let small = std::thread::Builder::new().stack_size(2 << 20);
+        let ran = small.spawn(move || {
+            if check("deep", &text).is_ok() {
+                let rules = compiled(&[("deep", &text)], plain_teams());
+                asked(&rules, &principal(1), OPUS, "10.0.0.1");
+            }
+        });
+        ran.unwrap().join().unwrap();
+    }
+    // Brackets and operators in a string are text.
+    let text = format!(
+        r#"forbid (principal, action, resource) when {{ resource.name == "{}" }};"#,
+        "((!".repeat(500)
+    );
+    assert!(check("text", &text).is_ok());
+}
+
+#[test]
+fn a_pattern_of_many_stars_takes_no_longer_than_a_plain_one_by_much() {
+    let stars = "a*".repeat(2_000);
+    let text = format!(r#"forbid (principal, action, resource) when {{ resource.name like "{stars}b" }};"#);
+    assert!(check("stars", &text).is_ok());
+    let rules = compiled(&[("stars", &text)], plain_teams());
+    assert!(asked(&rules, &principal(1), &"a".repeat(200), "10.0.0.1").0);
 }

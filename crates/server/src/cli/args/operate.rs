@@ -11,7 +11,8 @@ pub(crate) enum AuditCommand {
     Verify {
         /// The export
         file: PathBuf,
-        /// The public key it must be signed with (hex) [default: the one in the file]
+        /// The public key it must be signed with (hex); where the key was rotated, any of them will do [default: the one in the
+        /// file]
         #[arg(long, value_name = "PUBKEY")]
         key: Option<String>,
         /// Checkpoints kept elsewhere that it must contain, one a line: a copy of `audit.checkpoint` in the data directory, or
@@ -77,6 +78,12 @@ pub(crate) enum TokenCommand {
         /// Limit it to this person
         #[arg(long, value_name = "EMAIL")]
         user: Option<String>,
+        /// Whose it is, if it is not limited to them [default: whose your own token is]
+        #[arg(long, value_name = "EMAIL", conflicts_with = "service")]
+        holder: Option<String>,
+        /// The service whose it is
+        #[arg(long, value_name = "NAME")]
+        service: Option<String>,
         /// When it ends: 30d, 2026-12-31
         #[arg(long, value_name = "TIME")]
         expires: Option<String>,

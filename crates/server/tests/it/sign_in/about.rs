@@ -28,8 +28,8 @@ pub(super) fn publish(w: &World, second: &str, settings: &str) {
 fn published_settings_reach_the_client_and_it_confirms_them() {
     let w = world("sqlite", "", echo(1, 1));
     w.person("ada@example.com");
-    let made =
-        w.gatehouse.json(&["admin", "token", "create", "--name", "reviewer", "--role", "security_admin"]);
+    let reviewer = ["admin", "token", "create", "--name", "reviewer", "--role", "security_admin"];
+    let made = w.gatehouse.json(&[&reviewer[..], &["--service", "reviewer"]].concat());
     let second = text(&made, "token").to_owned();
     let tokens = w.sign_in("ada@example.com");
     let access = text(&tokens, "access_token");

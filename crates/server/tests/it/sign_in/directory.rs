@@ -12,7 +12,7 @@ use crate::world::{ask, echo};
 /// The folder that the server was started with; `None` when there is none, which is said aloud.
 #[expect(clippy::disallowed_methods, reason = "the test server's place comes from the environment")]
 #[expect(clippy::print_stderr, reason = "a part that is not tested must be named")]
-fn server() -> Option<PathBuf> {
+pub(super) fn server() -> Option<PathBuf> {
     let folder = std::env::var("GATEHOUSE_TEST_OPENLDAP").ok().map(PathBuf::from);
     if folder.is_none() {
         eprintln!("NOT TESTED on OpenLDAP: GATEHOUSE_TEST_OPENLDAP is not set (scripts/test sets it)");
@@ -20,7 +20,7 @@ fn server() -> Option<PathBuf> {
     folder
 }
 
-fn address(folder: &Path) -> String {
+pub(super) fn address(folder: &Path) -> String {
     std::fs::read_to_string(folder.join("ldap")).unwrap().trim().to_owned()
 }
 
@@ -58,7 +58,7 @@ fn change(folder: &Path, command: &str, more: &[&str], input: &str) {
 }
 
 impl World {
-    fn at_directory(&self, code: &str, name: &str, password: &str) -> Reply {
+    pub(super) fn at_directory(&self, code: &str, name: &str, password: &str) -> Reply {
         let mut browser = self.browser();
         let page = browser.get(&format!("/device?user_code={code}"), &[]).text();
         assert!(page.contains("Staff &amp; Co"), "{page}");

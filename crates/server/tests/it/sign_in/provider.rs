@@ -9,7 +9,7 @@ use super::{URL, error_of, oauth, text, world};
 use crate::world::{ask, echo, stores};
 
 /// Goes to the issuer and lets it say who came; gives the answer at the return.
-fn through_issuer(
+pub(super) fn through_issuer(
     issuer: &FakeIssuer,
     browser: &mut Browser,
     code: &str,
