@@ -380,7 +380,7 @@ fn what_was_tampered_with_is_not_used() {
 }
 
 #[test]
-fn a_cache_that_is_open_to_others_or_anothers_is_refused() {
+fn a_cache_that_is_open_to_others_or_somebody_elses_is_refused() {
     let w = world("sqlite", "", echo(1, 1));
     w.person(ADA);
     let machine = Machine::of(&w.gatehouse.gateway);
