@@ -4,8 +4,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gatehouse_domain::network::Proxies;
 use arc_swap::ArcSwapOption;
+use gatehouse_domain::network::Proxies;
 use gatehouse_domain::price::PriceTable;
 use gatehouse_providers::anthropic::CredentialKind;
 use gatehouse_providers::cloud::Dialect;

@@ -14,8 +14,8 @@ use crate::page::{Listed, Page};
 use crate::stored;
 
 pub use assignment::Assignment;
-pub use machine::{MachineNews, OnMachine};
 pub use audience::{Assigned, NewAudience};
+pub use machine::{MachineNews, OnMachine};
 pub use receipt::{MAX_BATCH, Reach};
 pub use schedule::{Due, Scheduled};
 pub use schema::{MAX_SCHEMAS, NewSchema, StoredSchema};

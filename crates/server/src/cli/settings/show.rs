@@ -293,7 +293,12 @@ pub(super) fn receipts(
 }
 
 /// `settings receipts --machines`.
-pub(super) fn machines(state: Option<&str>, profile: Option<&str>, client: &Client, out: &mut Out) -> Result<(), Failure> {
+pub(super) fn machines(
+    state: Option<&str>,
+    profile: Option<&str>,
+    client: &Client,
+    out: &mut Out,
+) -> Result<(), Failure> {
     let receipts = every_receipt(None, profile, client)?;
     let columns = ["USER", "MACHINE", "PLATFORM", "STATE", "REPORTED AT", "CLIENT", "LAST SEEN"];
     let mut table = Table::new(&columns.map(|title| (title, Align::Left)));
