@@ -17,7 +17,8 @@ const BASE: &str = r#"{
 
 impl World {
     fn administrator(&self, name: &str) -> String {
-        let made = self.gatehouse.json(&["admin", "token", "create", "--name", name, "--role", "admin"]);
+        let create = ["admin", "token", "create", "--name", name, "--role", "admin", "--service", name];
+        let made = self.gatehouse.json(&create);
         made["token"].as_str().unwrap().to_owned()
     }
 

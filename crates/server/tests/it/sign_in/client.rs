@@ -152,8 +152,8 @@ fn flip(path: &Path, at: usize) {
 }
 
 fn reviewer(w: &World) -> String {
-    let made =
-        w.gatehouse.json(&["admin", "token", "create", "--name", "reviewer", "--role", "security_admin"]);
+    let create = ["admin", "token", "create", "--name", "reviewer", "--role", "security_admin"];
+    let made = w.gatehouse.json(&[&create[..], &["--service", "reviewer"]].concat());
     text(&made, "token").to_owned()
 }
 

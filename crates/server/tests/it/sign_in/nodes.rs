@@ -25,7 +25,9 @@ fn settings_overlays_and_schemas_come_to_every_node() {
     let key = shared.path().join("master.key");
     let (one, other) = (node(&store, &key), node(&store, &key));
     one.person("ada@example.com");
-    let made = one.gatehouse.json(&["admin", "token", "create", "--name", "reviewer", "--role", "admin"]);
+    let reviewer =
+        ["admin", "token", "create", "--name", "reviewer", "--role", "admin", "--service", "reviewer"];
+    let made = one.gatehouse.json(&reviewer);
     let second = text(&made, "token").to_owned();
     let tokens = one.sign_in("ada@example.com");
     let access = text(&tokens, "access_token").to_owned();
