@@ -162,9 +162,9 @@ impl Cache {
 
     /// The name of a gateway's file; an address may be longer than a name can be.
     fn path(&self, gateway: &PublicUrl, end: &str) -> PathBuf {
-        let digest = Sha256::digest(gateway.as_str());
-        let name: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        self.dir.join(format!("{name}.{end}"))
+        let digest: [u8; 32] = Sha256::digest(gateway.as_str()).into();
+        let [a, b, c, d, e, f, g, h, ..] = digest;
+        self.dir.join(format!("{:016x}.{end}", u64::from_be_bytes([a, b, c, d, e, f, g, h])))
     }
 }
 
@@ -260,7 +260,8 @@ fn guard(path: &Path, found: &fs::Metadata) -> Result<(), Failure> {
         )));
     }
     let mode = found.mode() & 0o777;
-    if mode & 0o077 == 0 {
+    let others = mode & 0o077;
+    if others == 0 {
         return Ok(());
     }
     let (what, right) = if found.is_dir() { ("directory", "700") } else { ("file", "600") };

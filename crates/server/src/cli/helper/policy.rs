@@ -65,7 +65,7 @@ fn ask(
             let session = session::renewed(&session, cache, gateway, now)?;
             gateway.settings(&session.access, known, machine, agent).map_err(NoToken::Away)
         }
-        word => Ok(word),
+        word @ (Word::Nothing | Word::Same | Word::Settings(..)) => Ok(word),
     }
 }
 
@@ -155,13 +155,13 @@ impl Policy {
     pub(super) fn of(content: &[u8]) -> Option<Self> {
         let mut value: Value = serde_json::from_slice(content).ok()?;
         let confirmed_at = UnixMillis(value["confirmed_at"].as_i64()?);
-        let settings = match value["settings"].take() {
-            Value::Null => None,
-            settings => {
-                let sum = Checksum::parse(value["checksum"].as_str()?).ok()?;
-                let document = Document::from_value(settings).ok()?;
-                Some((document, sum)).filter(|(document, sum)| Checksum::of(document) == *sum)
-            }
+        let settings = value["settings"].take();
+        let settings = if settings.is_null() {
+            None
+        } else {
+            let sum = Checksum::parse(value["checksum"].as_str()?).ok()?;
+            let document = Document::from_value(settings).ok()?;
+            Some((document, sum)).filter(|(document, sum)| Checksum::of(document) == *sum)
         };
         (settings.is_some() || value["checksum"].is_null()).then_some(Self { settings, confirmed_at })
     }
