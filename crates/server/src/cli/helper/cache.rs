@@ -162,9 +162,9 @@ impl Cache {
 
     /// The name of a gateway's file; an address may be longer than a name can be.
     fn path(&self, gateway: &PublicUrl, end: &str) -> PathBuf {
-        let digest: [u8; 32] = Sha256::digest(gateway.as_str()).into();
-        let [a, b, c, d, e, f, g, h, ..] = digest;
-        self.dir.join(format!("{:016x}.{end}", u64::from_be_bytes([a, b, c, d, e, f, g, h])))
+        let digest = Sha256::digest(gateway.as_str());
+        let number = digest.iter().take(8).fold(0_u64, |number, byte| (number << 8) | u64::from(*byte));
+        self.dir.join(format!("{number:016x}.{end}"))
     }
 }
 
