@@ -55,7 +55,7 @@ impl Machine {
         lines.read_line(&mut line).unwrap();
         match serde_json::from_str(&line) {
             Ok(told) => (told, child, lines),
-            Err(_) => panic!("no code: {line}{:?}", ended(child)),
+            Err(error) => panic!("no code: {error}: {line}{:?}", ended(child)),
         }
     }
 

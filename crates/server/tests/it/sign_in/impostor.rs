@@ -9,6 +9,9 @@ use serde_json::json;
 
 use super::client::{Machine, ended, tells};
 
+/// What an impostor answers, and what is wrong with it.
+type Answer = (&'static str, fn() -> Vec<Act>);
+
 /// Settings and their checksum (from the client's documentation of the form: the empty document).
 const EMPTY: &str = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a";
 
@@ -56,7 +59,7 @@ fn an_answer_that_is_no_policy_is_never_printed_as_one() {
     assert_eq!((run.code, run.out.trim()), (0, "{}"), "{run:?}");
     impostor.now(|_| plain(200, &json!({"uuid": "u", "checksum": EMPTY, "settings": {}})));
     assert_eq!(machine.run(&["policy"]).out.trim(), r#"{"managedSettings":{}}"#);
-    let answers: [(&str, fn() -> Vec<Act>); 9] = [
+    let answers: [Answer; 9] = [
         ("other settings", || plain(200, &json!({"checksum": EMPTY, "settings": {"model": "opus"}}))),
         ("no checksum", || plain(200, &json!({"settings": {}}))),
         ("no settings", || plain(200, &json!({"checksum": EMPTY}))),
@@ -136,11 +139,11 @@ fn what_is_no_gateway_is_no_place_to_sign_in() {
         let run = login(gateway);
         assert!(run.code == code && run.out.is_empty(), "{gateway}: {run:?}");
     }
-    nowhere.now(|seen| match seen.line.contains("device_authorization") {
-        true => {
-            plain(429, &json!({"error": "slow_down", "error_description": "too many\u{1b}[31m sign-ins"}))
+    nowhere.now(|seen| {
+        if !seen.line.contains("device_authorization") {
+            return welcoming(seen);
         }
-        false => welcoming(seen),
+        plain(429, &json!({"error": "slow_down", "error_description": "too many\u{1b}[31m sign-ins"}))
     });
     let run = login(&nowhere.url);
     assert!(run.code == 3 && run.err.contains("too many") && !run.err.contains('\u{1b}'), "{run:?}");
