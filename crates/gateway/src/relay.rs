@@ -40,6 +40,8 @@ enum State {
         bytes: Bytes,
         cut_off: bool,
     },
+    /// The reply ends here without its end.
+    Cutting,
     Done,
 }
 
@@ -81,14 +83,21 @@ impl Relay {
                 State::Committing { ticket, bytes, cut_off } => {
                     ready!(self.worker.poll_durable(*ticket, cx));
                     let (bytes, cut_off) = (std::mem::take(bytes), *cut_off);
-                    self.state = State::Done;
                     self.held.finish();
                     if cut_off {
-                        return Poll::Ready(Some(Err(CutOff)));
+                        // What has been handed on, the head at least, is written before the connection is cut.
+                        self.state = State::Cutting;
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
                     }
+                    self.state = State::Done;
                     if !bytes.is_empty() {
                         return Poll::Ready(Some(Ok(bytes)));
                     }
+                }
+                State::Cutting => {
+                    self.state = State::Done;
+                    return Poll::Ready(Some(Err(CutOff)));
                 }
                 State::Done => return Poll::Ready(None),
             }
@@ -110,7 +119,7 @@ impl Relay {
                     self.held.finish();
                     return Poll::Ready(Some(bytes));
                 }
-                State::Committing { .. } | State::Done => return Poll::Ready(None),
+                State::Committing { .. } | State::Cutting | State::Done => return Poll::Ready(None),
             }
         }
     }
