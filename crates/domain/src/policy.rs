@@ -182,7 +182,14 @@ impl Snapshot {
     /// Builds a snapshot from all keys.
     pub fn new(version: u64, keys: impl IntoIterator<Item = KeyGrant>) -> Self {
         let keys = keys.into_iter().map(|key| (key.public, Arc::new(key))).collect();
-        Self { version, keys, sessions: HashMap::new(), rules: None, proofs: Arc::default(), budgets: Arc::default() }
+        Self {
+            version,
+            keys,
+            sessions: HashMap::new(),
+            rules: None,
+            proofs: Arc::default(),
+            budgets: Arc::default(),
+        }
     }
 
     /// The same with all sessions that have not been ended.

@@ -17,7 +17,8 @@ async fn finance_makes_budgets_and_a_team_sees_its_own() {
         world.post("/api/v1/admin-tokens", body).await.ok()["token"].as_str().unwrap().to_owned()
     };
     let (finance, viewer) = (token("finance", None).await, token("viewer", None).await);
-    let (core, limited) = (token("project_manager", Some("Core")).await, token("finance", Some("Core")).await);
+    let (core, limited) =
+        (token("project_manager", Some("Core")).await, token("finance", Some("Core")).await);
 
     let mut made = Vec::new();
     for team in [Some("Core"), Some("Web"), None] {
@@ -28,7 +29,11 @@ async fn finance_makes_budgets_and_a_team_sees_its_own() {
         assert_eq!((&answer["holder"], &answer["in_force"]), (&json!(team), &json!(true)));
         made.push(answer["id"].as_str().unwrap().to_owned());
         for other in [&viewer, &core, &limited] {
-            world.ask(other, "POST", "/api/v1/budgets", Some(body.clone())).await.refused(403, "forbidden", None);
+            world.ask(other, "POST", "/api/v1/budgets", Some(body.clone())).await.refused(
+                403,
+                "forbidden",
+                None,
+            );
         }
     }
     let listed = world.ask(&core, "GET", "/api/v1/budgets", None).await.ok();
@@ -47,9 +52,16 @@ async fn finance_makes_budgets_and_a_team_sees_its_own() {
     let path = format!("/api/v1/budgets/{}", made[2]);
     let body = json!({"limit_usd": "0", "mode": "shadow", "thresholds": [50]});
     let changed = world.ask(&finance, "PUT", &path, Some(body)).await.ok();
-    assert_eq!((&changed["limit_usd"], &changed["mode"], &changed["thresholds"]), (&json!("0.00"), &json!("shadow"), &json!([50])));
+    assert_eq!(
+        (&changed["limit_usd"], &changed["mode"], &changed["thresholds"]),
+        (&json!("0.00"), &json!("shadow"), &json!([50]))
+    );
     assert_eq!(world.get(&path).await.ok()["mode"], "shadow");
-    world.ask(&finance, "PUT", &path, Some(json!({"period": "day"}))).await.refused(400, "unknown_field", None);
+    world.ask(&finance, "PUT", &path, Some(json!({"period": "day"}))).await.refused(
+        400,
+        "unknown_field",
+        None,
+    );
     world.ask(&finance, "DELETE", &path, None).await.ok();
     world.get(&path).await.refused(404, "not_found", None);
     world.ask(&finance, "DELETE", "/api/v1/budgets/x", None).await.refused(404, "not_found", None);
@@ -86,5 +98,9 @@ async fn a_budget_that_makes_no_sense_is_refused_by_field() {
     ] {
         world.post("/api/v1/budgets", body).await.refused(400, "invalid_field", Some(field));
     }
-    world.get("/api/v1/budget-explanations?user=nobody@example.com").await.refused(400, "invalid_field", Some("user"));
+    world.get("/api/v1/budget-explanations?user=nobody@example.com").await.refused(
+        400,
+        "invalid_field",
+        Some("user"),
+    );
 }

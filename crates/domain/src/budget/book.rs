@@ -239,14 +239,12 @@ impl Book {
         now: UnixMillis,
     ) -> Result<Admission, Box<Exceeded>> {
         let worst = Nanos(worst.0.max(0));
-        if let Err(why) = self.look(charge, worst) {
+        let fullest = match self.look(charge, worst) {
+            Ok(fullest) => fullest,
             // What nobody will settle any more must not refuse anybody.
-            if self.expire(now) == 0 {
-                return Err(why);
-            }
-            self.look(charge, worst)?;
-        }
-        let fullest = self.look(charge, worst)?;
+            Err(_) if self.expire(now) > 0 => self.look(charge, worst)?,
+            Err(why) => return Err(why),
+        };
         let mut of = Vec::new();
         for budget in self.budgets.applying(charge.principal, charge.model, charge.provider) {
             let start = budget.period.start(charge.at);

@@ -23,8 +23,8 @@ use gatehouse_identity::keyring::Keyring;
 use gatehouse_store::audit::Notary;
 use gatehouse_store::{Store, StoreError, in_time};
 
-use super::foundation::master_keys;
 use super::budget::{COUNT, NotCounted, count, count_at_start};
+use super::foundation::master_keys;
 use super::fresh::{Freshness, stale};
 use super::identity;
 use super::ledger::Books;

@@ -58,7 +58,8 @@ fn two_hundred_calls_race_for_the_last_cent() {
     let w = configured("", "sqlite", held(1, 50));
     let body = ask(false);
     let fit: i64 = 7;
-    let id = add(&w, fit * worst(&body) + worst(&body) - 1, &["--user", "dev@example.com", "--period", "total"]);
+    let id =
+        add(&w, fit * worst(&body) + worst(&body) - 1, &["--user", "dev@example.com", "--period", "total"]);
     let (passed, refused) = (AtomicUsize::new(0), AtomicUsize::new(0));
     std::thread::scope(|scope| {
         for _ in 0..200 {
@@ -108,20 +109,31 @@ fn a_refusal_is_one_request_and_a_sentence_and_explained_beforehand() {
         assert_eq!((refused.status, refused.header("x-should-retry")), (429, Some("false")));
         assert_eq!(refused.json()["error"]["type"], "billing_error");
         assert!(refused.text().contains("Your daily budget is used up"), "{}", refused.text());
-        for (name, value) in [("status", "rejected"), ("overage-utilization", "1"), ("overage-period", "daily")] {
+        for (name, value) in
+            [("status", "rejected"), ("overage-utilization", "1"), ("overage-period", "daily")]
+        {
             assert_eq!(refused.header(&format!("anthropic-ratelimit-unified-{name}")), Some(value), "{name}");
         }
         assert_eq!(refused.header("anthropic-ratelimit-unified-overage-scope"), None, "it is one person's");
         let e = w.gatehouse.exchanges().into_iter().find(|e| e["status"] == 429).unwrap();
         assert_eq!((e["ended"].as_str(), e["reason"].as_str()), (Some("refused"), Some("budget")));
 
-        let explained = w.gatehouse.cli(&["budget", "explain", "dev@example.com", "--model", MODEL, "--max-tokens", "100"]);
+        let explained = w.gatehouse.cli(&[
+            "budget",
+            "explain",
+            "dev@example.com",
+            "--model",
+            MODEL,
+            "--max-tokens",
+            "100",
+        ]);
         let said = String::from_utf8_lossy(&explained.stdout).into_owned();
         assert_eq!(explained.status.code(), Some(1), "{said}");
         assert!(said.contains("would be refused") && said.contains(&id), "{said}");
 
         // What the client asks for agrees with what the headers say, to the second.
-        let usage = http::once(&w.gatehouse.gateway, "GET", "/api/oauth/usage", &[("x-api-key", &w.key)], b"").json();
+        let usage =
+            http::once(&w.gatehouse.gateway, "GET", "/api/oauth/usage", &[("x-api-key", &w.key)], b"").json();
         let shown = show(&w, &id);
         let (daily, limits) = (&usage["extra_usage"]["daily"], &usage["limits"][0]);
         assert_eq!((daily["used_credits"].as_i64(), daily["limit"].as_i64()), (Some(1), Some(0)), "{usage}");
@@ -211,7 +223,10 @@ fn the_account_is_the_ledgers_after_a_restart_and_after_a_kill() {
         let all = w.gatehouse.exchanges();
         assert!(all.iter().any(|e| e["ended"] == "interrupted"), "{all:#?}");
         assert_eq!(standing(&w, &id), (ledger(&w), 0));
-        assert_eq!(standing(&w, &id).0, 3 * cost(100, 10) + i64::try_from(ask(true).len().div_ceil(4)).unwrap() * 2_000);
+        assert_eq!(
+            standing(&w, &id).0,
+            3 * cost(100, 10) + i64::try_from(ask(true).len().div_ceil(4)).unwrap() * 2_000
+        );
     }
 }
 
@@ -229,7 +244,8 @@ fn a_budget_that_is_made_under_load_is_exact() {
             });
         }
         for n in 0..6 {
-            let more: &[&str] = if n % 2 == 0 { &["--user", "dev@example.com"] } else { &["--period", "total"] };
+            let more: &[&str] =
+                if n % 2 == 0 { &["--user", "dev@example.com"] } else { &["--period", "total"] };
             done.lock().unwrap().push(add(&w, 1_000_000_000_000, more));
         }
         stop.store(1, Ordering::Relaxed);
@@ -249,7 +265,9 @@ fn who_leaves_and_what_fails_gives_back_what_was_held() {
     wait::until("the request to be under way", || (standing(&w, &id).1 > 0).then_some(()));
     drop(leaver);
     wait::until("what was held to be given back", || (standing(&w, &id).1 == 0).then_some(()));
-    w.provider.now(|_| sse::plain(529, &json!({"type": "error", "error": {"type": "overloaded_error", "message": "x"}})));
+    w.provider.now(|_| {
+        sse::plain(529, &json!({"type": "error", "error": {"type": "overloaded_error", "message": "x"}}))
+    });
     let failed: Reply = w.gatehouse.post(&w.key, &ask(false));
     assert_eq!(failed.status, 529);
     assert_eq!(failed.header("anthropic-ratelimit-unified-status"), None, "only a success tells of budgets");

@@ -37,8 +37,10 @@ fn budget(holder: Holder, period: Period) -> Budget {
 async fn budgets_are_kept_changed_and_removed(w: World) {
     let team = w.team("Core").await;
     let models = ModelScope::only(&["claude-opus-*"]).unwrap();
-    let narrow = Budget { models, provider: Some("main".into()), ..budget(Holder::Team(team.id), Period::Week) };
-    let wide = Budget { mode: Mode::Shadow, thresholds: vec![], ..budget(Holder::Organization, Period::Total) };
+    let narrow =
+        Budget { models, provider: Some("main".into()), ..budget(Holder::Team(team.id), Period::Week) };
+    let wide =
+        Budget { mode: Mode::Shadow, thresholds: vec![], ..budget(Holder::Organization, Period::Total) };
     let before = w.store.policy_version(w.org).await.unwrap();
     for budget in [&narrow, &wide] {
         w.store.create_budget(w.org, budget, &act("budget.add")).await.unwrap();
@@ -68,7 +70,13 @@ async fn budgets_are_kept_changed_and_removed(w: World) {
         w.store.remove_budget(w.org, narrow.id, &act("budget.remove")).await,
         w.store.set_budget(w.org, &narrow, &act("budget.set")).await,
         w.store.create_budget(w.org, &narrow, &act("budget.add")).await,
-        w.store.create_budget(w.org, &budget(Holder::Team(TeamId::from_bits(9)), Period::Day), &act("budget.add")).await,
+        w.store
+            .create_budget(
+                w.org,
+                &budget(Holder::Team(TeamId::from_bits(9)), Period::Day),
+                &act("budget.add"),
+            )
+            .await,
     ] {
         assert!(matches!(gone, Err(StoreError::NotFound { .. })), "{gone:?}");
     }
