@@ -47,7 +47,7 @@ use Permission::{
 
 impl Permission {
     /// All permissions.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         ReadDirectory,
         ReadUsage,
         WriteDirectory,

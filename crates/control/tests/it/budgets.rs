@@ -60,7 +60,7 @@ async fn finance_makes_budgets_and_a_team_sees_its_own() {
     world.ask(&finance, "PUT", &path, Some(json!({"period": "day"}))).await.refused(
         400,
         "unknown_field",
-        None,
+        Some("period"),
     );
     world.ask(&finance, "DELETE", &path, None).await.ok();
     world.get(&path).await.refused(404, "not_found", None);

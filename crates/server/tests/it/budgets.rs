@@ -278,7 +278,7 @@ fn who_leaves_and_what_fails_gives_back_what_was_held() {
 fn bad_budgets_are_refused_with_what_is_wrong() {
     let w = configured("", "sqlite", echo(1, 1));
     for (words, told) in [
-        (&["1e3"][..], "limit_usd"),
+        (&["1e3"][..], "not an amount of dollars"),
         (&["-1"], "unexpected argument"),
         (&["1", "--user", "nobody@example.com"], "there is no user"),
         (&["1", "--team", "Nowhere"], "there is no team"),
