@@ -70,7 +70,9 @@ pub(crate) fn tell(headers: &mut HeaderMap, standing: &Standing, status: StatusC
     }
     let theirs: Vec<HeaderName> =
         headers.keys().filter(|name| name.as_str().starts_with("anthropic-ratelimit-")).cloned().collect();
-    theirs.iter().for_each(|name| drop(headers.remove(name)));
+    for name in &theirs {
+        headers.remove(name);
+    }
     let threshold = standing.threshold();
     let status = if threshold.is_some() { "allowed_warning" } else { "allowed" };
     set(headers, "anthropic-ratelimit-unified-status", status);

@@ -179,16 +179,15 @@ impl Book {
         let mut before = std::mem::take(&mut self.watched);
         for budget in budgets.iter() {
             let kept = before.remove(&budget.id).filter(|old| old.budget.counts_as(budget));
-            let watched = match kept {
-                Some(old) => Watched { budget: Arc::clone(budget), ..old },
-                None => {
-                    self.last += 1;
-                    Watched {
-                        budget: Arc::clone(budget),
-                        known: Known::nothing(),
-                        serial: self.last,
-                        accounts: Vec::new(),
-                    }
+            let watched = if let Some(old) = kept {
+                Watched { budget: Arc::clone(budget), ..old }
+            } else {
+                self.last += 1;
+                Watched {
+                    budget: Arc::clone(budget),
+                    known: Known::nothing(),
+                    serial: self.last,
+                    accounts: Vec::new(),
                 }
             };
             self.watched.insert(budget.id, watched);
@@ -291,6 +290,7 @@ impl Book {
 
     /// Ends a hold and charges what the exchange cost. `ticket` is its end's place in the ledger. An exchange without a
     /// hold is charged too: a budget may have been made while it was under way.
+    #[expect(clippy::needless_pass_by_value, reason = "a hold is settled once")]
     pub fn settle(&mut self, hold: Option<Hold>, charge: &Charge<'_>, cost: Nanos, ticket: u64) {
         if let Some(Hold(number)) = hold {
             self.release(number);
@@ -337,7 +337,9 @@ impl Book {
     pub fn expire(&mut self, now: UnixMillis) -> usize {
         let over: Vec<u64> =
             self.holds.iter().filter(|(_, held)| held.until <= now).map(|(number, _)| *number).collect();
-        over.iter().for_each(|number| self.release(*number));
+        for number in &over {
+            self.release(*number);
+        }
         over.len()
     }
 
