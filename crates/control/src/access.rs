@@ -8,6 +8,7 @@ use std::sync::Arc;
 use cedar_policy::Effect;
 use gatehouse_domain::access::{Question, Rules};
 use gatehouse_domain::audit::Object;
+use gatehouse_domain::budget::Budgets;
 use gatehouse_domain::id::OrgId;
 use gatehouse_domain::policy::Snapshot;
 use gatehouse_store::access::AccessPolicy;
@@ -35,14 +36,15 @@ pub struct Shown {
     pub built_in: bool,
 }
 
-/// Reads what the data path decides by: keys, and the rules on models if there are any.
+/// Reads what the data path decides by: keys, the rules on models if there are any, budgets.
 ///
 /// # Errors
 /// There is no such organization; the database.
 pub async fn load_snapshot(store: &Store, org: OrgId) -> Result<Snapshot, StoreError> {
     // The version is read first, with the keys: a change in between leads to another snapshot.
     let snapshot = store.load_snapshot(org).await?;
-    Ok(snapshot.with_rules(load_rules(store, org).await?))
+    let budgets = Budgets::new(store.all_budgets(org).await?);
+    Ok(snapshot.with_rules(load_rules(store, org).await?).with_budgets(budgets))
 }
 
 /// The rules; `None` when there are none, so that nobody has to be asked.

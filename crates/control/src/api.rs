@@ -19,6 +19,7 @@ pub mod team;
 pub mod project;
 pub mod access;
 pub mod assessment;
+pub mod budget;
 pub mod role;
 pub mod key;
 pub mod session;
@@ -181,6 +182,9 @@ fn people_routes<R: Routes>(into: R) -> R {
         .routes(routes!(team::list, team::add))
         .routes(routes!(team::remove))
         .routes(routes!(team::set_models))
+        .routes(routes!(budget::list, budget::add))
+        .routes(routes!(budget::get, budget::set, budget::remove))
+        .routes(routes!(budget::explain))
         .routes(routes!(project::list, project::add))
         .routes(routes!(provisioning_token::list, provisioning_token::create))
         .routes(routes!(provisioning_token::revoke))

@@ -5,8 +5,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gatehouse_domain::id::{NodeId, OrgId};
+use gatehouse_domain::budget::Standing;
+use gatehouse_domain::exchange::Principal;
+use gatehouse_domain::id::{BudgetId, NodeId, OrgId};
 use gatehouse_domain::key::Pepper;
+use gatehouse_domain::money::Nanos;
 use gatehouse_domain::settings::lint::ModelState;
 use gatehouse_domain::time::UnixMillis;
 use gatehouse_identity::keyring::Keyring;
@@ -160,6 +163,12 @@ pub struct House {
     pub settings_rules: Box<dyn Fn() -> Rules + Send + Sync>,
     /// What is known of a model.
     pub model_state: Box<dyn Fn(&str) -> ModelState + Send + Sync>,
+    /// How a budget stands on this node; `None` while it is not counted yet.
+    pub budget: Box<dyn Fn(BudgetId) -> Option<Standing> + Send + Sync>,
+    /// How the budgets stand that count what somebody spends.
+    pub budgets_of: Box<dyn Fn(&Principal) -> Vec<Standing> + Send + Sync>,
+    /// The most that a request to a model can cost, of so many input and output tokens.
+    pub worst_cost: Box<dyn Fn(&str, u64, u64) -> Nanos + Send + Sync>,
     /// The configured providers.
     pub providers: Box<dyn Fn() -> Vec<ProviderInfo> + Send + Sync>,
     /// Whether requests will be served.

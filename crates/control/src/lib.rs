@@ -17,6 +17,7 @@ pub mod user;
 pub mod team;
 pub mod project;
 pub mod access;
+pub mod budget;
 pub mod role;
 pub mod scope;
 pub mod key;

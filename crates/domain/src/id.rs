@@ -139,6 +139,10 @@ id!(
     /// A settings profile: what one part of the organization contributes to its people's settings.
     ProfileId, "set_", "a settings profile"
 );
+id!(
+    /// A budget: what may be spent in a period, by whom.
+    BudgetId, "bud_", "a budget"
+);
 
 #[cfg(test)]
 mod tests {

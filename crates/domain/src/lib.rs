@@ -13,6 +13,7 @@ pub mod token;
 pub mod model;
 pub mod name;
 pub mod network;
+pub mod budget;
 pub mod policy;
 pub mod access;
 pub mod exchange;

@@ -22,6 +22,31 @@ impl Nanos {
     }
 }
 
+/// A text that should have been an amount of dollars and is not.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not an amount of dollars (expected such as 250 or 0.01, with at most nine decimals)")]
+pub struct BadAmount(String);
+
+/// Reads dollars, not negative: `250`, `12.50`, `$0.01`.
+impl std::str::FromStr for Nanos {
+    type Err = BadAmount;
+
+    fn from_str(text: &str) -> Result<Self, BadAmount> {
+        read(text).ok_or_else(|| BadAmount(text.chars().take(40).collect()))
+    }
+}
+
+fn read(text: &str) -> Option<Nanos> {
+    let text = text.strip_prefix('$').unwrap_or(text);
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    if !digits(whole) || !digits(fraction) || fraction.len() > 9 {
+        return None;
+    }
+    let whole = whole.parse::<i64>().ok()?.checked_mul(NANOS_PER_USD)?;
+    whole.checked_add(format!("{fraction:0<9}").parse().ok()?).map(Nanos)
+}
+
 /// Dollars with as many decimals as needed, at least two: `0.0123`, `12.50`.
 impl fmt::Display for Nanos {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -37,6 +62,16 @@ impl fmt::Display for Nanos {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn reads_dollars() {
+        for (text, nanos) in [("250", 250_000_000_000), ("$0.01", 10_000_000), ("0.000000001", 1), ("0", 0)] {
+            assert_eq!(text.parse(), Ok(Nanos(nanos)), "{text}");
+        }
+        for text in ["", "-1", "1.", ".5", "1e3", "0.0000000001", "9223372037", "1,5", "$"] {
+            assert!(text.parse::<Nanos>().is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn prints_dollars() {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::access::{Question, Rule, Rules, Verdict};
+use crate::budget::Budgets;
 use crate::directory::{KeyState, UserState};
 use crate::exchange::{Credential, Principal};
 use crate::id::{KeyId, OrgId, ProjectId, SessionId, TeamId, UserId};
@@ -155,6 +156,7 @@ pub struct Snapshot {
     keys: HashMap<PublicId, Arc<KeyGrant>>,
     rules: Option<Arc<dyn Rules>>,
     sessions: HashMap<SessionId, Arc<SessionGrant>>,
+    budgets: Arc<Budgets>,
     proofs: Arc<Proofs>,
 }
 
@@ -180,7 +182,14 @@ impl Snapshot {
     /// Builds a snapshot from all keys.
     pub fn new(version: u64, keys: impl IntoIterator<Item = KeyGrant>) -> Self {
         let keys = keys.into_iter().map(|key| (key.public, Arc::new(key))).collect();
-        Self { version, keys, sessions: HashMap::new(), rules: None, proofs: Arc::default() }
+        Self {
+            version,
+            keys,
+            sessions: HashMap::new(),
+            rules: None,
+            proofs: Arc::default(),
+            budgets: Arc::default(),
+        }
     }
 
     /// The same with all sessions that have not been ended.
@@ -200,6 +209,17 @@ impl Snapshot {
     #[must_use]
     pub fn with_rules(self, rules: Option<Arc<dyn Rules>>) -> Self {
         Self { rules, ..self }
+    }
+
+    /// With these budgets.
+    #[must_use]
+    pub fn with_budgets(self, budgets: Budgets) -> Self {
+        Self { budgets: Arc::new(budgets), ..self }
+    }
+
+    /// The budgets.
+    pub const fn budgets(&self) -> &Arc<Budgets> {
+        &self.budgets
     }
 
     /// Whether the organization's rules let this through. Without any, everything a key's own scope allows is.

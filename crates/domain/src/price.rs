@@ -69,6 +69,19 @@ pub struct Priced {
     pub saturated: bool,
 }
 
+/// What is known of a request before it is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Worst {
+    /// Input tokens, estimated.
+    pub input: u64,
+    /// Most output tokens that it allows.
+    pub output: u64,
+    /// The speed asked for.
+    pub speed: Speed,
+    /// The place asked for.
+    pub geo: Geo,
+}
+
 /// Which of a cloud's endpoints was used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Place {
@@ -146,6 +159,20 @@ impl PriceTable {
             bill.note(&advisor.model, line.basis);
         }
         bill.total()
+    }
+
+    /// The most that a request of this size can cost, all its input being of the dearest kind (that is written to the
+    /// cache for an hour) and all its output written. What it does not cover is what no request says beforehand:
+    /// searches, advisors, and a prompt of more tokens than were estimated.
+    pub fn worst(&self, model: &str, asked: &Worst, at: UnixMillis) -> Nanos {
+        let size = Tokens { input: asked.input, output: asked.output, ..Tokens::default() };
+        let line = self.line(model, &size, asked.speed, at);
+        let Rates { input, cache_write_5m, cache_write_1h, cache_read, .. } = line.rates;
+        let dearest = input.max(cache_write_5m).max(cache_write_1h).max(cache_read);
+        let rates = Rates { input: dearest, ..line.rates };
+        let mut bill = Bill::default();
+        bill.add(&Line { rates, ..line }, &size, self.everywhere(Place::Global, asked.geo));
+        bill.total().cost.nanos
     }
 
     fn everywhere(&self, place: Place, geo: Geo) -> Factor {

@@ -26,6 +26,8 @@ pub enum Permission {
     WriteConfig,
     /// Say who may use which model: access policies, the models of teams.
     WriteAccess,
+    /// Say what may be spent: make, change and remove budgets.
+    WriteBudgets,
     /// See settings profiles, what they amount to for a user, and what clients report.
     ReadSettings,
     /// Write settings profiles and submit them for review.
@@ -40,12 +42,12 @@ pub enum Permission {
 
 use Permission::{
     ApproveSettings, ReadAudit, ReadConfig, ReadDirectory, ReadSettings, ReadUsage, RotateSecrets,
-    WriteAccess, WriteAdmins, WriteConfig, WriteDirectory, WriteKeys, WriteSettings,
+    WriteAccess, WriteAdmins, WriteBudgets, WriteConfig, WriteDirectory, WriteKeys, WriteSettings,
 };
 
 impl Permission {
     /// All permissions.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         ReadDirectory,
         ReadUsage,
         WriteDirectory,
@@ -54,6 +56,7 @@ impl Permission {
         ReadConfig,
         WriteConfig,
         WriteAccess,
+        WriteBudgets,
         ReadSettings,
         WriteSettings,
         ApproveSettings,
@@ -72,6 +75,7 @@ impl Permission {
             ReadConfig => "read_config",
             WriteConfig => "write_config",
             WriteAccess => "write_access",
+            WriteBudgets => "write_budgets",
             ReadSettings => "read_settings",
             WriteSettings => "write_settings",
             ApproveSettings => "approve_settings",
@@ -146,7 +150,7 @@ pub enum Role {
     /// Decides who may use what: access policies, approval of settings, revoking keys, rotating the
     /// server's own; reads the audit log.
     SecurityAdmin,
-    /// Sees usage and costs, and whom they belong to.
+    /// Sees usage and costs, and whom they belong to; says what may be spent.
     Finance,
     /// Reads everything, the audit log included, and exports it; changes nothing.
     Auditor,
@@ -202,6 +206,7 @@ impl Role {
                 ReadConfig,
                 WriteConfig,
                 WriteAccess,
+                WriteBudgets,
                 ReadSettings,
                 WriteSettings,
                 ApproveSettings,
@@ -217,7 +222,8 @@ impl Role {
                 ApproveSettings,
                 RotateSecrets,
             ]),
-            Self::Finance | Self::Qa | Self::Viewer => Permissions::of(&[ReadDirectory, ReadUsage]),
+            Self::Finance => Permissions::of(&[ReadDirectory, ReadUsage, WriteBudgets]),
+            Self::Qa | Self::Viewer => Permissions::of(&[ReadDirectory, ReadUsage]),
             Self::Auditor => {
                 Permissions::of(&[ReadDirectory, ReadUsage, ReadAudit, ReadConfig, ReadSettings])
             }

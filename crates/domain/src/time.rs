@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 /// UTC milliseconds since 1970-01-01T00:00:00Z. Leap seconds are not counted, as in POSIX.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct UnixMillis(pub i64);
 
@@ -35,6 +35,18 @@ impl UnixMillis {
         let days = self.0.div_euclid(DAY_MS);
         let (_, _, day) = civil_from_days(days);
         Self((days - (day - 1)) * DAY_MS)
+    }
+
+    /// The start of the UTC week that holds this time. Weeks begin on Mondays.
+    pub fn week(self) -> Self {
+        // 1970-01-01 was a Thursday.
+        let days = self.0.div_euclid(DAY_MS);
+        Self((days - (days + 3).rem_euclid(7)) * DAY_MS)
+    }
+
+    /// The start of the UTC month after the one that holds this time.
+    pub fn next_month(self) -> Self {
+        Self(self.month().0 + 31 * DAY_MS).month()
     }
 
     /// This time moved by so many milliseconds, stopping at the ends of the range.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use gatehouse_domain::access::Question;
+use gatehouse_domain::budget::Standing;
 use gatehouse_domain::exchange::{Ended, Kind};
 use gatehouse_domain::model::is_model_name;
 use gatehouse_domain::policy::Grant;
@@ -13,6 +14,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, Response, header};
 use hyper::body::Incoming;
 
+use crate::admit::{self, Admitted};
 use crate::cloud;
 use crate::connection::{Connection, Phase, Tick as _};
 use crate::flow::{Flow, NoHead};
@@ -64,7 +66,8 @@ async fn exchange(
     let received = receive(worker, identified).await?;
     let granted = authorize(received)?;
     let routed = route(worker, granted)?;
-    let translated = translate(routed)?;
+    let admitted = admit::admit(worker, routed)?;
+    let translated = translate(admitted)?;
     let answered = forward(worker, translated).await?;
     Ok(relay(worker, connection, answered).await)
 }
@@ -227,11 +230,11 @@ async fn receive(worker: &Rc<Worker>, identified: Identified) -> Result<Complete
 }
 
 /// A request that its sender may make.
-struct Granted {
-    open: Open,
+pub(crate) struct Granted {
+    pub(crate) open: Open,
     head: Parts,
     active: Rc<Active>,
-    body: Received,
+    pub(crate) body: Received,
 }
 
 fn authorize(complete: Complete) -> Result<Granted, Box<Refused>> {
@@ -254,8 +257,8 @@ fn authorize(complete: Complete) -> Result<Granted, Box<Refused>> {
 }
 
 /// A request that has somewhere to go.
-struct Routed {
-    granted: Granted,
+pub(crate) struct Routed {
+    pub(crate) granted: Granted,
     provider: Arc<Provider>,
 }
 
@@ -304,10 +307,12 @@ struct Translated {
     request: Request<Upload>,
     /// Of a cloud: in which form it answers.
     answer: Option<Answer>,
+    standing: Option<Standing>,
 }
 
 /// Gives the request the provider's head. The body stays as it came, but for what a cloud has otherwise.
-fn translate(routed: Routed) -> Result<Translated, Box<Refused>> {
+fn translate(admitted: Admitted) -> Result<Translated, Box<Refused>> {
+    let (routed, standing) = admitted.into_parts();
     let Routed { granted: Granted { mut open, head, active, body }, provider } = routed;
     let (credential_name, credential) = match &provider.face {
         Face::Plain(name, value) => (name, value),
@@ -315,7 +320,7 @@ fn translate(routed: Routed) -> Result<Translated, Box<Refused>> {
             return match cloud::request(&provider, (dialect, credential), &head, &mut open, body) {
                 Ok((request, answer)) => {
                     let provider = Arc::clone(&provider);
-                    Ok(Translated { open, active, provider, request, answer: Some(answer) })
+                    Ok(Translated { open, active, provider, request, answer: Some(answer), standing })
                 }
                 Err(why) => Err(Refused::new(open, why, None)),
             };
@@ -333,17 +338,18 @@ fn translate(routed: Routed) -> Result<Translated, Box<Refused>> {
     *request.method_mut() = head.method;
     *request.uri_mut() = target;
     *request.headers_mut() = headers;
-    Ok(Translated { open, active, provider, request, answer: None })
+    Ok(Translated { open, active, provider, request, answer: None, standing })
 }
 
 /// A request that has been answered, so far by a head.
 struct Answered {
     held: Held,
     head: Response<()>,
+    standing: Option<Standing>,
 }
 
 async fn forward(worker: &Rc<Worker>, translated: Translated) -> Result<Answered, Box<Refused>> {
-    let Translated { mut open, active, provider, mut request, answer } = translated;
+    let Translated { mut open, active, provider, mut request, answer, standing } = translated;
     let intent = open.intent().expect("only an identified request gets here");
     if worker.shared.ledger.open(&intent).is_err() {
         open.nothing_consumed();
@@ -373,7 +379,7 @@ async fn forward(worker: &Rc<Worker>, translated: Translated) -> Result<Answered
                 }
                 (Refusal::UpstreamOdd, Ended::UpstreamFailed)
             }
-            Ok(head) => return Ok(Answered { held, head }),
+            Ok(head) => return Ok(Answered { held, head, standing }),
             // The provider had closed the connection that we kept: nothing was sent, so it is safe to try another.
             Err(NoHead::Unsent(again)) if reused => {
                 (open, request) = (held.into_flow().open, *again);
@@ -406,7 +412,7 @@ fn is_odd(head: &Response<()>) -> bool {
 
 /// Hands the reply on.
 async fn relay(worker: &Rc<Worker>, connection: &Rc<Connection>, answered: Answered) -> Response<ReplyBody> {
-    let Answered { mut held, head } = answered;
+    let Answered { mut held, head, standing } = answered;
     let flow = held.flow();
     flow.expect(&head);
     // In a box: the way of all other replies is not to carry what only few need.
@@ -428,6 +434,9 @@ async fn relay(worker: &Rc<Worker>, connection: &Rc<Connection>, answered: Answe
     let overhead = flow.open.record().overhead_us;
     if let Ok(ms) = HeaderValue::from_str(&format!("{}.{:03}", overhead / 1000, overhead % 1000)) {
         headers.insert("x-gatehouse-overhead-ms", ms);
+    }
+    if let Some(standing) = standing {
+        admit::tell(&mut headers, &standing, head.status());
     }
     flow.open.record().status = head.status().as_u16();
     let whole = if head.status().is_success() { Ended::Completed } else { Ended::UpstreamError };

@@ -6,6 +6,7 @@
 //! whole, and writes to a [`ledger::Ledger`].
 
 pub mod ledger;
+pub mod counters;
 pub mod settings;
 pub mod portal;
 mod serve;
@@ -19,6 +20,7 @@ mod refused;
 mod open;
 mod identify;
 mod inspect;
+mod admit;
 mod models;
 mod cloud;
 mod upstream;

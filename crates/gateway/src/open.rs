@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use gatehouse_domain::budget::{Charge, Exceeded, Hold, Standing};
 use gatehouse_domain::exchange::{Cost, Ended, Exchange, Intent, Kind, estimate_tokens};
+use gatehouse_domain::money::Nanos;
 use gatehouse_domain::policy::Grant;
 use gatehouse_domain::usage::Usage;
 use http::HeaderMap;
@@ -29,6 +31,8 @@ pub(crate) struct Open {
     sent: bool,
     /// Whether it counts among the requests under way: only those with a good credential do.
     counted: bool,
+    /// What is held of budgets for it.
+    hold: Option<Hold>,
     request_id: String,
 }
 
@@ -85,6 +89,7 @@ impl Open {
             watch: None,
             sent: false,
             counted: false,
+            hold: None,
             request_id,
         }
     }
@@ -149,6 +154,15 @@ impl Open {
         if record.request_id.is_empty() {
             record.request_id = request_id;
         }
+    }
+
+    /// Holds the most that it may cost in all budgets that apply; gives the one that is used up most.
+    pub(crate) fn reserve(&mut self, worst: Nanos) -> Result<Option<Standing>, Box<Exceeded>> {
+        let shared = Arc::clone(&self.shared);
+        let Some(charge) = self.record.as_deref().and_then(charge) else { return Ok(None) };
+        let admission = shared.counters.reserve(&charge, worst, Worker::now())?;
+        self.hold = admission.hold;
+        Ok(admission.fullest)
     }
 
     /// What is written down before the upstream is asked.
@@ -218,6 +232,12 @@ impl Open {
         self.price(&mut record);
         self.shared.meters.count(&record);
         let ticket = self.shared.ledger.close(&record);
+        let hold = self.hold.take();
+        if (hold.is_some() || !self.shared.counters.is_idle())
+            && let Some(charge) = charge(&record)
+        {
+            self.shared.counters.settle(hold, &charge, record.cost.nanos, ticket);
+        }
         if self.counted {
             self.shared.in_flight.fetch_sub(1, Ordering::Relaxed);
         }
@@ -254,6 +274,16 @@ impl Drop for Open {
             self.settle();
         }
     }
+}
+
+/// What budgets are charged by, once the exchange has a principal and a place to go to.
+fn charge(record: &Exchange) -> Option<Charge<'_>> {
+    Some(Charge {
+        principal: record.principal.as_ref()?,
+        model: record.model.as_deref()?,
+        provider: record.provider.as_deref()?,
+        at: record.started_at,
+    })
 }
 
 /// A header's value as a note for the record: printable, short.

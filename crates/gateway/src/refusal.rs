@@ -4,6 +4,7 @@
 //! is repeated with less and less in it, 529 is tried three times, `retry-after` above 60 ends the attempt. Nowhere
 //! else in this crate is a status code named.
 
+use crate::admit::Spent;
 use bytes::Bytes;
 use gatehouse_providers::anthropic::error_body;
 use gatehouse_providers::json::RequestError;
@@ -33,6 +34,8 @@ pub(crate) enum Refusal {
         /// Which rule, in words.
         by: String,
     },
+    /// A budget has no room for it.
+    Budget(Box<Spent>),
     /// We have no such path.
     UnknownPath,
     /// The path exists, the method does not.
@@ -115,6 +118,8 @@ impl Refusal {
             // The client prints a 451 as it is; before the sentence of a 403 it puts "failed to authenticate".
             Self::ModelNotAllowed(_) => row("model_not_allowed", 451, "permission_error"),
             Self::NotPermitted { .. } => row("not_permitted", 451, "permission_error"),
+            // Its own headers say when to come back; see `Spent::tell`.
+            Self::Budget(_) => row("budget", 429, "billing_error"),
             Self::UnknownPath => row("unknown_path", 404, "not_found_error"),
             Self::BadMethod(_) => row("bad_method", 405, INVALID),
             Self::UnknownModel(_) => row("unknown_model", 404, "not_found_error"),
@@ -179,6 +184,7 @@ impl Refusal {
                 "Your organization does not let you use the model `{model}` here ({by}). Choose another model, or ask \
                  your administrator."
             ),
+            Self::Budget(spent) => spent.sentence(),
             Self::UnknownPath => "Gatehouse does not serve this path.".into(),
             Self::BadMethod(allowed) => format!("This path takes {allowed}."),
             Self::UnknownModel(model) => format!("There is no model `{model}` here."),
@@ -240,6 +246,9 @@ impl Refusal {
             // Where this head ends and the next begins is not certain.
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
+        if let Self::Budget(spent) = self {
+            spent.tell(headers);
+        }
         if let Self::BadMethod(allowed) = self {
             headers.insert(header::ALLOW, HeaderValue::from_static(allowed));
         }
@@ -271,6 +280,7 @@ mod tests {
             Refusal::SignedOut("session_over"),
             Refusal::ModelNotAllowed("m".into()),
             Refusal::NotPermitted { model: "m".into(), by: "the access policy `x`".into() },
+            Refusal::Budget(Box::new(crate::admit::tests::spent())),
             Refusal::UnknownPath,
             Refusal::BadMethod("POST"),
             Refusal::UnknownModel("m".into()),

@@ -21,6 +21,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 use crate::connection::{Connection, Tick as _, Watched};
+use crate::counters::Counters;
 use crate::handle;
 use crate::inspect::Budget;
 use crate::ledger::Ledger;
@@ -42,6 +43,8 @@ pub struct Parts {
     pub runtime: tokio::runtime::Handle,
     /// Where exchanges are recorded.
     pub ledger: Arc<dyn Ledger>,
+    /// Where budgets are counted.
+    pub counters: Arc<dyn Counters>,
     /// Whether `/readyz` says so.
     pub ready: Arc<AtomicBool>,
 }
@@ -65,6 +68,7 @@ pub fn start(listener: &TcpListener, workers: usize, parts: Parts) -> io::Result
         policy: parts.policy,
         reception: Reception::new(parts.portal, parts.runtime),
         ledger: parts.ledger,
+        counters: parts.counters,
         ready: parts.ready,
         budget: Arc::new(Budget::default()),
         in_flight: AtomicUsize::new(0),

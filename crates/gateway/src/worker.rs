@@ -19,6 +19,7 @@ use slab::Slab;
 use tokio::sync::Notify;
 
 use crate::connection::{Connection, Tick};
+use crate::counters::Counters;
 use crate::inspect::Budget;
 use crate::ledger::{Ledger, Ticket};
 use crate::observe::Meters;
@@ -34,6 +35,7 @@ pub(crate) struct Shared {
     pub(crate) policy: Arc<ArcSwap<Snapshot>>,
     pub(crate) reception: Reception,
     pub(crate) ledger: Arc<dyn Ledger>,
+    pub(crate) counters: Arc<dyn Counters>,
     pub(crate) ready: Arc<AtomicBool>,
     pub(crate) budget: Arc<Budget>,
     pub(crate) in_flight: AtomicUsize,

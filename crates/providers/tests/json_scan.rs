@@ -250,7 +250,7 @@ fn long_texts_cross_the_parts_in_which_they_are_read() {
 #[test]
 fn requests_are_read_or_refused_in_words() {
     let facts = |model: Option<&str>, stream, max_tokens| {
-        Ok(RequestFacts { model: model.map(str::to_owned), stream, max_tokens })
+        Ok(RequestFacts { model: model.map(str::to_owned), stream, max_tokens, ..RequestFacts::default() })
     };
     let long = format!(r#"{{"model":"{}"}}"#, "m".repeat(2000));
     let cases: Vec<(&str, Result<RequestFacts, &str>)> = vec![
@@ -259,6 +259,11 @@ fn requests_are_read_or_refused_in_words() {
         (r#"{"model":"\u006d","stream":false}"#, facts(Some("m"), false, None)),
         (r#"{"model":"m","model":"\u006d"}"#, facts(Some("m"), false, None)),
         (r#"{"model":"m","messages":[{"model":7,"stream":"x"}]}"#, facts(Some("m"), false, None)),
+        (r#"{"speed":"standard","inference_geo":null}"#, facts(None, false, None)),
+        (
+            r#"{"speed":"fast","inference_geo":"us","messages":[{"speed":1}]}"#,
+            Ok(RequestFacts { fast: true, placed: true, ..RequestFacts::default() }),
+        ),
         (r#"{"max_tokens":"5"}"#, facts(None, false, None)),
         (r#"{"max_tokens":-5}"#, facts(None, false, None)),
         (r#"{"max_tokens":99999999999999999999}"#, facts(None, false, None)),

@@ -11,6 +11,7 @@ mod renewal;
 mod fresh;
 mod live;
 mod rehash;
+mod budget;
 mod figure;
 mod house;
 mod identity;

@@ -8,11 +8,13 @@ mod bring;
 mod rollup;
 mod exchanges;
 mod usage;
+mod spent;
 mod writer;
 
 pub(crate) use bring::plain;
 pub use bring::{Brought, bring_in};
 pub use exchanges::{ExchangeFilter, ExchangeRow, Order, TRIED};
 pub use place::Place;
+pub use spent::Spent;
 pub use usage::{By, MAX_SUMS, UsageRow};
 pub use writer::{Flushed, Lag, Ledger, NotFlushed};

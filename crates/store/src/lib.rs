@@ -42,6 +42,7 @@ pub mod rotation;
 pub mod node;
 pub mod policy;
 pub mod access;
+pub mod budget;
 pub mod role;
 pub mod settings;
 pub mod ownership;

@@ -124,7 +124,7 @@ impl Store {
     /// Removes a team.
     ///
     /// # Errors
-    /// There is none; it has members or a settings profile, or keys charge it (revoked ones included: their history names
+    /// There is none; it has members, a budget or a settings profile, or keys charge it (revoked ones included: their history names
     /// it); the database.
     pub async fn remove_team(&self, org: OrgId, id: TeamId, act: &Draft) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
@@ -145,7 +145,7 @@ impl Store {
                 Err(StoreError::refused(
                     NOUN,
                     id,
-                    "has members, keys or a settings profile, or a directory's group stands for it",
+                    "has members, keys, a budget or a settings profile, or a directory's group stands for it",
                 ))
             }
             Err(e) => Err(e.into()),

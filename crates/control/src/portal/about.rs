@@ -2,11 +2,12 @@
 
 use axum::body::Bytes;
 use axum::http::{HeaderName, HeaderValue, Response, header};
+use gatehouse_domain::budget::{Mode, Period, Standing};
 use gatehouse_domain::money::Nanos;
 use gatehouse_domain::settings::{Machine, machine};
-use gatehouse_domain::time::{DAY_MS, UnixMillis};
+use gatehouse_domain::time::UnixMillis;
 use gatehouse_identity::fetch::Fetch;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Portal;
 use super::reply::{self, Empty, Refused};
@@ -73,40 +74,82 @@ pub(super) fn telemetry(asked: &Asked) -> Response<Bytes> {
 }
 
 impl<F: Fetch> Portal<F> {
-    /// What the person has used this month, this week and today (UTC), in cents. There is no cap, so none is told.
+    /// What the person has used this month, this week and today (UTC), in cents, and how the hard budgets stand that
+    /// apply to them. Where one is of the same period, its limit and what was spent of it are told: it is what decides.
     pub(super) async fn usage(&self, asked: &Asked) -> Result<Response<Bytes>, Refused> {
         let principal = asked.principal.ok_or(Refused::Unavailable)?;
         // What has just ended is counted; a ledger that is behind is no reason to say nothing.
         let _ = (self.app.house.flush_ledger)().await;
         let now = self.app.now();
-        let day = now.day();
-        // 1970-01-01 was a Thursday; weeks begin on Mondays.
-        let week = day.plus_millis(-((day.0.div_euclid(DAY_MS) + 3).rem_euclid(7)) * DAY_MS);
-        let month = now.month();
         let spent = async |since: UnixMillis| {
             let cost = self.app.store.spent(self.app.org, principal.user, since).await?;
             Ok::<_, gatehouse_store::StoreError>(cents(cost))
         };
-        let (today, this_week, this_month) = (spent(day).await?, spent(week).await?, spent(month).await?);
-        let of = |used: i64| json!({"limit": null, "used_credits": used, "utilization": null});
+        let (today, this_week, this_month) =
+            (spent(now.day()).await?, spent(now.week()).await?, spent(now.month()).await?);
+        let mut hard = (self.app.house.budgets_of)(&principal);
+        // A budget of some models only is no answer to how much is left.
+        hard.retain(|s| {
+            s.budget.mode == Mode::Hard && s.budget.models.patterns().is_none() && s.budget.provider.is_none()
+        });
+        let of = |period: Period, used: i64| {
+            let fullest = hard.iter().filter(|s| s.budget.period == period).max_by_key(|s| s.used());
+            match fullest {
+                None => json!({"limit": null, "used_credits": used, "utilization": null}),
+                Some(s) => json!({
+                    "limit": s.budget.limit.0 / NANOS_PER_CENT,
+                    "used_credits": cents(s.spent),
+                    "utilization": percent(s),
+                }),
+            }
+        };
+        let month = of(Period::Month, this_month);
         Ok(reply::json(&json!({
             "extra_usage": {
                 "is_enabled": true,
-                "monthly_limit": null,
-                "used_credits": this_month,
-                "utilization": null,
+                "monthly_limit": month["limit"],
+                "used_credits": month["used_credits"],
+                "utilization": month["utilization"],
                 "currency": "USD",
-                "daily": of(today),
-                "weekly": of(this_week),
+                "daily": of(Period::Day, today),
+                "weekly": of(Period::Week, this_week),
             },
-            "limits": [],
+            "limits": limits(&hard),
         })))
     }
 }
 
+/// Of each period with an end, the hard budget that is used up most. The reset is the second that the headers tell.
+fn limits(hard: &[Standing]) -> Vec<Value> {
+    let of = |period: Period| {
+        let fullest = hard.iter().filter(|s| s.budget.period == period).max_by_key(|s| s.used())?;
+        let resets_at = UnixMillis(fullest.resets_at?.0 / 1000 * 1000).to_string();
+        let severity = match fullest.used() {
+            used if used >= 9_500 => "critical",
+            _ if fullest.threshold().is_some() => "warning",
+            _ => "normal",
+        };
+        Some(json!({
+            "kind": "spend",
+            "group": period.adjective(),
+            "percent": percent(fullest),
+            "resets_at": resets_at,
+            "severity": severity,
+            "is_active": true,
+        }))
+    };
+    Period::ALL.into_iter().filter_map(of).collect()
+}
+
+/// What is used, in whole percent, at most 100.
+fn percent(standing: &Standing) -> u64 {
+    (standing.used() / 100).min(100)
+}
+
+const NANOS_PER_CENT: i64 = 10_000_000;
+
 /// Cents, rounded up: what is spent is not told smaller than it is.
 fn cents(cost: Nanos) -> i64 {
-    const NANOS: i64 = 10_000_000;
     let whole = cost.0.max(0);
-    whole / NANOS + i64::from(whole % NANOS != 0)
+    whole / NANOS_PER_CENT + i64::from(whole % NANOS_PER_CENT != 0)
 }

@@ -18,6 +18,7 @@ use gatehouse_control::settings::{Delivery, Rules};
 use gatehouse_control::status::{Check, LedgerState, Readiness};
 use gatehouse_control::{App, bootstrap, router};
 use gatehouse_domain::id::NodeId;
+use gatehouse_domain::money::Nanos;
 use gatehouse_domain::role::Role;
 use gatehouse_domain::settings::Catalogue;
 use gatehouse_domain::settings::lint::ModelState;
@@ -185,6 +186,9 @@ fn house(knobs: &Arc<Knobs>) -> House {
         model_state: Box::new(|name| {
             if name.starts_with("claude-") { ModelState::Served } else { ModelState::Unknown }
         }),
+        budget: Box::new(|_| None),
+        budgets_of: Box::new(|_| Vec::new()),
+        worst_cost: Box::new(|_, input, output| Nanos(i64::try_from(input + output).unwrap())),
         providers: Box::new(|| {
             vec![ProviderInfo {
                 name: "main".into(),

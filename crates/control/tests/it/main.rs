@@ -15,6 +15,7 @@ mod secrets;
 mod start;
 mod assessment;
 mod audit;
+mod budgets;
 mod config;
 mod sign_in;
 mod jobs;

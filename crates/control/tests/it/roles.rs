@@ -97,8 +97,11 @@ async fn every_route_refuses_each_role_that_lacks_its_permission() {
 /// A token that is limited to a team or a person gets nothing but what is made for such tokens.
 #[tokio::test]
 async fn a_limited_token_is_refused_wherever_nothing_else_is_said() {
-    const LIMITED: [&str; 15] = [
+    const LIMITED: [&str; 18] = [
         "GET /api/v1/users/nobody/factors",
+        "GET /api/v1/budgets",
+        "GET /api/v1/budgets/nobody",
+        "GET /api/v1/budget-explanations",
         "GET /api/v1/users",
         "GET /api/v1/users/nobody",
         "GET /api/v1/teams",

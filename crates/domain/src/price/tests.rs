@@ -448,3 +448,33 @@ proptest! {
         let _ = PriceTable::builtin().find(&name);
     }
 }
+
+#[test]
+fn the_worst_case_is_never_below_what_any_usage_of_that_size_costs() {
+    let table = PriceTable::builtin();
+    let at = "2026-11-22".parse::<UnixMillis>().unwrap();
+    for model in ["claude-opus-5-5", "claude-haiku-5-5", "claude-sonnet-5-5", "nobody-knows-this"] {
+        for (speed, geo) in [(Speed::Standard, Geo::Global), (Speed::Fast, Geo::Us)] {
+            for size in [0, 1, 1000, 100_000, 100_001, 900_000] {
+                let worst = table.worst(model, &Worst { input: size, output: 64, speed, geo }, at);
+                for kind in 0..4 {
+                    let mut tokens = Tokens { output: 64, ..Tokens::default() };
+                    *[
+                        &mut tokens.input,
+                        &mut tokens.cache_write_5m,
+                        &mut tokens.cache_write_1h,
+                        &mut tokens.cache_read,
+                    ][kind] = size;
+                    let usage = Usage { tokens, speed, geo, ..Usage::default() };
+                    let cost = table.price(model, &usage, at).cost.nanos;
+                    assert!(cost <= worst, "{model} {size} {kind}: {cost} of {worst}");
+                    assert!(kind != 2 || cost == worst, "{model}: an hour in the cache is the dearest");
+                }
+            }
+        }
+    }
+    assert_eq!(
+        table.worst("m", &Worst { input: u64::MAX, output: u64::MAX, ..Worst::default() }, at).0,
+        i64::MAX
+    );
+}

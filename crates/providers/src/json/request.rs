@@ -10,6 +10,8 @@ const WANTED: &[Wanted<'_>] = &[
     Wanted { name: "model", limit: MAX_MODEL },
     Wanted { name: "stream", limit: 16 },
     Wanted { name: "max_tokens", limit: 64 },
+    Wanted { name: "speed", limit: 64 },
+    Wanted { name: "inference_geo", limit: 64 },
 ];
 
 /// What a request asks for.
@@ -22,6 +24,10 @@ pub struct RequestFacts {
     /// `max_tokens`, if given as a whole number; the largest, if given more than once. (Anything else is the provider's
     /// to refuse.)
     pub max_tokens: Option<u64>,
+    /// Whether `speed` asks for something else than the ordinary speed.
+    pub fast: bool,
+    /// Whether `inference_geo` asks for some place.
+    pub placed: bool,
 }
 
 /// A body that cannot be used. Each text completes "the request's body cannot be used: ".
@@ -83,6 +89,8 @@ impl RequestScan {
                 .filter(|m| m.name == "max_tokens")
                 .filter_map(max_tokens)
                 .max(),
+            fast: other_than(&document, "speed", &["null", "\"standard\""]),
+            placed: other_than(&document, "inference_geo", &["null", "\"global\""]),
         })
     }
 }
@@ -108,6 +116,15 @@ fn one<T: PartialEq>(
         found = Some(value);
     }
     Ok(found)
+}
+
+/// Whether a member is given with another value than these.
+fn other_than(document: &Document, name: &str, plain: &[&str]) -> bool {
+    let is_plain = |raw: &Raw| match raw {
+        Raw::Whole(text) => plain.iter().any(|value| value.as_bytes() == &text[..]),
+        Raw::TooLong => false,
+    };
+    document.members.iter().any(|member| member.name == name && !is_plain(&member.raw))
 }
 
 fn model(raw: &Raw) -> Result<String, RequestError> {

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use super::assess::AssessArgs;
+use super::budget::BudgetCommand;
 use super::helper::ClientCommand;
 use super::settings::{BundleCommand, SettingsCommand};
 pub(crate) use access::{AccessCommand, ExplainArgs, RoleCommand};
@@ -78,6 +79,9 @@ pub(crate) enum Command {
     /// Access policies: who may use which model, from where (in the Cedar language)
     #[command(subcommand)]
     Access(AccessCommand),
+    /// What may be spent, by whom, in which period
+    #[command(subcommand)]
+    Budget(BudgetCommand),
     /// What administrators may do
     #[command(subcommand)]
     Role(RoleCommand),

@@ -8,6 +8,7 @@ use gatehouse_control::app::{House, NotFlushed};
 use gatehouse_control::provider::ProviderInfo;
 use gatehouse_control::settings::Rules;
 use gatehouse_control::status::LedgerState;
+use gatehouse_domain::price::Worst;
 use gatehouse_domain::settings::lint::ModelState;
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::{Value, json};
@@ -36,6 +37,7 @@ pub(super) fn house(
     let (config, providers, readiness, figures) = (of(), of(), of(), of());
     let (scim, directories, directory) = (of(), of(), of());
     let (rules, models, portal) = (of(), of(), of());
+    let (budget, budgets, worst) = (of(), of(), of());
     let (flush, behind, behind_figures) = (Arc::clone(books), Arc::clone(books), Arc::clone(books));
     House {
         now: Box::new(clock::now),
@@ -77,6 +79,12 @@ pub(super) fn house(
             allow_commands: rules.config.load().settings.allow_commands,
         }),
         model_state: Box::new(move |name| model_state(&models, name)),
+        budget: Box::new(move |id| budget.counters.standing(id, clock::now())),
+        budgets_of: Box::new(move |principal| budgets.counters.standings(principal, clock::now())),
+        worst_cost: Box::new(move |model, input, output| {
+            let size = Worst { input, output, ..Worst::default() };
+            worst.settings.load().prices.worst(model, &size, clock::now())
+        }),
         providers: Box::new(move || providers.providers().iter().map(info).collect()),
         readiness: Box::new(move || readiness.judge()),
         metrics: Box::new(move || {

@@ -4,11 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use gatehouse_domain::budget::Budget;
 use gatehouse_domain::exchange::{Cost, Exchange, Intent};
 use gatehouse_domain::price::PriceTable;
+use gatehouse_domain::time::UnixMillis;
 use gatehouse_gateway::ledger::{Ledger, LedgerFull, Ticket};
+use gatehouse_store::StoreError;
 use gatehouse_store::journal::{Journal, Options, Stats};
-use gatehouse_store::ledger::{Lag, Ledger as StoreLedger};
+use gatehouse_store::ledger::{Lag, Ledger as StoreLedger, Spent};
 
 use super::failed;
 use super::foundation::Foundation;
@@ -86,6 +89,11 @@ impl Books {
     /// Waits until everything that has ended is in the database; says whether it got there in time.
     pub(super) async fn flush(&self, limit: Duration) -> bool {
         self.ledger.flush(limit).await.is_ok()
+    }
+
+    /// What was spent of a budget; see [`StoreLedger::spent_of`].
+    pub(super) async fn spent_of(&self, budget: &Budget, at: UnixMillis) -> Result<Spent, StoreError> {
+        self.ledger.spent_of(budget, at).await
     }
 
     /// How far the database is behind.

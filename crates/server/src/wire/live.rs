@@ -17,11 +17,13 @@ use gatehouse_domain::id::{NodeId, OrgId};
 use gatehouse_domain::policy::Snapshot;
 use gatehouse_domain::price::PriceTable;
 use gatehouse_domain::settings::Catalogue;
+use gatehouse_gateway::counters::Memory;
 use gatehouse_gateway::settings::Settings;
 use gatehouse_identity::keyring::Keyring;
 use gatehouse_store::audit::Notary;
 use gatehouse_store::{Store, StoreError, in_time};
 
+use super::budget::{COUNT, NotCounted, count, count_at_start};
 use super::foundation::master_keys;
 use super::fresh::{Freshness, stale};
 use super::identity;
@@ -50,6 +52,8 @@ pub(super) struct Live {
     pub(super) settings: Arc<ArcSwap<Settings>>,
     /// Keys and what they may.
     pub(super) policy: Arc<ArcSwap<Snapshot>>,
+    /// What is spent of budgets.
+    pub(super) counters: Arc<Memory>,
     /// Settings for clients.
     pub(super) delivery: Arc<Delivery>,
     /// Whether requests will be served, for the data path's own `/readyz`.
@@ -111,6 +115,9 @@ impl Live {
         let failed = |error: StoreError| vec![error.to_string()];
         let snapshot = load_snapshot(&parts.store, parts.org).await.map_err(failed)?;
         let snapshot = snapshot.with_proofs(parts.keys.proofs(clock::now()));
+        let counters = Arc::new(Memory::default());
+        counters.install(snapshot.budgets());
+        count_at_start(&counters, &parts.books).await?;
         let delivery = Delivery::new(Catalogue::builtin());
         if let Err(error) = delivery.refresh(&parts.store, parts.org).await {
             // Model requests do not depend on it. Clients that ask for settings are told to wait.
@@ -132,6 +139,7 @@ impl Live {
             config: ArcSwap::from_pointee(parts.config),
             settings: Arc::new(ArcSwap::from_pointee(settings)),
             policy: Arc::new(ArcSwap::from_pointee(snapshot)),
+            counters,
             delivery: Arc::new(delivery),
             ready: Arc::new(AtomicBool::new(false)),
             store: parts.store,
@@ -267,7 +275,7 @@ impl Live {
     }
 
     /// Puts the newest policy in force if it is newer than the one in force.
-    pub(super) async fn refresh_policy(&self) -> Result<(), StoreError> {
+    pub(super) async fn refresh_policy(&self) -> Result<(), NotCounted> {
         let asked = self.fresh.asked();
         let read = async {
             let version = self.store.policy_version(self.org).await?;
@@ -275,17 +283,20 @@ impl Live {
                 let snapshot = load_snapshot(&self.store, self.org).await?;
                 // After the hashes, so that no pepper is missing that one of them was made under.
                 self.refresh_secrets().await;
+                self.counters.install(snapshot.budgets());
                 self.policy.store(Arc::new(snapshot.with_proofs(self.keys.proofs(clock::now()))));
             }
             // After the keys and apart from them: settings that cannot be read keep no revoked key at work.
             if self.delivery.snapshot().is_some_and(|snapshot| snapshot.version() == version) {
                 return Ok(Ok(()));
             }
-            Ok(self.delivery.refresh(&self.store, self.org).await)
+            Ok::<_, StoreError>(self.delivery.refresh(&self.store, self.org).await)
         };
         let settings = in_time(READ_POLICY, read).await?;
+        // Last, since it waits for the ledger: revoked keys are out by now.
+        count(&self.counters, &self.books, COUNT).await?;
         self.fresh.reached(asked);
-        settings
+        Ok(settings?)
     }
 
     /// Takes over the server's own keys if they were rotated. Those known before stay where that cannot be done.

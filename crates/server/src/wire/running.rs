@@ -81,6 +81,7 @@ pub(super) async fn build(
         portal: Arc::new(Front::new(&live, &portal)),
         runtime: tokio::runtime::Handle::current(),
         ledger: books.for_data_path(),
+        counters: live.counters.clone(),
         ready: Arc::clone(&live.ready),
     };
     let gateway = gatehouse_gateway::start(&gateway, workers, parts).map_err(failed)?;

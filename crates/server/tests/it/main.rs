@@ -20,6 +20,7 @@ mod lifecycle;
 mod durability;
 mod audit;
 mod access;
+mod budgets;
 mod assess;
 mod admin;
 mod settings;

@@ -6,15 +6,19 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use gatehouse_domain::budget::Budget;
 use gatehouse_domain::exchange::Exchange;
 use gatehouse_domain::id::{NodeId, OrgId};
+use gatehouse_domain::time::UnixMillis;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
 use super::bring::Brought;
 use super::place::Place;
+use super::spent::Spent;
 use crate::engine::{Store, in_time};
+use crate::error::StoreError;
 use crate::journal::{Journal, Position, Tail};
 
 /// Most exchanges of a transaction.
@@ -125,6 +129,17 @@ impl Ledger {
                 return Err(NotFlushed);
             }
         }
+    }
+
+    /// What was spent of a budget in its period of this time, and up to which ticket of this node's exchanges. To be asked
+    /// after [`Ledger::flush`]: what had ended before that is in it.
+    ///
+    /// # Errors
+    /// The database.
+    pub async fn spent_of(&self, budget: &Budget, at: UnixMillis) -> Result<Spent, StoreError> {
+        let Shared { store, org, node, journal, .. } = &*self.shared;
+        let run = journal.runs().last().copied().unwrap_or_default();
+        store.spent_of(*org, budget, at, *node, run).await
     }
 
     /// How far the database is behind.

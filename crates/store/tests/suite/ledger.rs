@@ -86,7 +86,7 @@ impl Books {
         Self::open_in(w, tempfile::tempdir().unwrap())
     }
 
-    fn open_in(w: &World, folder: tempfile::TempDir) -> Self {
+    pub(crate) fn open_in(w: &World, folder: tempfile::TempDir) -> Self {
         let journal = journal(folder.path());
         let ledger = Ledger::start(w.store.clone(), Arc::clone(&journal), w.org, node());
         Self { folder, journal, ledger }
