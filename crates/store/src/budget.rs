@@ -90,7 +90,8 @@ impl Store {
             .await
         });
         made.map_err(|e| {
-            let missing = e.as_database_error().is_some_and(|e| e.is_foreign_key_violation());
+            let missing =
+                e.as_database_error().is_some_and(sqlx::error::DatabaseError::is_foreign_key_violation);
             if missing { StoreError::not_found(budget.holder.kind(), budget.holder.id()) } else { e.into() }
         })?;
         tx.publish(org, act).await
