@@ -46,6 +46,12 @@ pub enum InForce {
 /// Fills with random bytes.
 pub type Fill = Box<dyn Fn(&mut [u8]) + Send + Sync>;
 
+/// How the budgets stand that count what somebody spends.
+pub type BudgetsOf = Box<dyn Fn(&Principal) -> Vec<Standing> + Send + Sync>;
+
+/// The most that a request to a model can cost, of so many input and output tokens.
+pub type WorstCost = Box<dyn Fn(&str, u64, u64) -> Nanos + Send + Sync>;
+
 /// Makes a directory ready to be asked, by its name.
 pub type OpenDirectory = Box<dyn Fn(&str) -> Opened + Send + Sync>;
 
@@ -166,9 +172,9 @@ pub struct House {
     /// How a budget stands on this node; `None` while it is not counted yet.
     pub budget: Box<dyn Fn(BudgetId) -> Option<Standing> + Send + Sync>,
     /// How the budgets stand that count what somebody spends.
-    pub budgets_of: Box<dyn Fn(&Principal) -> Vec<Standing> + Send + Sync>,
+    pub budgets_of: BudgetsOf,
     /// The most that a request to a model can cost, of so many input and output tokens.
-    pub worst_cost: Box<dyn Fn(&str, u64, u64) -> Nanos + Send + Sync>,
+    pub worst_cost: WorstCost,
     /// The configured providers.
     pub providers: Box<dyn Fn() -> Vec<ProviderInfo> + Send + Sync>,
     /// Whether requests will be served.
