@@ -29,11 +29,8 @@ async fn finance_makes_budgets_and_a_team_sees_its_own() {
         assert_eq!((&answer["holder"], &answer["in_force"]), (&json!(team), &json!(true)));
         made.push(answer["id"].as_str().unwrap().to_owned());
         for other in [&viewer, &core, &limited] {
-            world.ask(other, "POST", "/api/v1/budgets", Some(body.clone())).await.refused(
-                403,
-                "forbidden",
-                None,
-            );
+            let answer = world.ask(other, "POST", "/api/v1/budgets", Some(body.clone())).await;
+            answer.refused(403, "forbidden", None);
         }
     }
     let listed = world.ask(&core, "GET", "/api/v1/budgets", None).await.ok();
@@ -71,13 +68,21 @@ async fn finance_makes_budgets_and_a_team_sees_its_own() {
     let mut acts: Vec<_> = acts.filter(|act| act.starts_with("budget.")).collect();
     acts.sort_unstable();
     assert_eq!(acts, ["budget.add", "budget.add", "budget.add", "budget.remove", "budget.set"]);
+}
 
-    // A team that has a budget stays until the budget is gone.
+/// A team that has a budget stays until the budget is gone.
+#[tokio::test]
+async fn a_team_goes_after_its_budget() {
+    let world = world().await;
+    world.post("/api/v1/teams", json!({"name": "Web"})).await.ok();
+    let body = json!({"team": "Web", "period": "month", "limit_usd": "12.5"});
+    let budget = world.post("/api/v1/budgets", body).await.ok()["id"].as_str().unwrap().to_owned();
+    let finance = world.token(Role::Finance).await;
     world.ask(&finance, "DELETE", "/api/v1/teams/Web", None).await.refused(403, "forbidden", None);
     let owner = world.token(Role::Owner).await;
     let delete = async |path: &str| world.ask(&owner, "DELETE", path, None).await;
     delete("/api/v1/teams/Web").await.refused(409, "conflict", None);
-    delete(&format!("/api/v1/budgets/{}", made[1])).await.ok();
+    delete(&format!("/api/v1/budgets/{budget}")).await.ok();
     assert_eq!(delete("/api/v1/teams/Web").await.status, 204);
 }
 
