@@ -8,7 +8,7 @@ use gatehouse_domain::time::UnixMillis;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-use super::{Journal, Options, Position, Recovered, Ticket};
+use super::{Journal, Options, Position, Recovered, Refusing, Ticket};
 
 mod bounds;
 mod damage;
@@ -167,7 +167,13 @@ fn many_threads_share_flushes() {
             let journal = Arc::clone(&journal);
             scope.spawn(move || {
                 for n in 0..100 {
-                    journal.open(&intent(thread * 1000 + n)).unwrap();
+                    // Eight threads may fill the small segments of a test faster than the next one is made.
+                    let mut tries = 0;
+                    while let Err(why) = journal.open(&intent(thread * 1000 + n)) {
+                        tries += 1;
+                        assert!(why == Refusing::NoRoom && tries < 10_000, "{why}");
+                        std::thread::sleep(std::time::Duration::from_millis(1));
+                    }
                     let ticket = journal.close(&exchange(thread * 1000 + n));
                     if n % 10 == 0 {
                         wait_durable(&journal, ticket);
