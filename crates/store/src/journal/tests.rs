@@ -8,7 +8,7 @@ use gatehouse_domain::time::UnixMillis;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-use super::{Journal, Options, Position, Recovered, Refusing, Ticket};
+use super::{Journal, Options, Position, Recovered, Ticket};
 
 mod bounds;
 mod damage;
@@ -168,10 +168,7 @@ fn many_threads_share_flushes() {
             scope.spawn(move || {
                 for n in 0..100 {
                     // Eight threads may fill the small segments of a test faster than the next one is made.
-                    while let Err(why) = journal.open(&intent(thread * 1000 + n)) {
-                        assert_eq!(why, Refusing::NoRoom);
-                        std::thread::yield_now();
-                    }
+                    wait_until(&journal, |journal| journal.open(&intent(thread * 1000 + n)).is_ok());
                     let ticket = journal.close(&exchange(thread * 1000 + n));
                     if n % 10 == 0 {
                         wait_durable(&journal, ticket);
