@@ -7,7 +7,7 @@ use gatehouse_domain::settings::machine::MAX_MACHINES;
 use gatehouse_domain::settings::{Checksum, Machine, MachineId, Platform, Receipt};
 use gatehouse_domain::time::UnixMillis;
 
-use super::receipt::{Columns, MAX_BATCH};
+use super::receipt::{Columns, MAX_BATCH, later_stands};
 use crate::dialect::{change, read};
 use crate::engine::{Store, Tx};
 use crate::error::StoreError;
@@ -20,25 +20,15 @@ const SELECT: &str = "SELECT user_id, machine, platform, first_seen_at, offered,
      reported_at, client, seen_at FROM settings_machines WHERE org_id = $1";
 
 // As for receipts of users: the newer news count, and a user who does not exist (any more) is passed over.
-const UPSERT: &str = "INSERT INTO settings_machines \
+const UPSERT: &str = concat!(
+    "INSERT INTO settings_machines \
      (org_id, user_id, machine, platform, offered, offered_at, before_offer, reported, reported_at, client, \
      first_seen_at, seen_at) \
      SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11 FROM users WHERE org_id = $1 AND id = $2 \
      ON CONFLICT (org_id, user_id, machine) DO UPDATE SET \
-     platform = excluded.platform, \
-     offered = CASE WHEN excluded.offered_at >= COALESCE(settings_machines.offered_at, 0) \
-     THEN excluded.offered ELSE settings_machines.offered END, \
-     before_offer = CASE WHEN excluded.offered_at >= COALESCE(settings_machines.offered_at, 0) \
-     THEN excluded.before_offer ELSE settings_machines.before_offer END, \
-     offered_at = CASE WHEN excluded.offered_at >= COALESCE(settings_machines.offered_at, 0) \
-     THEN excluded.offered_at ELSE settings_machines.offered_at END, \
-     reported = CASE WHEN excluded.reported_at >= COALESCE(settings_machines.reported_at, 0) \
-     THEN excluded.reported ELSE settings_machines.reported END, \
-     reported_at = CASE WHEN excluded.reported_at >= COALESCE(settings_machines.reported_at, 0) \
-     THEN excluded.reported_at ELSE settings_machines.reported_at END, \
-     client = COALESCE(excluded.client, settings_machines.client), \
-     seen_at = CASE WHEN excluded.seen_at > settings_machines.seen_at \
-     THEN excluded.seen_at ELSE settings_machines.seen_at END";
+     platform = excluded.platform, ",
+    later_stands!("settings_machines")
+);
 
 // The machines of a user beyond the most that are kept; those of them that were seen last stay.
 const TOO_MANY: &str = "DELETE FROM settings_machines WHERE org_id = $1 AND user_id = $2 AND machine IN \

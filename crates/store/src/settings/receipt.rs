@@ -21,24 +21,62 @@ const SELECT: &str = "SELECT u.id, u.email, r.offered, r.offered_at, r.before_of
      LEFT JOIN settings_receipts r ON r.org_id = u.org_id AND r.user_id = u.id \
      WHERE u.org_id = $1 AND u.state = 'active'";
 
+/// What is kept of two tellings of a receipt: of what was offered and of what was reported, the later.
+macro_rules! later_stands {
+    ($table:literal) => {
+        concat!(
+            "offered = CASE WHEN excluded.offered_at >= COALESCE(",
+            $table,
+            ".offered_at, 0) ",
+            "THEN excluded.offered ELSE ",
+            $table,
+            ".offered END, ",
+            "before_offer = CASE WHEN excluded.offered_at >= COALESCE(",
+            $table,
+            ".offered_at, 0) ",
+            "THEN excluded.before_offer ELSE ",
+            $table,
+            ".before_offer END, ",
+            "offered_at = CASE WHEN excluded.offered_at >= COALESCE(",
+            $table,
+            ".offered_at, 0) ",
+            "THEN excluded.offered_at ELSE ",
+            $table,
+            ".offered_at END, ",
+            "reported = CASE WHEN excluded.reported_at >= COALESCE(",
+            $table,
+            ".reported_at, 0) ",
+            "THEN excluded.reported ELSE ",
+            $table,
+            ".reported END, ",
+            "reported_at = CASE WHEN excluded.reported_at >= COALESCE(",
+            $table,
+            ".reported_at, 0) ",
+            "THEN excluded.reported_at ELSE ",
+            $table,
+            ".reported_at END, ",
+            "client = COALESCE(excluded.client, ",
+            $table,
+            ".client), ",
+            "seen_at = CASE WHEN excluded.seen_at > ",
+            $table,
+            ".seen_at ",
+            "THEN excluded.seen_at ELSE ",
+            $table,
+            ".seen_at END"
+        )
+    };
+}
+pub(super) use later_stands;
+
 // Several nodes see one client; the newer news count. A user who does not exist (any more) is passed over.
-const UPSERT: &str = "INSERT INTO settings_receipts \
+const UPSERT: &str = concat!(
+    "INSERT INTO settings_receipts \
      (org_id, user_id, offered, offered_at, before_offer, reported, reported_at, client, seen_at) \
      SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9 FROM users WHERE org_id = $1 AND id = $2 \
-     ON CONFLICT (org_id, user_id) DO UPDATE SET \
-     offered = CASE WHEN excluded.offered_at >= COALESCE(settings_receipts.offered_at, 0) \
-     THEN excluded.offered ELSE settings_receipts.offered END, \
-     before_offer = CASE WHEN excluded.offered_at >= COALESCE(settings_receipts.offered_at, 0) \
-     THEN excluded.before_offer ELSE settings_receipts.before_offer END, \
-     offered_at = CASE WHEN excluded.offered_at >= COALESCE(settings_receipts.offered_at, 0) \
-     THEN excluded.offered_at ELSE settings_receipts.offered_at END, \
-     reported = CASE WHEN excluded.reported_at >= COALESCE(settings_receipts.reported_at, 0) \
-     THEN excluded.reported ELSE settings_receipts.reported END, \
-     reported_at = CASE WHEN excluded.reported_at >= COALESCE(settings_receipts.reported_at, 0) \
-     THEN excluded.reported_at ELSE settings_receipts.reported_at END, \
-     client = COALESCE(excluded.client, settings_receipts.client), \
-     seen_at = CASE WHEN excluded.seen_at > settings_receipts.seen_at \
-     THEN excluded.seen_at ELSE settings_receipts.seen_at END";
+     ON CONFLICT (org_id, user_id) DO UPDATE SET ",
+    later_stands!("settings_receipts")
+);
 
 /// An active user with what is known of their client's settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
