@@ -89,7 +89,7 @@ pub enum OpenError {
 /// The database. Cloning is cheap and shares the connections.
 #[derive(Clone)]
 pub struct Store {
-    engine: Arc<Engine>,
+    pub(crate) engine: Arc<Engine>,
 }
 
 impl Store {
@@ -148,7 +148,7 @@ impl Store {
     }
 }
 
-async fn connect(config: &StoreConfig) -> Result<Engine, OpenError> {
+pub(crate) async fn connect(config: &StoreConfig) -> Result<Engine, OpenError> {
     if config.url == "sqlite" {
         let path = config.data_dir.join("gatehouse.db");
         return dialect::open_sqlite(&path).await.map_err(|source| OpenError::File { path, source });

@@ -47,6 +47,7 @@ pub mod role;
 pub mod settings;
 pub mod ownership;
 pub mod audit;
+pub mod backup;
 pub mod journal;
 pub mod ledger;
 

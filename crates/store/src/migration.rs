@@ -129,6 +129,16 @@ pub async fn run_these(store: &Store, all: &'static [Migration]) -> Result<(), M
     run(store, all).await
 }
 
+/// The number of the newest migration of a database, 0 when it has none.
+pub(crate) async fn newest(open: &mut Open) -> Result<i64, StoreError> {
+    let sql = "SELECT number FROM migrations ORDER BY number DESC LIMIT 1";
+    let found: Option<(i64,)> = match open {
+        Open::Sqlite(tx) => sqlx::query_as(sql).fetch_optional(&mut **tx).await?,
+        Open::Postgres(tx) => sqlx::query_as(sql).fetch_optional(&mut **tx).await?,
+    };
+    Ok(found.map_or(0, |(number,)| number))
+}
+
 async fn is_current(store: &Store, all: &[Migration]) -> Result<bool, MigrationError> {
     let mut tx = store.begin().await?;
     if !tx.open.has_table("migrations").await.map_err(StoreError::from)? {

@@ -18,6 +18,7 @@ mod provisioning;
 mod paging;
 mod rotation;
 mod audit;
+mod backups;
 mod budgets;
 mod chained;
 mod ledger;
