@@ -11,6 +11,7 @@ pub mod extract;
 pub mod auth;
 pub mod guard;
 pub mod page;
+mod pipe;
 pub mod change;
 pub mod probe;
 pub mod status;
@@ -32,6 +33,7 @@ pub mod directory;
 pub mod usage;
 pub mod exchange;
 pub mod audit;
+pub mod backup;
 pub mod config;
 pub mod provider;
 pub mod secret;
@@ -156,6 +158,8 @@ fn all_routes<R: Routes>(into: R) -> R {
         .routes(routes!(audit::list))
         .routes(routes!(audit::export))
         .routes(routes!(audit::public_key))
+        .routes(routes!(backup::list))
+        .routes(routes!(backup::export))
         .routes(routes!(config::get))
         .routes(routes!(config::reload))
         .routes(routes!(provider::list))

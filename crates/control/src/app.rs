@@ -18,6 +18,7 @@ use gatehouse_store::Store;
 use gatehouse_store::audit::Notary;
 
 use crate::attempts::Attempts;
+use crate::backup;
 use crate::config::{ReloadRefused, Reloaded};
 use crate::directory::Configured;
 use crate::keys::Keys;
@@ -179,6 +180,8 @@ pub struct House {
     pub providers: Box<dyn Fn() -> Vec<ProviderInfo> + Send + Sync>,
     /// Whether requests will be served.
     pub readiness: Box<dyn Fn() -> Readiness + Send + Sync>,
+    /// What the configuration says of backups; a sentence when the passphrase cannot be had.
+    pub backups: Box<dyn Fn() -> Result<backup::Rule, String> + Send + Sync>,
     /// The metrics in the Prometheus text format.
     pub metrics: Box<dyn Fn() -> String + Send + Sync>,
 }

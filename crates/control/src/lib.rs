@@ -29,6 +29,7 @@ pub mod directory;
 pub mod usage;
 pub mod exchange;
 pub mod audit;
+pub mod backup;
 pub mod config;
 pub mod provider;
 pub mod session;

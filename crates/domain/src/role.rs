@@ -38,16 +38,19 @@ pub enum Permission {
     WriteAdmins,
     /// Rotate and retire the keys of the server itself.
     RotateSecrets,
+    /// Make backups, which hold everything there is, and see which there are.
+    MakeBackups,
 }
 
 use Permission::{
-    ApproveSettings, ReadAudit, ReadConfig, ReadDirectory, ReadSettings, ReadUsage, RotateSecrets,
-    WriteAccess, WriteAdmins, WriteBudgets, WriteConfig, WriteDirectory, WriteKeys, WriteSettings,
+    ApproveSettings, MakeBackups, ReadAudit, ReadConfig, ReadDirectory, ReadSettings, ReadUsage,
+    RotateSecrets, WriteAccess, WriteAdmins, WriteBudgets, WriteConfig, WriteDirectory, WriteKeys,
+    WriteSettings,
 };
 
 impl Permission {
     /// All permissions.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         ReadDirectory,
         ReadUsage,
         WriteDirectory,
@@ -62,6 +65,7 @@ impl Permission {
         ApproveSettings,
         WriteAdmins,
         RotateSecrets,
+        MakeBackups,
     ];
 
     /// The name used in the database, JSON, the API's scopes and on the command line.
@@ -81,6 +85,7 @@ impl Permission {
             ApproveSettings => "approve_settings",
             WriteAdmins => "write_admins",
             RotateSecrets => "rotate_secrets",
+            MakeBackups => "make_backups",
         }
     }
 

@@ -54,6 +54,11 @@ impl Keyring {
         self.ring().sealing().clone()
     }
 
+    /// All keys, the configured one first.
+    pub fn keys(&self) -> Vec<MasterKey> {
+        self.ring().keys.clone()
+    }
+
     /// The public names of all keys, the configured one first.
     pub fn ids(&self) -> Vec<MasterKeyId> {
         self.ring().keys.iter().map(MasterKey::id).collect()

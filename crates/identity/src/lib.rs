@@ -11,6 +11,7 @@ pub mod secret;
 pub mod master;
 pub mod seal;
 pub mod keyring;
+pub mod escrow;
 pub mod keyset;
 pub mod roots;
 pub mod scim;

@@ -13,11 +13,13 @@ mod identity;
 mod ci;
 mod directory;
 mod pricing;
+mod backup;
 mod show;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+pub(crate) use backup::Backup;
 pub(crate) use ci::{Ci, CiRule};
 pub(crate) use directory::Directory;
 pub(crate) use identity::{ClientAuth, Identity, Oidc};
@@ -59,6 +61,8 @@ pub(crate) struct Config {
     pub(crate) log: Log,
     /// When the audit log is signed.
     pub(crate) audit: Audit,
+    /// Backups that are made by themselves.
+    pub(crate) backup: Backup,
     /// What directories are told by SCIM.
     pub(crate) scim: Scim,
     /// Where the master keys come from.
@@ -147,6 +151,7 @@ fn read_all(top: &Section<'_, '_>, tree: &Node) -> Option<Config> {
     let settings = top.section("settings", section::settings);
     let log = top.section("log", section::log);
     let audit = top.section("audit", section::audit);
+    let backup = top.section("backup", backup::backup);
     let scim = top.section("scim", section::scim);
     let secrets = top.section("secrets", section::secrets);
     let identity = top.section("identity", identity::identity);
@@ -164,6 +169,7 @@ fn read_all(top: &Section<'_, '_>, tree: &Node) -> Option<Config> {
         settings: settings?,
         log: log??,
         audit: audit?,
+        backup: backup?,
         scim: scim??,
         secrets: secrets??,
         identity: identity?,

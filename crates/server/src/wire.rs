@@ -19,6 +19,8 @@ mod portal;
 mod admin;
 mod directory;
 mod job;
+mod backup;
+mod restore;
 mod signal;
 mod running;
 mod welcome;
@@ -31,6 +33,7 @@ use gatehouse_store::data_dir::DataDir;
 
 pub(crate) use cloud::table as clouds_table;
 pub(crate) use identity::mistakes as sign_in_mistakes;
+pub(crate) use restore::{Restored, drill, open as archive, restore};
 pub(crate) use welcome::client;
 
 use crate::cli::{Failure, Global, Out, ServeArgs, data_dir, is_watched, sources};

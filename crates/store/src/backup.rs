@@ -78,7 +78,9 @@ pub enum BackupError {
     )]
     NotEmpty,
     /// The backup was made by a newer program.
-    #[error("the backup has migration {found}, and this program knows migrations up to {known}: use the newer gatehouse")]
+    #[error(
+        "the backup has migration {found}, and this program knows migrations up to {known}: use the newer gatehouse"
+    )]
     Newer {
         /// The backup's.
         found: i64,

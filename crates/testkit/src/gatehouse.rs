@@ -78,6 +78,14 @@ impl Builder {
     /// # Panics
     /// When it does not become ready.
     pub fn start(self) -> Gatehouse {
+        self.start_after(|_| ())
+    }
+
+    /// As [`Builder::start`], after something was done in its directory, where its configuration file is already.
+    ///
+    /// # Panics
+    /// When it does not become ready.
+    pub fn start_after(self, prepare: impl FnOnce(&Path)) -> Gatehouse {
         let dir = TempDir::new().unwrap();
         let config = format!(
             "[listen]\ngateway = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\npublic_url = \"{}\"\n{}\n[store]\nurl = \"{}\"\n\
@@ -85,6 +93,7 @@ impl Builder {
             self.public_url, self.listen, self.store, self.provider, self.more
         );
         std::fs::write(dir.path().join("gatehouse.toml"), config).unwrap();
+        prepare(dir.path());
         let child = spawn(&self.binary, dir.path());
         let mut gatehouse =
             Gatehouse { builder: self, dir, child, gateway: String::new(), admin: String::new() };

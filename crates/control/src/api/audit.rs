@@ -1,31 +1,23 @@
 //! `/api/v1/audit`.
 
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
-
 use axum::Json;
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::IntoResponse;
 use gatehouse_domain::audit::Entry;
-use gatehouse_store::audit::{AuditKind, ExportError};
-use http_body::Frame;
+use gatehouse_store::audit::AuditKind;
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncRead as _, DuplexStream, ReadBuf};
-use tokio::task::JoinHandle;
 use utoipa::{IntoParams, ToSchema};
 
 use super::auth::{Admin, ReadAudit};
 use super::error::ApiError;
 use super::extract::Params;
 use super::page::{Items, page};
+use super::pipe::Piped;
 use crate::act::Range;
 use crate::app::App;
 use crate::audit::{self, Wanted};
-
-/// Bytes of an export that are held for a slow reader; beyond that the database is read no further.
-const PIPE: usize = 64 * 1024;
 
 /// An entry of the audit log.
 #[derive(Debug, Serialize, ToSchema)]
@@ -194,13 +186,12 @@ pub async fn export(
 ) -> Result<impl IntoResponse, ApiError> {
     let first = query.first.unwrap_or(1);
     audit::begin_export(&app, &admin.caller, first).await?;
-    let (pipe, mut out) = tokio::io::duplex(PIPE);
-    let task = tokio::spawn(async move { audit::export(&app, first, &mut out).await });
+    let body = Piped::begin(async move |mut out| audit::export(&app, first, &mut out).await);
     let headers = [
         (CONTENT_TYPE, "application/x-ndjson"),
         (CONTENT_DISPOSITION, "attachment; filename=\"gatehouse-audit.jsonl\""),
     ];
-    Ok((headers, Body::new(Export { pipe, task })))
+    Ok((headers, Body::new(body)))
 }
 
 /// Shows the key that checkpoints are signed with.
@@ -212,39 +203,4 @@ pub async fn export(
 pub async fn public_key(_: Admin<ReadAudit>, State(app): State<App>) -> Json<PublicKeyView> {
     let key = audit::public_key(&app);
     Json(PublicKeyView { algorithm: "ed25519", id: key.id(), key: key.to_string() })
-}
-
-/// An export on its way: what the writing task puts into the pipe. When the task fails, so does the body, and the
-/// connection breaks off instead of ending as if all had been sent. When the client leaves, the pipe breaks and the
-/// task ends.
-struct Export {
-    pipe: DuplexStream,
-    task: JoinHandle<Result<(), ExportError>>,
-}
-
-impl http_body::Body for Export {
-    type Data = Bytes;
-    type Error = Box<dyn std::error::Error + Send + Sync>;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let mut bytes = vec![0; 16 * 1024];
-        let mut buf = ReadBuf::new(&mut bytes);
-        ready!(Pin::new(&mut self.pipe).poll_read(cx, &mut buf))?;
-        let len = buf.filled().len();
-        if len > 0 {
-            bytes.truncate(len);
-            return Poll::Ready(Some(Ok(Frame::data(bytes.into()))));
-        }
-        match ready!(Pin::new(&mut self.task).poll(cx)) {
-            Ok(Ok(())) => Poll::Ready(None),
-            Ok(Err(e)) => {
-                tracing::error!(cause = %e, "an audit export broke off");
-                Poll::Ready(Some(Err(e.into())))
-            }
-            Err(e) => Poll::Ready(Some(Err(e.into()))),
-        }
-    }
 }

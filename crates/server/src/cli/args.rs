@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use super::assess::AssessArgs;
+use super::backup::{BackupArgs, RestoreArgs};
 use super::budget::BudgetCommand;
 use super::helper::ClientCommand;
 use super::settings::{BundleCommand, SettingsCommand};
@@ -100,6 +101,10 @@ pub(crate) enum Command {
     /// The audit log
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Write everything there is into one file, while the server runs
+    Backup(BackupArgs),
+    /// Fill an empty deployment from a backup, check one, or try one out
+    Restore(RestoreArgs),
     /// Model providers
     #[command(subcommand)]
     Provider(ProviderCommand),

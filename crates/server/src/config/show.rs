@@ -43,7 +43,7 @@ pub(crate) fn changes(old: &[Shown], new: &[Shown]) -> Vec<Change> {
 }
 
 fn is_reloadable(key: &str) -> bool {
-    const STARTS: [&str; 13] = [
+    const STARTS: [&str; 14] = [
         "secrets.",
         "identity.",
         "directory[",
@@ -55,6 +55,7 @@ fn is_reloadable(key: &str) -> bool {
         "drain.",
         "policy.",
         "audit.",
+        "backup.",
         "log.filter",
         "gateway.",
     ];

@@ -8,6 +8,7 @@ use gatehouse_control::app::{House, NotFlushed};
 use gatehouse_control::provider::ProviderInfo;
 use gatehouse_control::settings::Rules;
 use gatehouse_control::status::LedgerState;
+use gatehouse_domain::money::Nanos;
 use gatehouse_domain::price::Worst;
 use gatehouse_domain::settings::lint::ModelState;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -37,7 +38,7 @@ pub(super) fn house(
     let (config, providers, readiness, figures) = (of(), of(), of(), of());
     let (scim, directories, directory) = (of(), of(), of());
     let (rules, models, portal) = (of(), of(), of());
-    let (budget, budgets, worst) = (of(), of(), of());
+    let (budget, budgets, worst, backups) = (of(), of(), of(), of());
     let (flush, behind, behind_figures) = (Arc::clone(books), Arc::clone(books), Arc::clone(books));
     House {
         now: Box::new(clock::now),
@@ -81,12 +82,10 @@ pub(super) fn house(
         model_state: Box::new(move |name| model_state(&models, name)),
         budget: Box::new(move |id| budget.counters.standing(id, clock::now())),
         budgets_of: Box::new(move |principal| budgets.counters.standings(principal, clock::now())),
-        worst_cost: Box::new(move |model, input, output| {
-            let size = Worst { input, output, ..Worst::default() };
-            worst.settings.load().prices.worst(model, &size, clock::now())
-        }),
+        worst_cost: Box::new(move |model, input, output| worst_cost(&worst, model, input, output)),
         providers: Box::new(move || providers.providers().iter().map(info).collect()),
         readiness: Box::new(move || readiness.judge()),
+        backups: Box::new(move || super::backup::rule(&backups)),
         metrics: Box::new(move || {
             figure::set(&figures, &behind_figures);
             metrics.render()
@@ -104,6 +103,11 @@ fn state(books: &Books) -> LedgerState {
         lag_seconds: lag.seconds,
         shed: books.journal().shed,
     }
+}
+
+fn worst_cost(live: &Live, model: &str, input: u64, output: u64) -> Nanos {
+    let size = Worst { input, output, ..Worst::default() };
+    live.settings.load().prices.worst(model, &size, clock::now())
 }
 
 /// The price table is what is known of models.

@@ -19,6 +19,7 @@ mod scim;
 mod lifecycle;
 mod durability;
 mod audit;
+mod backups;
 mod access;
 mod budgets;
 mod assess;

@@ -26,7 +26,9 @@ pub enum ArchiveError {
     #[error("the file is no backup of gatehouse")]
     NotABackup,
     /// A newer program made it.
-    #[error("the backup has the format {0}, and this program knows the format {FORMAT}: use the newer gatehouse")]
+    #[error(
+        "the backup has the format {0}, and this program knows the format {FORMAT}: use the newer gatehouse"
+    )]
     Format(u64),
     /// It is not what was written.
     #[error("the backup is damaged at line {line}: {why}")]
@@ -158,7 +160,8 @@ impl<R: Read> Archive<R> {
         }
         let end: TableEnd = serde_json::from_slice(&line).map_err(|error| self.damaged(error))?;
         if (end.rows, &end.sum) != (sum.rows, &sum.text()) {
-            return Err(self.damaged(format!("the rows of the table `{}` are not those that were written", table.name)));
+            return Err(self
+                .damaged(format!("the rows of the table `{}` are not those that were written", table.name)));
         }
         self.seen.push((table.name, sum.rows));
         Ok(Some(Piece::End(sum)))
@@ -208,7 +211,9 @@ impl<R: Read> Archive<R> {
         match self.lines.by_ref().take(MAX_LINE).read_until(b'\n', &mut line) {
             Ok(_) => {}
             // What a decompressor says of broken data.
-            Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData) => {
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData) =>
+            {
                 return Err(self.damaged(error));
             }
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
@@ -227,6 +232,7 @@ impl<R: Read> Archive<R> {
         self.hash.update(b"\n");
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "calls read better without `&`")]
     fn damaged(&self, why: impl ToString) -> ArchiveError {
         ArchiveError::Damaged { line: self.line, why: why.to_string() }
     }

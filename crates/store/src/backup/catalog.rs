@@ -89,12 +89,16 @@ pub(super) async fn suspend_references(open: &mut Open) -> Result<Vec<Reference>
             Ok(Vec::new())
         }
         Open::Postgres(tx) => {
-            let found: Vec<(String, String, String)> = sqlx::query_as(REFERENCES).fetch_all(&mut **tx).await?;
+            let found: Vec<(String, String, String)> =
+                sqlx::query_as(REFERENCES).fetch_all(&mut **tx).await?;
             for (table, name, _) in &found {
                 let sql = format!("ALTER TABLE {table} DROP CONSTRAINT {}", quoted(name));
                 sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut **tx).await?;
             }
-            Ok(found.into_iter().map(|(table, name, definition)| Reference { table, name, definition }).collect())
+            Ok(found
+                .into_iter()
+                .map(|(table, name, definition)| Reference { table, name, definition })
+                .collect())
         }
     }
 }

@@ -39,20 +39,21 @@ impl Kind {
 
     /// What a line of an archive has for a column of this kind; `None` when it is something else.
     pub(super) fn read(self, value: &Value) -> Option<Cell> {
-        let text = |value: &Value| value.as_str().map(str::to_owned);
-        let bytes = |value: &Value| value.as_str().and_then(|text| Base64::decode_vec(text).ok());
+        if value.is_null() {
+            return Some(match self {
+                Self::Text => Cell::Text(None),
+                Self::Integer => Cell::Integer(None),
+                Self::Real => Cell::Real(None),
+                Self::Bytes => Cell::Bytes(None),
+            });
+        }
         Some(match self {
-            Self::Text => Cell::Text(optional(value, text)?),
-            Self::Integer => Cell::Integer(optional(value, Value::as_i64)?),
-            Self::Real => Cell::Real(optional(value, Value::as_f64)?),
-            Self::Bytes => Cell::Bytes(optional(value, bytes)?),
+            Self::Text => Cell::Text(Some(value.as_str()?.to_owned())),
+            Self::Integer => Cell::Integer(Some(value.as_i64()?)),
+            Self::Real => Cell::Real(Some(value.as_f64()?)),
+            Self::Bytes => Cell::Bytes(Some(Base64::decode_vec(value.as_str()?).ok()?)),
         })
     }
-}
-
-/// Nothing for null; `None` when it is neither null nor what is expected.
-fn optional<T>(value: &Value, read: impl FnOnce(&Value) -> Option<T>) -> Option<Option<T>> {
-    if value.is_null() { Some(None) } else { read(value).map(Some) }
 }
 
 impl Cell {

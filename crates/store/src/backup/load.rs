@@ -42,7 +42,8 @@ impl Store {
         migration::run(&store, then).await.map_err(OpenError::from)?;
         let mut tx = store.begin().await?;
         if let Open::Postgres(tx) = &mut tx.open {
-            let patient = "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0";
+            let patient =
+                "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0";
             sqlx::raw_sql(patient).execute(&mut **tx).await?;
         }
         fill(&mut tx.open, archive).await?;
@@ -69,7 +70,11 @@ impl Store {
 /// The migrations up to this one.
 fn schema_of(newest: i64) -> Result<&'static [Migration], BackupError> {
     let known = || BackupError::Newer { found: newest, known: i64::try_from(ALL.len()).unwrap_or(i64::MAX) };
-    usize::try_from(newest).ok().filter(|count| *count > 0).and_then(|count| ALL.get(..count)).ok_or_else(known)
+    usize::try_from(newest)
+        .ok()
+        .filter(|count| *count > 0)
+        .and_then(|count| ALL.get(..count))
+        .ok_or_else(known)
 }
 
 async fn fill<R: Read>(open: &mut Open, archive: &mut Archive<R>) -> Result<(), BackupError> {
@@ -82,7 +87,10 @@ async fn fill<R: Read>(open: &mut Open, archive: &mut Archive<R>) -> Result<(), 
     while let Some(piece) = archive.next_piece()? {
         match piece {
             Piece::Table(given) => {
-                let table = tables.iter().find(|table| table.name == given.name).ok_or_else(|| unfit(&given, "there is none"))?;
+                let table = tables
+                    .iter()
+                    .find(|table| table.name == given.name)
+                    .ok_or_else(|| unfit(&given, "there is none"))?;
                 if *table != given {
                     return Err(unfit(&given, "it has other columns"));
                 }
@@ -109,7 +117,8 @@ async fn fill<R: Read>(open: &mut Open, archive: &mut Archive<R>) -> Result<(), 
             }
         }
     }
-    if let Some(missing) = tables.iter().find(|table| !sums.iter().any(|(found, _)| found.name == table.name)) {
+    if let Some(missing) = tables.iter().find(|table| !sums.iter().any(|(found, _)| found.name == table.name))
+    {
         return Err(unfit(missing, "it is not in the backup"));
     }
     for (table, sum) in sums {

@@ -9,11 +9,7 @@ use gatehouse_store::{Store, StoreConfig};
 use crate::engines::{World, act, from_nothing, node, on_both, with_postgres, with_sqlite};
 use crate::ledger::exchange;
 
-on_both!(
-    it_comes_back_on_either_engine,
-    what_happens_meanwhile_is_not_in_it,
-    whatever_is_altered_is_noticed,
-);
+on_both!(it_comes_back_on_either_engine, what_happens_meanwhile_is_not_in_it, whatever_is_altered_is_noticed,);
 from_nothing!(only_an_empty_database_is_filled, what_does_not_fit_is_refused_and_leaves_nothing);
 
 fn head() -> Head {
@@ -83,8 +79,8 @@ async fn it_comes_back_on_either_engine(w: World) {
     };
     // Each test has a thread and a runtime of its own.
     std::thread::scope(|scope| {
-        scope.spawn(|| with_sqlite(&sound));
-        scope.spawn(|| with_postgres(&sound));
+        scope.spawn(|| with_sqlite(sound));
+        scope.spawn(|| with_postgres(sound));
     });
 }
 
