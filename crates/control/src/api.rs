@@ -39,6 +39,7 @@ pub mod provider;
 pub mod secret;
 pub mod settings;
 pub mod ownership;
+pub mod readiness;
 
 use axum::Router;
 use axum::extract::State;
@@ -160,6 +161,9 @@ fn all_routes<R: Routes>(into: R) -> R {
         .routes(routes!(audit::public_key))
         .routes(routes!(backup::list))
         .routes(routes!(backup::export))
+        .routes(routes!(readiness::list))
+        .routes(routes!(readiness::set))
+        .routes(routes!(readiness::drill))
         .routes(routes!(config::get))
         .routes(routes!(config::reload))
         .routes(routes!(provider::list))

@@ -1,5 +1,6 @@
 //! What the management plane works with, built once by the server.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use gatehouse_domain::exchange::Principal;
 use gatehouse_domain::id::{BudgetId, NodeId, OrgId};
 use gatehouse_domain::key::Pepper;
 use gatehouse_domain::money::Nanos;
+use gatehouse_domain::readiness::{Finding, Item};
 use gatehouse_domain::settings::lint::ModelState;
 use gatehouse_domain::time::UnixMillis;
 use gatehouse_identity::keyring::Keyring;
@@ -180,6 +182,8 @@ pub struct House {
     pub providers: Box<dyn Fn() -> Vec<ProviderInfo> + Send + Sync>,
     /// Whether requests will be served.
     pub readiness: Box<dyn Fn() -> Readiness + Send + Sync>,
+    /// What this node can find out of the readiness checklist. Answers within some seconds.
+    pub probes: Box<dyn Fn() -> Later<BTreeMap<Item, Finding>> + Send + Sync>,
     /// What the configuration says of backups; a sentence when the passphrase cannot be had.
     pub backups: Box<dyn Fn() -> Result<backup::Rule, String> + Send + Sync>,
     /// The metrics in the Prometheus text format.

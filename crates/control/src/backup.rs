@@ -210,6 +210,11 @@ fn is_ours(name: &str) -> bool {
     })
 }
 
+/// Whether a backup is so old that two more should have been made since.
+pub(crate) fn is_late(kept: &Kept, every_ms: i64, now: UnixMillis) -> bool {
+    kept.name < name_of(now.plus_millis(every_ms.saturating_mul(-2)))
+}
+
 fn is_due(directory: &Path, every_ms: i64, now: UnixMillis) -> io::Result<bool> {
     let limit = name_of(now.plus_millis(-every_ms));
     Ok(kept(directory)?.first().is_none_or(|newest| newest.name <= limit))

@@ -2,6 +2,7 @@
 
 use gatehouse_domain::exchange::Ended;
 use gatehouse_domain::role::Scope;
+use gatehouse_domain::time::UnixMillis;
 use gatehouse_store::ledger::{ExchangeFilter, ExchangeRow, Order};
 use gatehouse_store::{Listed, Page};
 
@@ -63,4 +64,19 @@ pub async fn list(
     filter.user = scope::user(scope).or(filter.user);
     (app.house.flush_ledger)().await?;
     Ok(app.store.exchanges(app.org, &filter, wanted.order, page).await?)
+}
+
+/// The bytes that came in and went out of the newest exchanges with a provider since then, at most so many.
+///
+/// # Errors
+/// The database.
+pub(crate) async fn sample(
+    app: &App,
+    since: Option<UnixMillis>,
+    most: u32,
+) -> Result<Vec<(u64, u64)>, ActError> {
+    let filter = ExchangeFilter { since, ended: Some(Ended::Completed), ..ExchangeFilter::default() };
+    let page = Page { after: None, limit: most };
+    let found = app.store.exchanges(app.org, &filter, Order::Newest, &page).await?.items;
+    Ok(found.iter().map(|row| (row.exchange.bytes_in, row.exchange.bytes_out)).collect())
 }

@@ -37,6 +37,7 @@ pub mod factor;
 pub mod portal;
 pub mod settings;
 pub mod ownership;
+pub mod readiness;
 pub mod api;
 
 pub use api::{openapi, probe_router, router};

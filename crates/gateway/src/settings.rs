@@ -296,6 +296,14 @@ fn host_header(authority: &Authority) -> HeaderValue {
 /// # Errors
 /// A sentence that says which certificates could not be read.
 pub fn client_tls(extra_ca: Option<&[u8]>) -> Result<Arc<ClientConfig>, String> {
+    client_tls_with(Arc::new(trusted_roots(extra_ca)?))
+}
+
+/// The system's trusted certificates and, if given, more in PEM form.
+///
+/// # Errors
+/// A sentence that says which certificates could not be read.
+pub fn trusted_roots(extra_ca: Option<&[u8]>) -> Result<rustls::RootCertStore, String> {
     use rustls::pki_types::CertificateDer;
     use rustls::pki_types::pem::PemObject as _;
 
@@ -313,6 +321,14 @@ pub fn client_tls(extra_ca: Option<&[u8]>) -> Result<Arc<ClientConfig>, String> 
     if roots.is_empty() {
         return Err("no trusted certificates were found on this system; set `ca_file`".to_owned());
     }
+    Ok(roots)
+}
+
+/// A TLS client configuration that trusts these.
+///
+/// # Errors
+/// A sentence that says what the TLS library does not take.
+pub fn client_tls_with(roots: Arc<rustls::RootCertStore>) -> Result<Arc<ClientConfig>, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()

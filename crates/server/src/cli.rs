@@ -24,6 +24,7 @@ mod code;
 mod language;
 mod assess;
 mod backup;
+mod doctor;
 
 use std::process::ExitCode;
 
@@ -131,6 +132,12 @@ fn run(args: Args, environment: &Environment, out: &mut Out) -> Result<u8, Failu
         Command::Assess(args) => assess::run(&args, environment, out),
         Command::Backup(args) => backup::backup(&args, global, environment, out),
         Command::Restore(args) => backup::restore(&args, global, environment, out),
+        Command::Doctor(args) => {
+            doctor::doctor(&args, environment, &client::connect(global, environment)?, out)
+        }
+        Command::Readiness(command) => {
+            doctor::readiness(command, &client::connect(global, environment)?, out)
+        }
         Command::Status => operate::status(&client::connect(global, environment)?, out),
     }
 }

@@ -21,6 +21,7 @@ mod directory;
 mod job;
 mod backup;
 mod restore;
+mod probe;
 mod signal;
 mod running;
 mod welcome;

@@ -46,6 +46,7 @@ pub mod budget;
 pub mod role;
 pub mod settings;
 pub mod ownership;
+pub mod readiness;
 pub mod audit;
 pub mod backup;
 pub mod journal;

@@ -161,6 +161,7 @@ fn house(knobs: &Arc<Knobs>) -> House {
             Box::pin(async move { if stuck { Err(NotFlushed) } else { Ok(()) } })
         }),
         ledger: Box::new(LedgerState::default),
+        probes: Box::new(|| Box::pin(async { std::collections::BTreeMap::new() })),
         backups: Box::new(|| Err("no backups in this test".to_owned())),
         reload: Box::new(move || {
             let mistakes = reload.refuse_reload.lock().unwrap().clone();

@@ -13,6 +13,7 @@ use clap::{Parser, Subcommand};
 use super::assess::AssessArgs;
 use super::backup::{BackupArgs, RestoreArgs};
 use super::budget::BudgetCommand;
+use super::doctor::{DoctorArgs, ReadinessCommand};
 use super::helper::ClientCommand;
 use super::settings::{BundleCommand, SettingsCommand};
 pub(crate) use access::{AccessCommand, ExplainArgs, RoleCommand};
@@ -101,6 +102,11 @@ pub(crate) enum Command {
     /// The audit log
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Go through the readiness checklist: what is found out now, and what people state; exit code 1 if something is missing
+    Doctor(DoctorArgs),
+    /// Say who sees to an item of the checklist, what was done, or why it may wait
+    #[command(subcommand)]
+    Readiness(ReadinessCommand),
     /// Write everything there is into one file, while the server runs
     Backup(BackupArgs),
     /// Fill an empty deployment from a backup, check one, or try one out

@@ -130,7 +130,15 @@ pub(crate) fn restore(
     let target = data_dir(global, environment)?;
     let act = if args.drill { drill } else { fill };
     let done = act(&args.file, config, &target, passphrase, environment)?;
-    tell(args.drill, &done, &target, out)
+    let noted = args.drill && done.audit.fault.is_none() && note_drill(&done, global, environment);
+    tell(args.drill, noted, &done, &target, out)
+}
+
+/// Tells the server that the drill went well, for the readiness checklist; false when it cannot be told.
+fn note_drill(done: &Restored, global: &Global, environment: &Environment) -> bool {
+    let told = connect(global, environment)
+        .and_then(|client| client.post("/api/v1/backups/drills", &json!({"sha256": done.contents.sha256})));
+    told.is_ok()
 }
 
 fn passphrase(path: &Path, environment: &Environment) -> Result<Secret, Failure> {
@@ -163,11 +171,11 @@ fn check(file: &Path, out: &mut Out) -> Result<u8, Failure> {
     Ok(0)
 }
 
-fn tell(is_drill: bool, done: &Restored, target: &Path, out: &mut Out) -> Result<u8, Failure> {
+fn tell(is_drill: bool, noted: bool, done: &Restored, target: &Path, out: &mut Out) -> Result<u8, Failure> {
     let Restored { head, contents, audit, older_keys } = done;
     let fault = audit.fault.as_ref().map(ToString::to_string);
     let answer = json!({
-        "drill": is_drill, "head": head, "contents": contents,
+        "drill": is_drill, "noted": noted, "head": head, "contents": contents,
         "audit": {"entries": audit.entries, "exchanges": audit.exchanges, "fault": fault},
         "older_master_keys": older_keys,
     });
@@ -184,7 +192,9 @@ fn tell(is_drill: bool, done: &Restored, target: &Path, out: &mut Out) -> Result
         ),
     };
     let last = if is_drill {
-        "This was a drill: what was restored has been removed again.".to_owned()
+        let noted =
+            if noted { "It is noted in the readiness checklist." } else { "No server was told of it." };
+        format!("This was a drill: what was restored has been removed again. {noted}")
     } else {
         format!("Start it with `gatehouse serve --data-dir {}`.", target.display())
     };

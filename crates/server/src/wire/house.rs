@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gatehouse_control::app::{House, NotFlushed};
+use gatehouse_control::app::{House, NotFlushed, OpenDirectory};
 use gatehouse_control::provider::ProviderInfo;
 use gatehouse_control::settings::Rules;
 use gatehouse_control::status::LedgerState;
@@ -38,7 +38,8 @@ pub(super) fn house(
     let (config, providers, readiness, figures) = (of(), of(), of(), of());
     let (scim, directories, directory) = (of(), of(), of());
     let (rules, models, portal) = (of(), of(), of());
-    let (budget, budgets, worst, backups) = (of(), of(), of(), of());
+    let (budget, budgets, worst) = (of(), of(), of());
+    let (backups, probes) = (of(), of());
     let (flush, behind, behind_figures) = (Arc::clone(books), Arc::clone(books), Arc::clone(books));
     House {
         now: Box::new(clock::now),
@@ -72,10 +73,7 @@ pub(super) fn house(
             portal.config.load().listen.public_url.as_ref().map(|url| url.as_str().to_owned())
         }),
         directories: Box::new(move || super::directory::configured(&directories)),
-        open_directory: Box::new(move |name| {
-            let (live, name) = (Arc::clone(&directory), name.to_owned());
-            Box::pin(async move { super::directory::open(&live, &name).await })
-        }),
+        open_directory: opening(directory),
         settings_rules: Box::new(move || Rules {
             allow_commands: rules.config.load().settings.allow_commands,
         }),
@@ -86,11 +84,20 @@ pub(super) fn house(
         providers: Box::new(move || providers.providers().iter().map(info).collect()),
         readiness: Box::new(move || readiness.judge()),
         backups: Box::new(move || super::backup::rule(&backups)),
+        probes: Box::new(move || Box::pin(super::probe::all(Arc::clone(&probes)))),
         metrics: Box::new(move || {
+            figures.scraped.note();
             figure::set(&figures, &behind_figures);
             metrics.render()
         }),
     }
+}
+
+fn opening(live: Arc<Live>) -> OpenDirectory {
+    Box::new(move |name| {
+        let (live, name) = (Arc::clone(&live), name.to_owned());
+        Box::pin(async move { super::directory::open(&live, &name).await })
+    })
 }
 
 fn state(books: &Books) -> LedgerState {

@@ -29,6 +29,7 @@ use super::fresh::{Freshness, stale};
 use super::identity;
 use super::ledger::Books;
 use super::portal::SignIn;
+use super::probe::LastScrape;
 use super::provider::{Provided, SealedKeys, prepare};
 use super::rehash::Rehashes;
 use crate::config::{Config, SecretSource, Shown, Sources, changes, load};
@@ -81,6 +82,8 @@ pub(super) struct Live {
     data_dir: PathBuf,
     stopping: AtomicBool,
     reloading: tokio::sync::Mutex<()>,
+    /// When the metrics were last read.
+    pub(super) scraped: LastScrape,
     /// How fresh the policy is.
     pub(super) fresh: Freshness,
     /// Where clients reach the gateway; a change needs a restart.
@@ -136,6 +139,7 @@ impl Live {
             started_with: parts.config.shown.clone(),
             public_url: parts.config.listen.public_url.clone(),
             portal: OnceLock::new(),
+            scraped: LastScrape::default(),
             config: ArcSwap::from_pointee(parts.config),
             settings: Arc::new(ArcSwap::from_pointee(settings)),
             policy: Arc::new(ArcSwap::from_pointee(snapshot)),
@@ -164,6 +168,16 @@ impl Live {
     pub(super) fn keep_portal(&self, portal: Arc<SignIn>, net: Net) {
         // There is one; a second is never made.
         drop(self.portal.set((portal, net)));
+    }
+
+    /// The portal and its way to identity providers; none while the server comes up.
+    pub(super) fn reach(&self) -> Option<&(Arc<SignIn>, Net)> {
+        self.portal.get()
+    }
+
+    /// The data directory.
+    pub(super) fn data_dir(&self) -> &std::path::Path {
+        &self.data_dir
     }
 
     /// Prepares the portal's rules.

@@ -20,6 +20,7 @@ mod lifecycle;
 mod durability;
 mod audit;
 mod backups;
+mod readiness;
 mod access;
 mod budgets;
 mod assess;

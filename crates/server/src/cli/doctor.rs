@@ -1,0 +1,117 @@
+//! `doctor` and `readiness`: the checklist before people are let in.
+
+use clap::Subcommand;
+use gatehouse_domain::settings::lint::Language as Spoken;
+use serde_json::{Value, json};
+
+use super::client::{Client, escaped};
+use super::language::Language;
+use super::table::{Align, Table};
+use super::{Failure, Out, output};
+use crate::environment::Environment;
+
+/// Arguments of `doctor`.
+#[derive(clap::Args)]
+pub(crate) struct DoctorArgs {
+    /// Only this section
+    #[arg(value_parser = ["infrastructure", "network-security", "identity", "monitoring", "compliance"])]
+    section: Option<String>,
+    /// Language of texts
+    #[command(flatten)]
+    language: Language,
+}
+
+/// `readiness …`
+#[derive(Subcommand)]
+pub(crate) enum ReadinessCommand {
+    /// Note who sees to an item, until when, what was done, or why it may wait
+    Set(SetArgs),
+}
+
+/// Arguments of `readiness set`.
+#[derive(clap::Args)]
+pub(crate) struct SetArgs {
+    /// The item, as `gatehouse doctor` names it
+    item: String,
+    /// Who sees to it
+    #[arg(long, value_name = "NAME")]
+    owner: Option<String>,
+    /// Until when: a date such as 2026-12-31, or a span from now such as 14d
+    #[arg(long, value_name = "WHEN")]
+    due: Option<String>,
+    /// What was done, and where it can be seen
+    #[arg(long, value_name = "TEXT")]
+    done: Option<String>,
+    /// Why it may wait
+    #[arg(long, value_name = "REASON", requires = "until")]
+    waive: Option<String>,
+    /// Until when it may wait
+    #[arg(long, value_name = "WHEN", requires = "waive")]
+    until: Option<String>,
+}
+
+/// Runs `doctor`: exit code 1 while something is broken or open.
+pub(crate) fn doctor(
+    args: &DoctorArgs,
+    environment: &Environment,
+    client: &Client,
+    out: &mut Out,
+) -> Result<u8, Failure> {
+    let checklist = client.get("/api/v1/readiness", &[])?;
+    let all = checklist["items"].as_array().cloned().unwrap_or_default();
+    let wanted = |item: &Value| args.section.as_deref().is_none_or(|section| item["section"] == section);
+    let items: Vec<Value> = all.into_iter().filter(wanted).collect();
+    let stands = items.iter().all(|item| !matches!(item["state"].as_str(), Some("fail" | "open")));
+    if out.wants_json() {
+        let mut shown = checklist;
+        shown["items"] = Value::Array(items);
+        out.json(&shown)?;
+        return Ok(u8::from(!stands));
+    }
+    let name = match args.language.wished(environment) {
+        Spoken::English => 0,
+        Spoken::SimplifiedChinese => 1,
+        Spoken::TraditionalChinese => 2,
+    };
+    let columns = ["STATE", "ITEM", "WHAT", "OWNER", "DUE", "EVIDENCE"].map(|title| (title, Align::Left));
+    let mut table = Table::new(&columns);
+    for item in &items {
+        let due = output::field(item, "due").chars().take(10).collect::<String>();
+        let late = if item["overdue"] == true { " (overdue)" } else { "" };
+        table.row([
+            output::field(item, "state"),
+            output::field(item, "item"),
+            output::field(&json!({"name": item["names"][name]}), "name"),
+            output::field(item, "owner"),
+            format!("{due}{late}"),
+            output::field(item, "evidence"),
+        ]);
+    }
+    out.table(&table, "The checklist is empty.")?;
+    let verdict = if checklist["go"] == true {
+        "Ready: nothing is broken, and nothing is open."
+    } else {
+        "Not ready: what is in the states fail and open keeps people out (`gatehouse readiness set ITEM …`)."
+    };
+    out.line(format!("{} % done. {verdict}", output::number(&checklist, "percent")))?;
+    Ok(u8::from(!stands))
+}
+
+/// Runs `readiness …`.
+pub(crate) fn readiness(command: ReadinessCommand, client: &Client, out: &mut Out) -> Result<u8, Failure> {
+    let ReadinessCommand::Set(args) = command;
+    let mut body = json!({});
+    output::put(&mut body, "owner", args.owner);
+    output::put(&mut body, "due", args.due);
+    output::put(&mut body, "statement", args.done);
+    output::put(&mut body, "waiver", args.waive);
+    output::put(&mut body, "waived_until", args.until);
+    if body.as_object().is_none_or(serde_json::Map::is_empty) {
+        return Err(Failure::Usage("say what is to be noted: --owner, --due, --done or --waive".to_owned()));
+    }
+    let item = client.put(&format!("/api/v1/readiness/{}", escaped(&args.item)), &body)?;
+    let sentence =
+        format!("{}: {} ({})", args.item, output::field(&item, "state"), output::field(&item, "evidence"));
+    out.done(&item, &sentence)?;
+    Ok(0)
+}

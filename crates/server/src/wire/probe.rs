@@ -1,0 +1,126 @@
+//! What this node can find out of the readiness checklist by itself.
+
+mod certificate;
+mod host;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use gatehouse_domain::readiness::{Finding, Item};
+use gatehouse_identity::fetch::{Fetch as _, HttpRequest};
+use url::Url;
+
+use super::live::Live;
+use crate::clock;
+use crate::config::LogFormat;
+
+/// How long one thing may take to be found out.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// Metrics that were read so long ago count as read: Prometheus' usual interval is a quarter of that.
+const SCRAPED_MS: i64 = 5 * 60 * 1000;
+/// Most that is read of an issuer's document, in bytes.
+const MAX_DOCUMENT: usize = 256 * 1024;
+
+/// When the metrics were last read, in UTC milliseconds; 0 for never.
+#[derive(Debug, Default)]
+pub(super) struct LastScrape(AtomicI64);
+
+impl LastScrape {
+    /// Notes that they are read now.
+    pub(super) fn note(&self) {
+        self.0.store(clock::now().0, Ordering::Relaxed);
+    }
+
+    fn finding(&self) -> Finding {
+        match self.0.load(Ordering::Relaxed) {
+            0 => Finding::Bad("nobody has read /metrics of this node since it started".to_owned()),
+            at if clock::now().0 - at <= SCRAPED_MS => {
+                Finding::Good(format!("/metrics was read {} s ago", (clock::now().0 - at) / 1000))
+            }
+            at => {
+                Finding::Bad(format!("/metrics was last read {} minutes ago", (clock::now().0 - at) / 60_000))
+            }
+        }
+    }
+}
+
+/// Finds out everything at once. What takes too long is broken.
+pub(super) async fn all(live: Arc<Live>) -> BTreeMap<Item, Finding> {
+    let in_time = async |look: std::pin::Pin<Box<dyn Future<Output = Finding> + Send>>| {
+        let late = |_| Finding::Bad(format!("there was no answer within {} s", PATIENCE.as_secs()));
+        tokio::time::timeout(PATIENCE, look).await.unwrap_or_else(late)
+    };
+    let (resources, certificates, custom, sign_on) = tokio::join!(
+        in_time(Box::pin(host::resources(Arc::clone(&live)))),
+        in_time(Box::pin(certificate::public(Arc::clone(&live)))),
+        in_time(Box::pin(certificate::of_providers(Arc::clone(&live)))),
+        in_time(Box::pin(sign_on(Arc::clone(&live)))),
+    );
+    BTreeMap::from([
+        (Item::ServerResources, resources),
+        (Item::Certificates, certificates),
+        (Item::CustomCa, custom),
+        (Item::SingleSignOn, sign_on),
+        (Item::Monitoring, live.scraped.finding()),
+        (Item::LoadBalancer, load_balancer(&live)),
+        (Item::LogAggregation, logs(&live)),
+        (
+            Item::ClientCertificates,
+            Finding::NotNeeded("no listener asks clients for certificates".to_owned()),
+        ),
+    ])
+}
+
+/// Every configured identity provider publishes what sign-in needs.
+async fn sign_on(live: Arc<Live>) -> Finding {
+    let config = live.config.load_full();
+    let Some((_, net)) = live.reach() else {
+        return Finding::Unknown("the server is still starting".to_owned());
+    };
+    if config.identity.oidc.is_empty() {
+        return Finding::Unknown("no identity provider is configured (`[[identity.oidc]]`)".to_owned());
+    }
+    if config.listen.public_url.is_none() {
+        return Finding::Bad("nobody can sign in: `listen.public_url` is not set".to_owned());
+    }
+    let mut reached = Vec::new();
+    for source in &config.identity.oidc {
+        let at = format!("{}/.well-known/openid-configuration", source.issuer.trim_end_matches('/'));
+        let Ok(url) = Url::parse(&at) else {
+            return Finding::Bad(format!("`{}` is no address", source.issuer));
+        };
+        match net.fetch(HttpRequest::get(url, MAX_DOCUMENT)).await {
+            Ok(answer) if answer.status == 200 => reached.push(source.name.as_str()),
+            Ok(answer) => {
+                return Finding::Bad(format!("`{}` answers {} at {at}", source.name, answer.status));
+            }
+            Err(error) => return Finding::Bad(format!("`{}`: {error}", source.name)),
+        }
+    }
+    Finding::Good(format!("reached: {}", reached.join(", ")))
+}
+
+fn load_balancer(live: &Live) -> Finding {
+    let config = live.config.load();
+    let drain = config.drain.patience.as_secs();
+    if config.listen.proxies.is_empty() {
+        return Finding::Unknown(
+            "`listen.trusted_proxies` names none; a single node that clients reach directly needs none"
+                .to_owned(),
+        );
+    }
+    Finding::Good(format!(
+        "proxies in front are named; /readyz turns a node away from new requests, and it drains for {drain} s"
+    ))
+}
+
+fn logs(live: &Live) -> Finding {
+    let form = match live.config.load().log.format {
+        LogFormat::Auto => "JSON, unless to a terminal,",
+        LogFormat::Human => "text for people",
+        LogFormat::Json => "JSON",
+    };
+    Finding::Unknown(format!("the log is written as {form} to standard error"))
+}
