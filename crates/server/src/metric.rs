@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use metrics::{describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
 /// Upper ends of histogram buckets in seconds: from a tenth of a millisecond (our own overhead) to ten minutes (a long
@@ -13,11 +14,66 @@ const BUCKETS: [f64; 17] = [
 /// How often collected samples are folded into their buckets; in between they take memory.
 pub(crate) const UPKEEP: Duration = Duration::from_secs(5);
 
+/// What each figure is, for who reads `/metrics`.
+const COUNTERS: &[(&str, &str)] = &[
+    ("gatehouse_exchanges_total", "Finished exchanges by kind of request and how they ended"),
+    ("gatehouse_tokens_total", "Tokens that providers report, by type"),
+    ("gatehouse_cost_nanodollars_total", "Cost by the price table, in billionths of a dollar"),
+    ("gatehouse_estimated_exchanges_total", "Exchanges whose usage is estimated, since they broke off"),
+    ("gatehouse_unknown_price_exchanges_total", "Exchanges with a model that has no price, billed at the default"),
+    ("gatehouse_request_bytes_total", "Bytes of request bodies"),
+    ("gatehouse_reply_bytes_total", "Bytes of replies"),
+    ("gatehouse_journal_flushes_total", "Flushes of the journal to disk"),
+    ("gatehouse_journal_shed_total", "Records of refused requests that were counted only, for want of room"),
+];
+const HISTOGRAMS: &[(&str, &str)] = &[
+    ("gatehouse_exchange_duration_seconds", "From a request's head to its reply's last byte"),
+    ("gatehouse_first_byte_seconds", "From a request's head to its reply's first byte"),
+    ("gatehouse_overhead_seconds", "What Gatehouse itself takes of a request, the provider's time left out"),
+];
+const GAUGES: &[(&str, &str)] = &[
+    ("gatehouse_requests_in_flight", "Requests under way"),
+    ("gatehouse_client_connections", "Open connections of clients"),
+    ("gatehouse_request_body_bytes_held", "Bytes of request bodies held in memory"),
+    ("gatehouse_journal_open_exchanges", "Exchanges under way that the journal knows of"),
+    ("gatehouse_journal_refusing", "1 while requests are refused because they cannot be recorded"),
+    ("gatehouse_journal_room_bytes", "Bytes that the journal may still grow by"),
+    ("gatehouse_journal_unsaved_bytes", "Bytes of the journal that are not on the disk yet"),
+    ("gatehouse_ledger_failing", "1 while the database does not take records"),
+    ("gatehouse_ledger_lag_bytes", "Bytes of the journal that are not in the database yet"),
+    ("gatehouse_ledger_lag_entries", "Entries of the journal that are not in the database yet"),
+    ("gatehouse_ledger_lag_seconds", "Seconds since everything durable was in the database"),
+    ("gatehouse_policy_age_seconds", "Seconds since this node last knew that its policy is the newest"),
+    ("gatehouse_policy_keys", "Keys in the policy"),
+    ("gatehouse_policy_sessions", "Sessions in the policy"),
+    ("gatehouse_policy_version", "Version of the policy that this node decides by"),
+    ("gatehouse_audit_altered", "1 while the audit log is not what it was"),
+    ("gatehouse_directory_alarm", "1 while a directory's last reading was not taken over, by directory"),
+    ("gatehouse_directory_last_run", "1 for how the last reading of a directory ended"),
+    ("gatehouse_directory_last_run_timestamp_seconds", "When a directory was last read"),
+    ("gatehouse_backup_failing", "1 while a backup is due and cannot be made"),
+    ("gatehouse_backup_newest_timestamp_seconds", "When this node made its newest backup"),
+];
+
+/// Says what each figure is.
+fn describe() {
+    for (name, text) in COUNTERS {
+        describe_counter!(*name, *text);
+    }
+    for (name, text) in HISTOGRAMS {
+        describe_histogram!(*name, *text);
+    }
+    for (name, text) in GAUGES {
+        describe_gauge!(*name, *text);
+    }
+}
+
 /// Installs the recorder. To be called once, before anything counts.
 pub(crate) fn install() -> anyhow::Result<PrometheusHandle> {
     let recorder = PrometheusBuilder::new().set_buckets(&BUCKETS)?.build_recorder();
     let handle = recorder.handle();
     metrics::set_global_recorder(recorder)
         .map_err(|_| anyhow::anyhow!("metrics are recorded elsewhere already"))?;
+    describe();
     Ok(handle)
 }
