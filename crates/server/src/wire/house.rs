@@ -36,7 +36,7 @@ pub(super) fn house(
     let (policy, keys, version, age, reload) = (of(), of(), of(), of(), of());
     let (config, providers, readiness, figures) = (of(), of(), of(), of());
     let (scim, directories, directory) = (of(), of(), of());
-    let (rules, models, portal) = (of(), of(), of());
+    let (rules, classes, models, portal) = (of(), of(), of(), of());
     let (budget, budgets, worst) = (of(), of(), of());
     let (flush, behind, behind_figures) = (Arc::clone(books), Arc::clone(books), Arc::clone(books));
     House {
@@ -78,6 +78,7 @@ pub(super) fn house(
         settings_rules: Box::new(move || Rules {
             allow_commands: rules.config.load().settings.allow_commands,
         }),
+        data_classes: Box::new(move || classes.config.load().data_class.order.clone()),
         model_state: Box::new(move |name| model_state(&models, name)),
         budget: Box::new(move |id| budget.counters.standing(id, clock::now())),
         budgets_of: Box::new(move |principal| budgets.counters.standings(principal, clock::now())),
