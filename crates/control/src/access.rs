@@ -166,7 +166,8 @@ fn read_name(text: &str) -> Result<&str, String> {
 
 /// The rules of this moment, as the data path has them.
 pub(crate) async fn rules_now(app: &App) -> Result<Compiled, ActError> {
-    let (policies, teams) = (app.store.access_policies(app.org).await?, app.store.team_models(app.org).await?);
+    let (policies, teams) =
+        (app.store.access_policies(app.org).await?, app.store.team_models(app.org).await?);
     Ok(compile(&app.store, app.org, &policies, teams).await?)
 }
 

@@ -189,7 +189,8 @@ async fn list_models(
             return false;
         }
         let provider = provider.map_or("", |provider| &provider.name);
-        let question = Question { principal: &principal, model, provider, peer, stream: false, classes, raised };
+        let question =
+            Question { principal: &principal, model, provider, peer, stream: false, classes, raised };
         grant.models().allows(model) && policy.decide(&question).allowed
     };
     let mut response = match models::answer(&settings.prices, &allows, &head.uri, Worker::now()) {

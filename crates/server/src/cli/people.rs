@@ -100,7 +100,10 @@ pub(crate) fn team(command: TeamCommand, client: &Client, out: &mut Out) -> Resu
                 ("CREATED", Align::Left),
             ]);
             for team in &teams {
-                table.row(["name", "members", "models", "data_class", "created_at"].map(|key| output::field(team, key)));
+                table.row(
+                    ["name", "members", "models", "data_class", "created_at"]
+                        .map(|key| output::field(team, key)),
+                );
             }
             out.list(&teams, &table, "There is no team yet. Add one with `gatehouse team add NAME`.")?;
         }

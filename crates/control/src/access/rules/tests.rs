@@ -15,7 +15,12 @@ fn policy(name: &str, text: &str) -> AccessPolicy {
 }
 
 fn team(n: u128, name: &str, models: &[&str]) -> TeamModels {
-    TeamModels { id: TeamId::from_bits(n), name: name.to_owned(), models: ModelScope::only(models).unwrap(), data_class: None }
+    TeamModels {
+        id: TeamId::from_bits(n),
+        name: name.to_owned(),
+        models: ModelScope::only(models).unwrap(),
+        data_class: None,
+    }
 }
 
 /// Ada is in Core (1) and Web (2), Bob in Core, Eve nowhere.
@@ -31,7 +36,12 @@ fn compiled(policies: &[(&str, &str)], teams: Vec<TeamModels>) -> Compiled {
         person(2, "bob@contractor.example", &[1]),
         person(3, "eve@example.com", &[]),
     ];
-    Compiled::new(&stored, teams, people, vec![RuledProject { id: ProjectId::from_bits(7), name: "Apollo".to_owned(), data_class: None }])
+    Compiled::new(
+        &stored,
+        teams,
+        people,
+        vec![RuledProject { id: ProjectId::from_bits(7), name: "Apollo".to_owned(), data_class: None }],
+    )
 }
 
 fn plain_teams() -> Vec<TeamModels> {

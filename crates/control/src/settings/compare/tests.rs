@@ -41,7 +41,13 @@ fn contrast(target: Target, before: Option<Value>, after: Value, whom: &[Assignm
         Snapshot::new(0, Arc::new(Catalogue::builtin()), layers, &assignments)
     };
     let place = layers.len();
-    Contrast { before: with(before), after: with(Some(after)), place, at: UnixMillis(0), known: HashMap::new() }
+    Contrast {
+        before: with(before),
+        after: with(Some(after)),
+        place,
+        at: UnixMillis(0),
+        known: HashMap::new(),
+    }
 }
 
 fn changed(contrast: &mut Contrast) -> usize {

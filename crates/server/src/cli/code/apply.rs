@@ -133,7 +133,7 @@ fn release(client: &Client, (noun, name): &Key) -> Result<(), Failure> {
 fn act(client: &Client, one: &Difference) -> Result<Outcome, Failure> {
     match one.act {
         Act::Add | Act::Change if one.key.0 == Noun::SettingsProfile => {
-            return profile::write(client, &one.key.1, &one.wanted);
+            return profile::write(client, &one.key.1, &one.has, &one.wanted);
         }
         Act::Add | Act::Change => write(client, one)?,
         Act::Release => release(client, &one.key)?,

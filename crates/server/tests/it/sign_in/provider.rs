@@ -3,6 +3,7 @@
 use gatehouse_testkit::browser::{Browser, encoded, hidden, query};
 use gatehouse_testkit::http::Reply;
 use gatehouse_testkit::issuer::FakeIssuer;
+use gatehouse_testkit::wait;
 use serde_json::{Value, json};
 
 use super::{URL, error_of, oauth, text, world};
@@ -129,4 +130,83 @@ fn an_identity_provider_lets_in_only_whom_it_may() {
         [("user_code", begun.user_code.as_str()), ("form", &hidden(&html, "form")), ("way", "oidc:evil")];
     assert_eq!(browser.post("/device/continue", &fields).status, 403);
     assert!(!w.gatehouse.log().contains("oidc-secret"), "no secret in the log");
+}
+
+/// A change of groups at the issuer reaches teams, what is charged and settings at the next refresh.
+#[test]
+fn groups_are_read_again_at_every_refresh() {
+    for store in stores() {
+        let issuer = FakeIssuer::start();
+        let config = issuer.config("create = true\nteams = { eng = \"Core\", ops = \"Ops\" }\n");
+        let w = world(&store, &config, echo(7, 3));
+        for team in ["Core", "Ops", "Extra"] {
+            w.gatehouse.json(&["team", "add", team]);
+        }
+        let who = |groups: Value| json!({"email": "alice@example.com", "groups": groups});
+        let begun = w.begin();
+        let mut browser = w.browser();
+        through_issuer(&issuer, &mut browser, &begun.user_code, &who(json!(["eng"])), Some("rt-0"));
+        let mut tokens = w.poll(&begun).json();
+        let teams = || w.gatehouse.json(&["user", "get", "alice@example.com"])["teams"].clone();
+        assert_eq!(teams(), json!(["Core"]));
+        let charged = |tokens: &Value| {
+            assert_eq!(w.gatehouse.post(text(tokens, "access_token"), &ask(false)).status, 200);
+            w.gatehouse.exchanges().pop().unwrap()["team"].clone()
+        };
+        assert_eq!(charged(&tokens), "Core");
+
+        let made = w.gatehouse.json(&[
+            "admin",
+            "token",
+            "create",
+            "--name",
+            "reviewer",
+            "--role",
+            "admin",
+            "--service",
+            "r",
+        ]);
+        let second = text(&made, "token").to_owned();
+        let file = w.gatehouse.dir().join("ops.json");
+        std::fs::write(&file, json!({"model": "haiku"}).to_string()).unwrap();
+        w.gatehouse.json(&["settings", "new", "ops", "--for", "team:Ops", "-f", file.to_str().unwrap()]);
+        w.gatehouse.json(&["settings", "submit", "ops"]);
+        w.gatehouse.json(&["--token", &second, "settings", "approve", "ops"]);
+        w.gatehouse.json(&["settings", "publish", "ops"]);
+        let served = |tokens: &Value| {
+            let reply = w.get("/managed/settings", text(tokens, "access_token"), &[]);
+            if reply.status == 200 { reply.json()["settings"]["model"].clone() } else { json!(reply.status) }
+        };
+        assert_eq!(served(&tokens), 404);
+
+        let mut n = 0;
+        let mut refresh = |tokens: &mut Value, groups: Value| {
+            let mut claims = who(groups);
+            if claims["groups"].is_null() {
+                claims.as_object_mut().unwrap().remove("groups");
+            }
+            issuer.allow_refresh(&format!("rt-{n}"), &claims, &format!("rt-{}", n + 1));
+            n += 1;
+            let reply = w.refresh(text(tokens, "refresh_token"));
+            assert_eq!(reply.status, 200, "{}", reply.text());
+            *tokens = reply.json();
+        };
+        refresh(&mut tokens, json!(["ops", "other"]));
+        assert_eq!(teams(), json!(["Ops"]), "out of the one and into the other");
+        wait::until("the settings of the new team", || (served(&tokens) == "haiku").then_some(()));
+        wait::until("the new team to be charged", || (charged(&tokens) == "Ops").then_some(()));
+
+        // Who is in a team by hand stays there, whatever the issuer says.
+        w.gatehouse.json(&["user", "teams", "alice@example.com", "Core,Extra"]);
+        refresh(&mut tokens, json!(["ops"]));
+        assert_eq!(teams(), json!(["Core", "Extra", "Ops"]));
+        refresh(&mut tokens, Value::Null);
+        assert_eq!(teams(), json!(["Core", "Extra", "Ops"]), "an answer without groups says nothing");
+        refresh(&mut tokens, json!([]));
+        assert_eq!(teams(), json!(["Core", "Extra"]), "one with none takes out whom it put in");
+        wait::until("the settings to be gone", || (served(&tokens) == 404).then_some(()));
+        let log = w.gatehouse.json(&["audit", "list", "--action", "user.follow_groups"]);
+        let entries = log["items"].as_array().or(log.as_array()).unwrap().len();
+        assert_eq!(entries, 4, "what changes nothing is not recorded: {log}");
+    }
 }
