@@ -35,9 +35,8 @@ pub(super) fn house(
     let of = || Arc::clone(live);
     let (policy, keys, version, age, reload) = (of(), of(), of(), of(), of());
     let (config, providers, readiness, figures) = (of(), of(), of(), of());
-    let (scim, directories, directory) = (of(), of(), of());
     let (rules, classes, models, portal) = (of(), of(), of(), of());
-    let (budget, budgets, worst) = (of(), of(), of());
+    let [scim, directories, directory, budget, budgets, worst] = std::array::from_fn(|_| of());
     let (flush, behind, behind_figures) = (Arc::clone(books), Arc::clone(books), Arc::clone(books));
     House {
         now: Box::new(clock::now),

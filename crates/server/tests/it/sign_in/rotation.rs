@@ -192,17 +192,7 @@ fn rotate_all(w: &World, nodes: &[&Gatehouse], keys: &Path) {
             (at.post(&key, &ask(false)).status == 200).then_some(())
         });
     }
-    // On every node a stream that began before the first rotation and ends after the last.
-    let bearer = format!("Bearer {}", text(&tokens, "access_token"));
-    let mut long: Vec<Connection> = Vec::new();
-    for at in nodes {
-        for credential in [("x-api-key", key.as_str()), ("authorization", &bearer)] {
-            let mut stream = Connection::open(&at.gateway);
-            stream.request("POST", "/v1/messages", &[credential, (LONG, "yes")], &ask(true));
-            stream.read_until("message_start");
-            long.push(stream);
-        }
-    }
+    let long = long_streams(nodes, &key, text(&tokens, "access_token"));
     let load = Load::default();
     std::thread::scope(|scope| {
         scope.spawn(|| load.messages(nodes, &key));
@@ -232,15 +222,34 @@ fn rotate_all(w: &World, nodes: &[&Gatehouse], keys: &Path) {
     });
     assert!(load.failed.lock().unwrap().is_empty(), "{:?}", load.failed.lock().unwrap());
 
-    long.iter().for_each(|_| w._provider.release());
+    end_streams(&w._provider, long);
+    // The old access token is as good as before.
+    assert_eq!(node.post(text(&tokens, "access_token"), &ask(false)).status, 200);
+    verify_offline(node, &old_key);
+}
+
+/// On every node, by key and by access token, a stream that begins before the first rotation.
+fn long_streams(nodes: &[&Gatehouse], key: &str, access: &str) -> Vec<Connection> {
+    let bearer = format!("Bearer {access}");
+    let mut long = Vec::new();
+    for at in nodes {
+        for credential in [("x-api-key", key), ("authorization", &bearer)] {
+            let mut stream = Connection::open(&at.gateway);
+            stream.request("POST", "/v1/messages", &[credential, (LONG, "yes")], &ask(true));
+            stream.read_until("message_start");
+            long.push(stream);
+        }
+    }
+    long
+}
+
+/// Lets them end, after the last rotation.
+fn end_streams(provider: &FakeProvider, long: Vec<Connection>) {
+    long.iter().for_each(|_| provider.release());
     for stream in long {
         let reply = stream.reply();
         assert!(reply.status == 200 && reply.text().contains("at last"), "{}", reply.text());
     }
-
-    // The old access token is as good as before.
-    assert_eq!(node.post(text(&tokens, "access_token"), &ask(false)).status, 200);
-    verify_offline(node, &old_key);
 }
 
 fn rotate_master(nodes: &[&Gatehouse], keys: &Path, load: &Load) {
