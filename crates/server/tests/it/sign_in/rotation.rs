@@ -246,7 +246,7 @@ fn long_streams(nodes: &[&Gatehouse], key: &str, access: &str) -> Vec<Connection
 /// Lets them end, after the last rotation.
 fn end_streams(provider: &FakeProvider, long: Vec<Connection>) {
     long.iter().for_each(|_| provider.release());
-    for stream in long {
+    for mut stream in long {
         let reply = stream.reply();
         assert!(reply.status == 200 && reply.text().contains("at last"), "{}", reply.text());
     }
