@@ -320,7 +320,6 @@ fn a_policy_that_might_ask_for_the_class_is_told_it() {
         "permit (principal, action, resource) when { context[\"data_level\"] < 3 };",
         "permit (principal, action, resource) when { context[\"data\\u{5f}level\"] < 3 };",
         "permit (principal, action, resource) when { context . data_level < 3 };",
-        "permit (principal, action, resource) when { context/**/.data_level < 3 };",
         "permit (principal, action, resource) when { context has data_level && context.data_level < 3 };",
         "permit (principal, action, resource) when { (context).data_level < 3 };",
         "permit (principal, action, resource) when { (if true then context else context).data_class != \"x\" };",
