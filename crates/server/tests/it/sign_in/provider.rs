@@ -209,7 +209,7 @@ fn groups_are_read_again_at_every_refresh() {
         wait::until("the new team to be charged", || (alice.charged() == "Ops").then_some(()));
 
         // Who is in a team by hand stays there, whatever the issuer says.
-        w.gatehouse.json(&["user", "teams", "alice@example.com", "Core,Extra"]);
+        w.gatehouse.json(&["user", "teams", "alice@example.com", "Core", "Extra"]);
         alice.refresh(json!(["ops"]));
         assert_eq!(alice.teams(), json!(["Core", "Extra", "Ops"]));
         alice.refresh(Value::Null);
