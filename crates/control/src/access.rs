@@ -6,12 +6,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use cedar_policy::Effect;
-use gatehouse_domain::access::{Question, Rules};
+use gatehouse_domain::access::Rules;
 use gatehouse_domain::audit::Object;
 use gatehouse_domain::budget::Budgets;
 use gatehouse_domain::id::OrgId;
 use gatehouse_domain::policy::Snapshot;
-use gatehouse_store::access::AccessPolicy;
+use gatehouse_store::access::{AccessPolicy, TeamModels};
 use gatehouse_store::{Store, StoreError};
 
 use crate::act::{ActError, Caller, Changed, read, shortened};
@@ -53,8 +53,17 @@ async fn load_rules(store: &Store, org: OrgId) -> Result<Option<Arc<dyn Rules>>,
     if policies.is_empty() && teams.iter().all(|team| team.models.patterns().is_none()) {
         return Ok(None);
     }
-    let (people, projects) = (store.people(org).await?, store.project_names(org).await?);
-    Ok(Some(Arc::new(Compiled::new(&policies, teams, people, projects))))
+    Ok(Some(Arc::new(compile(store, org, &policies, teams).await?)))
+}
+
+async fn compile(
+    store: &Store,
+    org: OrgId,
+    policies: &[AccessPolicy],
+    teams: Vec<TeamModels>,
+) -> Result<Compiled, StoreError> {
+    let (people, projects) = (store.people(org).await?, store.ruled_projects(org).await?);
+    Ok(Compiled::new(policies, teams, people, projects))
 }
 
 /// Lists the access policies by name, the built-in one included unless another stands in its place.
@@ -155,13 +164,24 @@ fn read_name(text: &str) -> Result<&str, String> {
     Ok(text)
 }
 
-/// Asks the rules of this moment, as the data path does.
-pub(crate) async fn decide(
-    app: &App,
-    question: &Question<'_>,
-) -> Result<gatehouse_domain::access::Verdict, ActError> {
-    let rules = load_rules(&app.store, app.org).await?;
-    Ok(Snapshot::default().with_rules(rules).decide(question))
+/// The rules of this moment, as the data path has them.
+pub(crate) async fn rules_now(app: &App) -> Result<Compiled, ActError> {
+    let (policies, teams) =
+        (app.store.access_policies(app.org).await?, app.store.team_models(app.org).await?);
+    Ok(compile(&app.store, app.org, &policies, teams).await?)
+}
+
+/// A data class as a caller wrote it, which the configured order must have. None for an empty text.
+pub(crate) fn read_class<'a>(app: &App, given: Option<&'a str>) -> Result<Option<&'a str>, ActError> {
+    let Some(name) = given else { return Ok(None) };
+    let classes = (app.house.data_classes)();
+    if classes.find(name).is_some() {
+        return Ok(Some(name));
+    }
+    let known: Vec<&str> = classes.names().collect();
+    let (given, known) = (shortened(name), known.join(", "));
+    let told = format!("there is no data class `{given}`; the configuration has {known} (data_class.order)");
+    Err(ActError::field("data_class", told))
 }
 
 /// An address as a caller wrote it.

@@ -242,15 +242,22 @@ async fn reject_token(
     why: &'static str,
     token: Option<&AdminToken>,
 ) -> SignInError {
+    let (id, name) = token.map_or((String::new(), ""), |token| (token.id.to_string(), &*token.name));
+    refuse(app, unknown, ("admin.sign_in", Object::new("admin_token", id, name)), why).await
+}
+
+/// Counts a failed sign-in, and records it within the bounds on such entries.
+pub(crate) async fn refuse(
+    app: &App,
+    unknown: &Caller,
+    (action, object): (&'static str, Object),
+    why: &'static str,
+) -> SignInError {
     let now = app.now();
     let verdict = app.attempts.failed(unknown.from, now);
     if let Some(unreported) = verdict.report {
-        let (id, name) =
-            token.map_or((String::new(), ""), |token| (token.id.to_string(), token.name.as_str()));
-        let act = unknown
-            .draft(now, "admin.sign_in", Object::new("admin_token", id, name))
-            .ended(Outcome::Refused, why)
-            .with("unreported", unreported);
+        let act =
+            unknown.draft(now, action, object).ended(Outcome::Refused, why).with("unreported", unreported);
         record(app, &act).await;
     }
     SignInError::NotAccepted { wait_seconds: verdict.wait_seconds }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gatehouse_domain::budget::Standing;
+use gatehouse_domain::data_class::DataClasses;
 use gatehouse_domain::exchange::Principal;
 use gatehouse_domain::id::{BudgetId, NodeId, OrgId};
 use gatehouse_domain::key::Pepper;
@@ -170,6 +171,8 @@ pub struct House {
     pub open_directory: OpenDirectory,
     /// What the configuration says of settings for clients.
     pub settings_rules: Box<dyn Fn() -> Rules + Send + Sync>,
+    /// The order of data classes.
+    pub data_classes: Box<dyn Fn() -> DataClasses + Send + Sync>,
     /// What is known of a model.
     pub model_state: Box<dyn Fn(&str) -> ModelState + Send + Sync>,
     /// How a budget stands on this node; `None` while it is not counted yet.

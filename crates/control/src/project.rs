@@ -1,4 +1,4 @@
-//! Projects: add, list.
+//! Projects: add, list, classify.
 
 use gatehouse_domain::audit::Object;
 use gatehouse_domain::directory::Project;
@@ -6,7 +6,8 @@ use gatehouse_domain::id::ProjectId;
 use gatehouse_domain::name::Name;
 use gatehouse_store::{Listed, Page, StoreError};
 
-use crate::act::{ActError, Caller, read, shortened};
+use crate::access::read_class;
+use crate::act::{ActError, Caller, Changed, read, shortened};
 use crate::app::App;
 
 /// Makes a project.
@@ -27,6 +28,41 @@ pub async fn add(app: &App, caller: &Caller, name: &str) -> Result<Project, ActE
 /// A bad page; the database.
 pub async fn list(app: &App, page: &Page) -> Result<Listed<Project>, ActError> {
     Ok(app.store.projects(app.org, page).await?)
+}
+
+/// Looks a project up by id or name.
+///
+/// # Errors
+/// There is none; the database.
+pub async fn get(app: &App, given: &str) -> Result<Project, ActError> {
+    if let Ok(id) = given.parse::<ProjectId>() {
+        return Ok(app.store.project(app.org, id).await?);
+    }
+    let missing = |_| ActError::NotFound { noun: "project", given: shortened(given) };
+    let name = Name::parse(given).map_err(missing)?;
+    Ok(app.store.project_by_name(app.org, &name).await?)
+}
+
+/// Sets how sensitive a project's data is; none says nothing of it.
+///
+/// # Errors
+/// There is no such project or data class; the database.
+pub async fn set_data_class(
+    app: &App,
+    caller: &Caller,
+    given: &str,
+    class: Option<&str>,
+) -> Result<Changed<Project>, ActError> {
+    let mut project = get(app, given).await?;
+    let class = read_class(app, class)?;
+    let act = caller
+        .draft(app.now(), "project.set_data_class", Object::new("project", project.id, project.name.as_str()))
+        .with_some("before", project.data_class.as_deref())
+        .with_some("data_class", class);
+    app.store.set_project_data_class(app.org, project.id, class, &act).await?;
+    project.data_class = class.map(str::to_owned);
+    let in_force = (app.house.policy_changed)().await;
+    Ok(Changed { now: project, in_force })
 }
 
 /// Looks up a project that a field of another noun names by id or name: one that does not exist is a mistake in that

@@ -1,6 +1,6 @@
 //! Directories' tokens: make, list, revoke, and sign in with one.
 
-use gatehouse_domain::audit::{Actor, ActorKind, Object, Outcome};
+use gatehouse_domain::audit::{Actor, ActorKind, Object};
 use gatehouse_domain::id::ProvisioningTokenId;
 use gatehouse_domain::key::{KeyHash, KeyKind, RANDOM_LEN, VirtualKey};
 use gatehouse_domain::name::Name;
@@ -11,7 +11,7 @@ use tracing::warn;
 use zeroize::Zeroizing;
 
 use crate::act::{ActError, Caller, read};
-use crate::admin_token::SignInError;
+use crate::admin_token::{SignInError, refuse};
 use crate::app::App;
 use crate::{keys, period};
 
@@ -130,18 +130,6 @@ async fn reject(
     why: &'static str,
     token: Option<&ProvisioningToken>,
 ) -> SignInError {
-    let now = app.now();
-    let verdict = app.attempts.failed(unknown.from, now);
-    if let Some(unreported) = verdict.report {
-        let (id, name) =
-            token.map_or((String::new(), ""), |token| (token.id.to_string(), token.name.as_str()));
-        let act = unknown
-            .draft(now, "scim.sign_in", Object::new("scim_token", id, name))
-            .ended(Outcome::Refused, why)
-            .with("unreported", unreported);
-        if let Err(e) = app.store.record(app.org, &act).await {
-            warn!(action = %act.action, cause = %e, "cannot record a refusal in the audit log");
-        }
-    }
-    SignInError::NotAccepted { wait_seconds: verdict.wait_seconds }
+    let (id, name) = token.map_or((String::new(), ""), |token| (token.id.to_string(), &*token.name));
+    refuse(app, unknown, ("scim.sign_in", Object::new("scim_token", id, name)), why).await
 }

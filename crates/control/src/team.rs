@@ -7,6 +7,7 @@ use gatehouse_domain::name::Name;
 use gatehouse_domain::role::Scope;
 use gatehouse_store::{Listed, Page};
 
+use crate::access::read_class;
 use crate::act::{ActError, Caller, Changed, read, shortened};
 use crate::app::App;
 use crate::key::read_models;
@@ -112,6 +113,28 @@ pub async fn set_models(
         .with("models", list(&models));
     app.store.set_team_models(app.org, team.id, &models, &act).await?;
     team.models = models;
+    let in_force = (app.house.policy_changed)().await;
+    Ok(Changed { now: team, in_force })
+}
+
+/// Sets how sensitive the data is that a team works on; none says nothing of it.
+///
+/// # Errors
+/// There is no such team or data class; the database.
+pub async fn set_data_class(
+    app: &App,
+    caller: &Caller,
+    given: &str,
+    class: Option<&str>,
+) -> Result<Changed<Team>, ActError> {
+    let mut team = get(app, given).await?;
+    let class = read_class(app, class)?;
+    let act = caller
+        .draft(app.now(), "team.set_data_class", Object::new("team", team.id, team.name.as_str()))
+        .with_some("before", team.data_class.as_deref())
+        .with_some("data_class", class);
+    app.store.set_team_data_class(app.org, team.id, class, &act).await?;
+    team.data_class = class.map(str::to_owned);
     let in_force = (app.house.policy_changed)().await;
     Ok(Changed { now: team, in_force })
 }

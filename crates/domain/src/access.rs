@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use crate::data_class::{DataClasses, Level};
 use crate::exchange::Principal;
 
 /// May this principal use this model of this provider?
@@ -24,6 +25,10 @@ pub struct Question<'a> {
     pub peer: Option<IpAddr>,
     /// Whether a stream is asked for.
     pub stream: bool,
+    /// The order of data classes.
+    pub classes: &'a DataClasses,
+    /// The class that the client itself says its data has; it counts if it is higher than what else is known.
+    pub raised: Level,
 }
 
 /// What decided.
@@ -79,4 +84,7 @@ impl Verdict {
 pub trait Rules: fmt::Debug + Send + Sync {
     /// Answers. Called for every request, so it must not block.
     fn decide(&self, question: &Question<'_>) -> Verdict;
+
+    /// Whether an answer may depend on data classes. Nobody needs to find out what a client says of its data otherwise.
+    fn speaks_of_classes(&self) -> bool;
 }

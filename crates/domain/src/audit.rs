@@ -294,6 +294,15 @@ impl Draft {
         self.detail = self.detail.with(key, value);
         self
     }
+
+    /// With one more particular if there is a value.
+    #[must_use]
+    pub fn with_some(self, key: &'static str, value: Option<impl Into<Value>>) -> Self {
+        match value {
+            Some(value) => self.with(key, value),
+            None => self,
+        }
+    }
 }
 
 /// An entry of the chain.

@@ -55,6 +55,8 @@ pub struct Team {
     pub members: u64,
     /// The models its members may use.
     pub models: ModelScope,
+    /// How sensitive the data is that it works on; see [`crate::data_class`].
+    pub data_class: Option<String>,
     /// When it was made.
     pub created_at: UnixMillis,
 }
@@ -66,6 +68,8 @@ pub struct Project {
     pub id: ProjectId,
     /// Its name, unique in the organization.
     pub name: String,
+    /// How sensitive its data is; see [`crate::data_class`].
+    pub data_class: Option<String>,
     /// When it was made.
     pub created_at: UnixMillis,
 }

@@ -16,6 +16,7 @@ pub mod network;
 pub mod budget;
 pub mod policy;
 pub mod access;
+pub mod data_class;
 pub mod exchange;
 pub mod readiness;
 pub mod role;

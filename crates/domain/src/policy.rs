@@ -227,6 +227,11 @@ impl Snapshot {
         self.rules.as_ref().map_or(Verdict::allowed(Rule::None), |rules| rules.decide(question))
     }
 
+    /// Whether an answer to [`Snapshot::decide`] may depend on data classes.
+    pub fn speaks_of_classes(&self) -> bool {
+        self.rules.as_ref().is_some_and(|rules| rules.speaks_of_classes())
+    }
+
     /// Counts up with every change of what it was built from.
     pub const fn version(&self) -> u64 {
         self.version

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "in a test the failed unwrap is the message")]
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use gatehouse_domain::settings::lint::{Channel, Finding, ModelState, Severity};
 use gatehouse_domain::settings::{Catalogue, Checksum, Document, Lint, diff, lint};
@@ -69,4 +69,35 @@ fn samples_differ_from_one_another_and_not_from_themselves() {
             assert_eq!(Checksum::of(one) == Checksum::of(other), at == beside);
         }
     }
+}
+
+/// The public samples of the schema of the client's settings (SchemaStore has them): a folder with `positive` and `negative`.
+/// `None` when there is none, which is said aloud.
+#[expect(clippy::disallowed_methods, reason = "the samples' place comes from the environment")]
+#[expect(clippy::print_stderr, reason = "a part that is not tested must be named")]
+fn public_samples() -> Option<PathBuf> {
+    let folder = std::env::var("GATEHOUSE_TEST_SETTINGS_SAMPLES").ok().map(PathBuf::from);
+    if folder.is_none() {
+        eprintln!("NOT TESTED on public samples: GATEHOUSE_TEST_SETTINGS_SAMPLES is not set");
+    }
+    folder
+}
+
+#[test]
+fn public_samples_come_out_right() {
+    let Some(folder) = public_samples() else { return };
+    let mut counts = [0, 0];
+    for (kind, count) in ["positive", "negative"].into_iter().zip(&mut counts) {
+        for entry in fs::read_dir(folder.join(kind)).unwrap() {
+            let path = entry.unwrap().path();
+            let refused = match Document::parse(&fs::read(&path).unwrap()) {
+                Ok(document) => !errors(&document).is_empty(),
+                Err(_) => true,
+            };
+            assert_eq!(refused, kind == "negative", "{}", path.display());
+            *count += 1;
+        }
+    }
+    let [accepted, refused] = counts;
+    assert!(accepted >= 21 && refused >= 17, "{accepted} accepted, {refused} refused");
 }

@@ -6,9 +6,10 @@ use std::sync::atomic::Ordering;
 
 use gatehouse_domain::access::Question;
 use gatehouse_domain::budget::Standing;
+use gatehouse_domain::data_class::Level;
 use gatehouse_domain::exchange::{Ended, Kind};
 use gatehouse_domain::model::is_model_name;
-use gatehouse_domain::policy::Grant;
+use gatehouse_domain::policy::{Grant, Snapshot};
 use gatehouse_providers::cloud::Answer;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, Response, header};
@@ -29,7 +30,7 @@ use crate::refusal::Refusal;
 use crate::refused::Refused;
 use crate::relay::Relay;
 use crate::reply::{Content, ReplyBody, whole};
-use crate::settings::{Face, Limits, Provider};
+use crate::settings::{Face, Limits, Provider, Settings};
 use crate::upstream::{Upload, Upstream};
 use crate::worker::{Active, Worker};
 
@@ -181,13 +182,15 @@ async fn list_models(
     let policy = worker.shared.policy.load_full();
     let peer = open.record().peer;
     let principal = grant.principal();
+    let (classes, raised) = (&settings.classes, class_said(&policy, &settings, &head.headers));
     let allows = |model: &str| {
         let provider = settings.provider_for(model);
         if provider.is_none() && !settings.providers.is_empty() {
             return false;
         }
         let provider = provider.map_or("", |provider| &provider.name);
-        let question = Question { principal: &principal, model, provider, peer, stream: false };
+        let question =
+            Question { principal: &principal, model, provider, peer, stream: false, classes, raised };
         grant.models().allows(model) && policy.decide(&question).allowed
     };
     let mut response = match models::answer(&settings.prices, &allows, &head.uri, Worker::now()) {
@@ -275,28 +278,35 @@ fn route(worker: &Rc<Worker>, mut granted: Granted) -> Result<Routed, Box<Refuse
     };
     let provider = Arc::clone(provider);
     granted.open.record().provider = Some(provider.name.to_string());
-    match permitted(worker, &mut granted.open) {
+    match permitted(worker, &settings, &mut granted) {
         Ok(()) => Ok(Routed { granted, provider }),
         Err(why) => Err(Refused::new(granted.open, why, None)),
     }
 }
 
 /// Whether the organization's rules let through what is about to be sent.
-fn permitted(worker: &Worker, open: &mut Open) -> Result<(), Refusal> {
+fn permitted(worker: &Worker, settings: &Settings, granted: &mut Granted) -> Result<(), Refusal> {
     let policy = worker.shared.policy.load();
-    let record = open.record();
+    let (classes, raised) = (&settings.classes, class_said(&policy, settings, &granted.head.headers));
+    let record = granted.open.record();
     let (Some(principal), Some(model), Some(provider)) = (&record.principal, &record.model, &record.provider)
     else {
         // What cannot be asked about is not let through.
         let by = "what is to be decided is not known".to_owned();
         return Err(Refusal::NotPermitted { model: record.model.clone().unwrap_or_default(), by });
     };
-    let question = Question { principal, model, provider, peer: record.peer, stream: record.stream };
+    let (peer, stream) = (record.peer, record.stream);
+    let question = Question { principal, model, provider, peer, stream, classes, raised };
     let verdict = policy.decide(&question);
     if verdict.allowed {
         return Ok(());
     }
     Err(Refusal::NotPermitted { model: model.clone(), by: verdict.by.to_string() })
+}
+
+/// The data class that a client says; nothing is looked at unless a policy may ask for it.
+fn class_said(policy: &Snapshot, settings: &Settings, headers: &HeaderMap) -> Level {
+    if policy.speaks_of_classes() { settings.class_said(headers) } else { Level::default() }
 }
 
 /// A request as the provider takes it.

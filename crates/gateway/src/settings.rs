@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use gatehouse_domain::data_class::{DataClasses, Level};
 use gatehouse_domain::network::Proxies;
 use gatehouse_domain::price::PriceTable;
 use gatehouse_providers::anthropic::CredentialKind;
@@ -27,6 +28,10 @@ pub struct Settings {
     pub prices: Arc<PriceTable>,
     /// Proxies that are believed when they say for whom they ask.
     pub proxies: Proxies,
+    /// The order of data classes.
+    pub classes: DataClasses,
+    /// The header in which a client may say that its data is of a higher class than what else is known of it.
+    pub class_header: Option<HeaderName>,
 }
 
 /// Whose request it is: the connection's other end, or whom a proxy of ours asks for.
@@ -41,6 +46,13 @@ pub fn client_of(proxies: &Proxies, peer: IpAddr, headers: &HeaderMap) -> IpAddr
 }
 
 impl Settings {
+    /// The class that a client says its data has: the highest, should it say several. What cannot be read is above all.
+    pub(crate) fn class_said(&self, headers: &HeaderMap) -> Level {
+        let Some(name) = &self.class_header else { return Level::default() };
+        let level = |value: &HeaderValue| self.classes.level_of(value.to_str().unwrap_or_default().trim());
+        headers.get_all(name).iter().map(level).max().unwrap_or_default()
+    }
+
     /// The first provider that serves a model.
     pub fn provider_for(&self, model: &str) -> Option<&Arc<Provider>> {
         self.providers.iter().find(|provider| provider.is_for(model))

@@ -153,6 +153,19 @@ impl Directory {
         .await
     }
 
+    /// The groups of a person now; none if this directory's groups are not read, or there is no such person.
+    ///
+    /// # Errors
+    /// [`Unavailable`] when that cannot be told.
+    pub async fn groups_of(&self, id: &StableId) -> Result<Option<Vec<Group>>, Unavailable> {
+        let (inner, id) = (Arc::clone(&self.0), Arc::new(id.clone()));
+        self.ask(self.0.config.limits.sign_in, move |mut connection| {
+            let (inner, id) = (Arc::clone(&inner), Arc::clone(&id));
+            Box::pin(async move { sign_in::groups_of(&mut connection, &inner.config, &id).await })
+        })
+        .await
+    }
+
     /// Does some work on the first server that can do it, within a time for all of them.
     async fn ask<T: Send + 'static>(
         &self,

@@ -11,6 +11,7 @@ mod section;
 mod provider;
 mod identity;
 mod ci;
+mod data_class;
 mod directory;
 mod pricing;
 mod backup;
@@ -21,6 +22,7 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use backup::Backup;
 pub(crate) use ci::{Ci, CiRule};
+pub(crate) use data_class::DataClass;
 pub(crate) use directory::Directory;
 pub(crate) use identity::{ClientAuth, Identity, Oidc};
 pub(crate) use mistake::{Mistake, Mistakes};
@@ -57,6 +59,8 @@ pub(crate) struct Config {
     pub(crate) policy: Policy,
     /// What settings for clients may do.
     pub(crate) settings: Settings,
+    /// How sensitive data can be.
+    pub(crate) data_class: DataClass,
     /// What is logged and how.
     pub(crate) log: Log,
     /// When the audit log is signed.
@@ -149,6 +153,7 @@ fn read_all(top: &Section<'_, '_>, tree: &Node) -> Option<Config> {
     let drain = top.section("drain", section::drain);
     let policy = top.section("policy", section::policy);
     let settings = top.section("settings", section::settings);
+    let data_class = top.section("data_class", data_class::data_class);
     let log = top.section("log", section::log);
     let audit = top.section("audit", section::audit);
     let backup = top.section("backup", backup::backup);
@@ -167,6 +172,7 @@ fn read_all(top: &Section<'_, '_>, tree: &Node) -> Option<Config> {
         drain: drain?,
         policy: policy?,
         settings: settings?,
+        data_class: data_class?,
         log: log??,
         audit: audit?,
         backup: backup?,

@@ -52,6 +52,19 @@ pub struct TeamModels {
     pub name: String,
     /// The models its members may use.
     pub models: ModelScope,
+    /// How sensitive its data is, if that was said.
+    pub data_class: Option<String>,
+}
+
+/// A project, as rules see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuledProject {
+    /// Its identifier.
+    pub id: ProjectId,
+    /// Its name.
+    pub name: String,
+    /// How sensitive its data is, if that was said.
+    pub data_class: Option<String>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -144,39 +157,43 @@ impl Store {
         tx.publish(org, act).await
     }
 
-    /// All teams with the models of each.
+    /// All teams with the models and the data class of each.
     ///
     /// # Errors
     /// The database. A list of models that cannot be read lets nothing through.
     pub async fn team_models(&self, org: OrgId) -> Result<Vec<TeamModels>, StoreError> {
-        let rows: Vec<(String, String, Option<String>)> = read!(self, |db| {
-            sqlx::query_as("SELECT id, name, models FROM teams WHERE org_id = $1 ORDER BY id")
+        let rows: Vec<(String, String, Option<String>, Option<String>)> = read!(self, |db| {
+            sqlx::query_as("SELECT id, name, models, data_class FROM teams WHERE org_id = $1 ORDER BY id")
                 .bind(org.to_string())
                 .fetch_all(db)
                 .await
         })?;
-        let team = |(id, name, models): (String, String, Option<String>)| {
+        let team = |(id, name, models, data_class): (String, String, Option<String>, Option<String>)| {
             Ok(TeamModels {
                 models: stored::models("team", &id, models.as_deref())?,
                 id: stored::parsed("team", &id)?,
                 name,
+                data_class,
             })
         };
         rows.into_iter().map(team).collect()
     }
 
-    /// All projects' names.
+    /// All projects, as rules see them.
     ///
     /// # Errors
     /// The database.
-    pub async fn project_names(&self, org: OrgId) -> Result<Vec<(ProjectId, String)>, StoreError> {
-        let rows: Vec<(String, String)> = read!(self, |db| {
-            sqlx::query_as("SELECT id, name FROM projects WHERE org_id = $1 ORDER BY id")
+    pub async fn ruled_projects(&self, org: OrgId) -> Result<Vec<RuledProject>, StoreError> {
+        let rows: Vec<(String, String, Option<String>)> = read!(self, |db| {
+            sqlx::query_as("SELECT id, name, data_class FROM projects WHERE org_id = $1 ORDER BY id")
                 .bind(org.to_string())
                 .fetch_all(db)
                 .await
         })?;
-        rows.into_iter().map(|(id, name)| Ok((stored::parsed("project", &id)?, name))).collect()
+        let project = |(id, name, data_class): (String, String, Option<String>)| {
+            Ok(RuledProject { id: stored::parsed("project", &id)?, name, data_class })
+        };
+        rows.into_iter().map(project).collect()
     }
 
     /// Everybody with their teams, in the order of their identifiers.

@@ -12,6 +12,7 @@ use crate::engine::{Store, Tx};
 use crate::error::StoreError;
 use crate::filter::{Arg, Filter, bound};
 use crate::page::{Listed, Page};
+use crate::token::{self, Table};
 use crate::{policy, stored};
 
 const NOUN: &str = "admin token";
@@ -124,12 +125,7 @@ impl Store {
         new: &NewAdminToken,
         act: &Draft,
     ) -> Result<AdminToken, StoreError> {
-        if let Some(at) = new.expires_at.filter(|at| *at <= act.at) {
-            return Err(StoreError::Invalid {
-                field: "expires_at",
-                why: format!("is {at}, which is not in the future"),
-            });
-        }
+        token::must_be_ahead(new.expires_at, act.at)?;
         let (team, user) = match new.scope {
             Scope::Organization => (None, None),
             Scope::Team(team) => (Some(team.to_string()), None),
@@ -243,16 +239,7 @@ impl Store {
                 return Err(StoreError::refused(NOUN, id, why));
             }
         }
-        change!(tx, |db| {
-            sqlx::query(
-                "UPDATE admin_tokens SET revoked_at = COALESCE(revoked_at, $3) WHERE org_id = $1 AND id = $2",
-            )
-            .bind(org.to_string())
-            .bind(id.to_string())
-            .bind(act.at.0)
-            .execute(db)
-            .await
-        })?;
+        token::take_back(&mut tx, Table::Admin, org, &id.to_string(), act.at).await?;
         let token = in_tx(&mut tx, org, id).await?.token;
         tx.record(org, act).await?;
         Ok(token)
@@ -268,20 +255,7 @@ impl Store {
         id: AdminTokenId,
         now: UnixMillis,
     ) -> Result<(), StoreError> {
-        let minute = now.0 - now.0.rem_euclid(60_000);
-        let mut tx = self.begin().await?;
-        change!(tx, |db| {
-            sqlx::query(
-                "UPDATE admin_tokens SET last_used_at = $3 WHERE org_id = $1 AND id = $2 \
-                 AND (last_used_at IS NULL OR last_used_at < $3)",
-            )
-            .bind(org.to_string())
-            .bind(id.to_string())
-            .bind(minute)
-            .execute(db)
-            .await
-        })?;
-        tx.commit().await
+        token::touch(self, Table::Admin, org, &id.to_string(), now).await
     }
 }
 

@@ -17,6 +17,7 @@ mod error;
 mod filter;
 mod page;
 mod stored;
+mod token;
 pub mod data_dir;
 pub mod migration;
 pub mod org;

@@ -51,6 +51,8 @@ pub const ALL: &[Migration] = &[
     migration!(12, "0012_machines", "machines", needs 12),
     migration!(13, "0013_budgets", "budgets", needs 13),
     migration!(14, "0014_readiness", "readiness", needs 14),
+    // A program that knows of no data classes would let through what policies forbid for them.
+    migration!(15, "0015_data_class", "data_class", needs 15),
 ];
 
 /// Why the schema cannot be brought up to date. Nothing was changed by the migration named.

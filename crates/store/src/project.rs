@@ -15,9 +15,9 @@ use crate::stored;
 
 const NOUN: &str = "project";
 
-const SELECT: &str = "SELECT id, name, folded, created_at FROM projects WHERE org_id = $1";
+const SELECT: &str = "SELECT id, name, folded, created_at, data_class FROM projects WHERE org_id = $1";
 
-type Row = (String, String, String, i64);
+type Row = (String, String, String, i64, Option<String>);
 
 impl Store {
     /// Makes a project.
@@ -46,7 +46,7 @@ impl Store {
         })
         .map_err(StoreError::inserting(NOUN, name))?;
         tx.record(org, act).await?;
-        Ok(Project { id, name: name.to_string(), created_at: act.at })
+        Ok(Project { id, name: name.to_string(), data_class: None, created_at: act.at })
     }
 
     /// Looks a project up.
@@ -84,9 +84,35 @@ impl Store {
         let mut filter = Filter::new(SELECT, org);
         filter.text("AND folded > $?", page.cursor(|text| Some(text.to_owned()))?);
         filter.arg("ORDER BY folded LIMIT $?", Arg::Int(rows));
-        let listed = Listed::new(self.project_rows(filter).await?, page, |(_, _, folded, _)| folded.clone());
+        let listed = Listed::new(self.project_rows(filter).await?, page, |(_, _, folded, ..)| folded.clone());
         let items = listed.items.into_iter().map(project_of).collect::<Result<_, _>>()?;
         Ok(Listed { items, next: listed.next })
+    }
+
+    /// Sets how sensitive the data of a project is; none says nothing of it. The caller has checked that there is such a class.
+    ///
+    /// # Errors
+    /// There is no such project; the database.
+    pub async fn set_project_data_class(
+        &self,
+        org: OrgId,
+        id: ProjectId,
+        class: Option<&str>,
+        act: &Draft,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        let changed = change!(tx, |db| {
+            sqlx::query("UPDATE projects SET data_class = $3 WHERE org_id = $1 AND id = $2")
+                .bind(org.to_string())
+                .bind(id.to_string())
+                .bind(class)
+                .execute(db)
+                .await
+        })?;
+        if changed == 0 {
+            return Err(StoreError::not_found(NOUN, id));
+        }
+        tx.publish(org, act).await
     }
 
     async fn project_rows(&self, filter: Filter) -> Result<Vec<Row>, StoreError> {
@@ -107,6 +133,6 @@ pub(crate) async fn must_exist(tx: &mut Tx, org: OrgId, id: ProjectId) -> Result
     found.map(|_| ()).ok_or_else(|| StoreError::not_found(NOUN, id))
 }
 
-fn project_of((id, name, _, created_at): Row) -> Result<Project, StoreError> {
-    Ok(Project { id: stored::parsed(NOUN, &id)?, name, created_at: UnixMillis(created_at) })
+fn project_of((id, name, _, created_at, data_class): Row) -> Result<Project, StoreError> {
+    Ok(Project { id: stored::parsed(NOUN, &id)?, name, data_class, created_at: UnixMillis(created_at) })
 }

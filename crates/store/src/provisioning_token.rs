@@ -13,6 +13,7 @@ use crate::error::StoreError;
 use crate::filter::{Arg, Filter, bound};
 use crate::page::{Listed, Page};
 use crate::stored;
+use crate::token::{self, Table};
 
 const NOUN: &str = "provisioning token";
 
@@ -101,12 +102,7 @@ impl Store {
         new: &NewProvisioningToken,
         act: &Draft,
     ) -> Result<ProvisioningToken, StoreError> {
-        if let Some(at) = new.expires_at.filter(|at| *at <= act.at) {
-            return Err(StoreError::Invalid {
-                field: "expires_at",
-                why: format!("is {at}, which is not in the future"),
-            });
-        }
+        token::must_be_ahead(new.expires_at, act.at)?;
         let mut tx = self.begin().await?;
         change!(tx, |db| {
             sqlx::query(
@@ -203,16 +199,7 @@ impl Store {
         act: &Draft,
     ) -> Result<ProvisioningToken, StoreError> {
         let mut tx = self.begin().await?;
-        change!(tx, |db| {
-            sqlx::query(
-                "UPDATE provisioning_tokens SET revoked_at = COALESCE(revoked_at, $3) WHERE org_id = $1 AND id = $2",
-            )
-            .bind(org.to_string())
-            .bind(id.to_string())
-            .bind(act.at.0)
-            .execute(db)
-            .await
-        })?;
+        token::take_back(&mut tx, Table::Provisioning, org, &id.to_string(), act.at).await?;
         let token = in_tx(&mut tx, org, id).await?.token;
         tx.record(org, act).await?;
         Ok(token)
@@ -228,20 +215,7 @@ impl Store {
         id: ProvisioningTokenId,
         now: UnixMillis,
     ) -> Result<(), StoreError> {
-        let minute = now.0 - now.0.rem_euclid(60_000);
-        let mut tx = self.begin().await?;
-        change!(tx, |db| {
-            sqlx::query(
-                "UPDATE provisioning_tokens SET last_used_at = $3 WHERE org_id = $1 AND id = $2 \
-                 AND (last_used_at IS NULL OR last_used_at < $3)",
-            )
-            .bind(org.to_string())
-            .bind(id.to_string())
-            .bind(minute)
-            .execute(db)
-            .await
-        })?;
-        tx.commit().await
+        token::touch(self, Table::Provisioning, org, &id.to_string(), now).await
     }
 }
 

@@ -16,7 +16,9 @@ use crate::page::{Listed, Page};
 use crate::{device, stored, user};
 
 mod refresh;
+mod follow;
 
+pub use follow::Following;
 pub use refresh::{Family, Refreshed};
 
 const NOUN: &str = "session";

@@ -16,7 +16,7 @@ use crate::stored;
 pub use assignment::Assignment;
 pub use audience::{Assigned, NewAudience};
 pub use machine::{MachineNews, OnMachine};
-pub use receipt::{MAX_BATCH, Reach};
+pub use receipt::{MAX_BATCH, PEOPLE, Reach};
 pub use schedule::{Due, Scheduled};
 pub use schema::{MAX_SCHEMAS, NewSchema, StoredSchema};
 pub use step::{Occasion, Wanted};

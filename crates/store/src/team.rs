@@ -16,7 +16,7 @@ use crate::stored;
 
 const NOUN: &str = "team";
 
-const SELECT: &str = "SELECT t.id, t.name, t.folded, t.models, t.created_at, \
+const SELECT: &str = "SELECT t.id, t.name, t.folded, t.models, t.data_class, t.created_at, \
      (SELECT COUNT(*) FROM memberships m WHERE m.org_id = t.org_id AND m.team_id = t.id) AS members \
      FROM teams t WHERE t.org_id = $1";
 
@@ -26,6 +26,7 @@ struct Row {
     name: String,
     folded: String,
     models: Option<String>,
+    data_class: Option<String>,
     created_at: i64,
     members: i64,
 }
@@ -57,7 +58,8 @@ impl Store {
         })
         .map_err(StoreError::inserting(NOUN, name))?;
         tx.record(org, act).await?;
-        Ok(Team { id, name: name.to_string(), members: 0, models: ModelScope::all(), created_at: act.at })
+        let (name, models) = (name.to_string(), ModelScope::all());
+        Ok(Team { id, name, members: 0, models, data_class: None, created_at: act.at })
     }
 
     /// Looks a team up.
@@ -112,6 +114,32 @@ impl Store {
                 .bind(org.to_string())
                 .bind(id.to_string())
                 .bind(stored::models_text(models))
+                .execute(db)
+                .await
+        })?;
+        if changed == 0 {
+            return Err(StoreError::not_found(NOUN, id));
+        }
+        tx.publish(org, act).await
+    }
+
+    /// Sets how sensitive the data of a team is; none says nothing of it. The caller has checked that there is such a class.
+    ///
+    /// # Errors
+    /// There is no such team; the database.
+    pub async fn set_team_data_class(
+        &self,
+        org: OrgId,
+        id: TeamId,
+        class: Option<&str>,
+        act: &Draft,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        let changed = change!(tx, |db| {
+            sqlx::query("UPDATE teams SET data_class = $3 WHERE org_id = $1 AND id = $2")
+                .bind(org.to_string())
+                .bind(id.to_string())
+                .bind(class)
                 .execute(db)
                 .await
         })?;
@@ -180,6 +208,7 @@ fn team_of(row: Row) -> Result<Team, StoreError> {
         name: row.name,
         members: stored::unsigned(NOUN, row.members)?,
         models: stored::models(NOUN, &row.id, row.models.as_deref())?,
+        data_class: row.data_class,
         created_at: UnixMillis(row.created_at),
     })
 }

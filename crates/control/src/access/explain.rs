@@ -1,13 +1,14 @@
 //! Why somebody may use a model, or may not.
 
-use gatehouse_domain::access::{Question, Rule};
+use gatehouse_domain::access::{Question, Rule, Rules as _};
 use gatehouse_domain::directory::{KeyInfo, User, UserState};
 use gatehouse_domain::exchange::{Credential, Principal};
 use gatehouse_domain::id::KeyId;
 use gatehouse_domain::model::is_model_name;
 use gatehouse_domain::role::Scope;
 
-use super::{decide, read_address};
+use super::rules::ClassFrom;
+use super::{read_address, read_class, rules_now};
 use crate::act::{ActError, shortened};
 use crate::app::App;
 use crate::{key, project, team, user};
@@ -29,12 +30,14 @@ pub struct Asked {
     pub provider: Option<String>,
     /// From which address.
     pub from: Option<String>,
+    /// With which data class as the client says it.
+    pub data_class: Option<String>,
 }
 
 /// One check of several, in the order in which the data path makes them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
-    /// What is checked: `user`, `key`, `key_models`, `rules`.
+    /// What is checked: `user`, `key`, `key_models`, `data_class`, `rules`.
     pub check: &'static str,
     /// Whether it lets through.
     pub allowed: bool,
@@ -70,13 +73,26 @@ pub async fn explain(app: &App, scope: Scope, asked: &Asked) -> Result<Explained
         Some(name) => name.clone(),
         None => (app.house.providers)().into_iter().next().map(|first| first.name).unwrap_or_default(),
     };
-    let question =
-        Question { principal: &principal, model: &asked.model, provider: &provider, peer, stream: true };
-    let verdict = decide(app, &question).await?;
+    let classes = (app.house.data_classes)();
+    let raised = read_class(app, asked.data_class.as_deref())?.map(|name| classes.level_of(name));
+    let question = Question {
+        principal: &principal,
+        model: &asked.model,
+        provider: &provider,
+        peer,
+        stream: true,
+        classes: &classes,
+        raised: raised.unwrap_or_default(),
+    };
+    let compiled = rules_now(app).await?;
+    let verdict = compiled.decide(&question);
+    let (level, from) = compiled.class_of(&question);
+    let by = of_class(scope, classes.name(level), level.number(), from);
+    let class = Step { check: "data_class", allowed: true, by };
     let rules = Step { check: "rules", allowed: verdict.allowed, by: said(&verdict.by) };
     let steps = [Some(of_user(&holder)), given_key.as_ref().map(|key| of_key(app, key))]
         .into_iter()
-        .chain([given_key.as_ref().map(|key| of_scope(key, &asked.model)), Some(rules)])
+        .chain([given_key.as_ref().map(|key| of_scope(key, &asked.model)), Some(class), Some(rules)])
         .flatten();
     let mut explained = Explained { allowed: true, steps: Vec::new() };
     for step in steps {
@@ -143,6 +159,20 @@ fn of_scope(key: &KeyInfo, model: &str) -> Step {
         |patterns| format!("the key may use only {}", patterns.join(", ")),
     );
     Step { check: "key_models", allowed: key.models.allows(model), by }
+}
+
+/// What a limited administrator is told leaves out the names of what may lie outside of their scope.
+fn of_class(scope: Scope, name: &str, level: u8, from: ClassFrom<'_>) -> String {
+    let whole = scope == Scope::Organization;
+    let from = match from {
+        ClassFrom::Nowhere => "since neither team nor project has a class".to_owned(),
+        ClassFrom::Client => "as the client says".to_owned(),
+        ClassFrom::Team(name) if whole => format!("of the team `{name}`"),
+        ClassFrom::Project(name) if whole => format!("of the project `{name}`"),
+        ClassFrom::Team(_) => "of a team".to_owned(),
+        ClassFrom::Project(_) => "of the project".to_owned(),
+    };
+    format!("the data is `{name}` (level {level}), {from}")
 }
 
 fn said(rule: &Rule) -> String {

@@ -14,10 +14,11 @@ use cedar_policy::{
     Validator,
 };
 use gatehouse_domain::access::{Question, Rule, Rules, Verdict};
+use gatehouse_domain::data_class::Level;
 use gatehouse_domain::exchange::Principal;
 use gatehouse_domain::id::{ProjectId, TeamId, UserId};
 use gatehouse_domain::model::plain_name;
-use gatehouse_store::access::{AccessPolicy, Person, TeamModels};
+use gatehouse_store::access::{AccessPolicy, Person, RuledProject, TeamModels};
 
 /// The name of the policy that permits everything. It stands until an organization writes another one of that name.
 pub const DEFAULT: &str = "default";
@@ -129,6 +130,25 @@ fn placed(text: &str, error: &(impl miette::Diagnostic + ?Sized)) -> String {
 struct Team {
     name: Arc<str>,
     models: gatehouse_domain::model::ModelScope,
+    class: Option<Box<str>>,
+}
+
+struct Project {
+    name: Box<str>,
+    class: Option<Box<str>>,
+}
+
+/// Where the data class of a request comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ClassFrom<'a> {
+    /// Nothing says anything of it: it is the lowest.
+    Nowhere,
+    /// The team that is charged, or one of the holder's teams when none is.
+    Team(&'a str),
+    /// The project that is charged.
+    Project(&'a str),
+    /// The client itself.
+    Client,
 }
 
 struct Who {
@@ -140,12 +160,14 @@ struct Who {
 pub struct Compiled {
     people: HashMap<UserId, Who>,
     teams: HashMap<TeamId, Team>,
-    projects: HashMap<ProjectId, Box<str>>,
+    projects: HashMap<ProjectId, Project>,
     policies: PolicySet,
     /// Policies that cannot be read: the first one's name.
     broken: Option<Arc<str>>,
     /// Whether there is anything but the built-in policy.
     has_policies: bool,
+    /// Whether a policy may ask for the data class.
+    speaks_of_classes: bool,
     authorizer: Authorizer,
 }
 
@@ -165,7 +187,7 @@ impl Compiled {
         stored: &[AccessPolicy],
         teams: Vec<TeamModels>,
         people: Vec<Person>,
-        projects: Vec<(ProjectId, String)>,
+        projects: Vec<RuledProject>,
     ) -> Self {
         let (mut policies, mut broken) = (PolicySet::new(), None);
         let built_in = stored.iter().all(|policy| policy.name != DEFAULT).then_some((DEFAULT, DEFAULT_TEXT));
@@ -180,16 +202,23 @@ impl Compiled {
                 broken.get_or_insert(name.into());
             }
         }
-        let team = |team: TeamModels| (team.id, Team { name: team.name.into(), models: team.models });
+        let class = |class: Option<String>| class.map(String::into_boxed_str);
+        let team = |team: TeamModels| {
+            (team.id, Team { name: team.name.into(), models: team.models, class: class(team.data_class) })
+        };
+        let project = |project: RuledProject| {
+            (project.id, Project { name: project.name.into(), class: class(project.data_class) })
+        };
         let who =
             |person: Person| (person.id, Who { email: person.email.into(), teams: person.teams.into() });
         Self {
             people: people.into_iter().map(who).collect(),
             teams: teams.into_iter().map(team).collect(),
-            projects: projects.into_iter().map(|(id, name)| (id, name.into())).collect(),
+            projects: projects.into_iter().map(project).collect(),
             policies,
             broken,
             has_policies: !stored.is_empty(),
+            speaks_of_classes: stored.iter().any(|policy| may_ask_for_class(&policy.text)),
             authorizer: Authorizer::new(),
         }
     }
@@ -208,6 +237,28 @@ impl Compiled {
             against.get_or_insert(&team.name);
         }
         against.map_or(Verdict::allowed(Rule::None), |name| Verdict::denied(Rule::Team(Arc::clone(name))))
+    }
+
+    /// The data class of a request: the highest of what its project, its team (or, without one, its sender's teams) and
+    /// its client say, and where it comes from.
+    pub(crate) fn class_of(&self, question: &Question<'_>) -> (Level, ClassFrom<'_>) {
+        let mut found = (Level::default(), ClassFrom::Nowhere);
+        let mut see = |class: &Option<Box<str>>, from| {
+            let level = class.as_ref().map(|name| question.classes.level_of(name));
+            if level.is_some_and(|level| found.1 == ClassFrom::Nowhere || level > found.0) {
+                found = (level.unwrap_or_default(), from);
+            }
+        };
+        let principal = question.principal;
+        if let Some(project) = principal.project.and_then(|id| self.projects.get(&id)) {
+            see(&project.class, ClassFrom::Project(&project.name));
+        }
+        let of_holder = self.people.get(&principal.user).map_or(&[][..], |who| &who.teams);
+        let named = principal.team.as_ref().map_or(of_holder, std::slice::from_ref);
+        for team in named.iter().filter_map(|id| self.teams.get(id)) {
+            see(&team.class, ClassFrom::Team(&team.name));
+        }
+        if question.raised > found.0 { (question.raised, ClassFrom::Client) } else { found }
     }
 
     fn by_policy(&self, question: &Question<'_>) -> Verdict {
@@ -237,7 +288,7 @@ impl Compiled {
 
     fn asked(&self, question: &Question<'_>) -> Result<Response, String> {
         let kinds = &*KINDS;
-        let Question { principal, model, provider, peer, stream } = question;
+        let Question { principal, model, provider, peer, stream, .. } = question;
         let who = self.people.get(&principal.user);
         let email = who.map_or("", |who| &*who.email);
         let team_uid = |id: &TeamId| self.teams.get(id).map(|team| uid(&kinds.team, &team.name));
@@ -260,9 +311,15 @@ impl Compiled {
             ("network".to_owned(), RestrictedExpression::new_ip(network)),
             ("stream".to_owned(), RestrictedExpression::new_bool(*stream)),
         ];
+        if self.speaks_of_classes {
+            let (level, _) = self.class_of(question);
+            context.push(("data_class".to_owned(), text(question.classes.name(level))));
+            let number = RestrictedExpression::new_long(level.number().into());
+            context.push(("data_level".to_owned(), number));
+        }
         let charged = principal.team.as_ref().and_then(team_uid);
         let project = principal.project.and_then(|id| self.projects.get(&id));
-        let project = project.map(|name| uid(&kinds.project, name));
+        let project = project.map(|project| uid(&kinds.project, &project.name));
         for (name, uid) in [("team", charged), ("project", project)] {
             context.extend(uid.map(|uid| (name.to_owned(), RestrictedExpression::new_entity_uid(uid))));
         }
@@ -303,6 +360,17 @@ impl Rules for Compiled {
         }
         self.by_policy(question)
     }
+
+    fn speaks_of_classes(&self) -> bool {
+        self.speaks_of_classes
+    }
+}
+
+/// Whether a policy may ask for the data class: whether it uses the context in any way but for something else that is
+/// named right behind it. Rather yes than no.
+fn may_ask_for_class(text: &str) -> bool {
+    const OTHERS: [&str; 6] = [".network", ".stream", ".team", ".project", " has team", " has project"];
+    text.split("context").skip(1).any(|after| !OTHERS.iter().any(|other| after.starts_with(other)))
 }
 
 #[cfg(test)]

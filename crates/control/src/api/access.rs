@@ -86,12 +86,14 @@ pub struct Query {
     provider: Option<String>,
     /// From which IP address.
     from: Option<String>,
+    /// With which data class as the client says it.
+    data_class: Option<String>,
 }
 
 /// One check.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct CheckView {
-    /// `user`, `key`, `key_models` or `rules`.
+    /// `user`, `key`, `key_models`, `data_class` or `rules`.
     pub check: &'static str,
     /// Whether it lets through.
     pub allowed: bool,
@@ -221,7 +223,7 @@ pub async fn explain(
     State(app): State<App>,
     Params(query): Params<Query>,
 ) -> Result<Json<ExplainedView>, ApiError> {
-    let Query { user, model, key, team, project, provider, from } = query;
-    let asked = Asked { user, model, key, team, project, provider, from };
+    let Query { user, model, key, team, project, provider, from, data_class } = query;
+    let asked = Asked { user, model, key, team, project, provider, from, data_class };
     Ok(Json(access::explain(&app, admin.scope, &asked).await?.into()))
 }

@@ -7,10 +7,12 @@ use gatehouse_domain::directory::Project;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::auth::{Admin, ReadDirectory, WriteDirectory};
+use super::auth::{Admin, ReadDirectory, WriteAccess, WriteDirectory};
+use super::change::Changed;
 use super::error::ApiError;
-use super::extract::{Body, Params};
+use super::extract::{Body, Params, Segment};
 use super::page::{Items, page};
+use super::team::DataClass;
 use crate::app::App;
 use crate::project;
 
@@ -22,6 +24,9 @@ pub struct ProjectView {
     pub id: String,
     /// Name, unique in whatever case.
     pub name: String,
+    /// How sensitive its data is; null if that was not said.
+    #[schema(example = "confidential")]
+    pub data_class: Option<String>,
     /// When it was made (RFC 3339).
     pub created_at: String,
 }
@@ -47,7 +52,12 @@ pub struct Query {
 
 impl From<Project> for ProjectView {
     fn from(project: Project) -> Self {
-        Self { id: project.id.to_string(), name: project.name, created_at: project.created_at.to_string() }
+        Self {
+            id: project.id.to_string(),
+            name: project.name,
+            data_class: project.data_class,
+            created_at: project.created_at.to_string(),
+        }
     }
 }
 
@@ -78,4 +88,22 @@ pub async fn add(
     Body(new): Body<NewProject>,
 ) -> Result<(StatusCode, Json<ProjectView>), ApiError> {
     Ok((StatusCode::CREATED, Json(project::add(&app, &admin.caller, &new.name).await?.into())))
+}
+
+/// Sets how sensitive a project's data is. Access policies may ask for it.
+#[utoipa::path(
+    put, path = "/api/v1/projects/{project}/data-class", tag = "project", operation_id = "project_set_data_class",
+    params(("project" = String, Path, description = "Name or id")),
+    request_body = DataClass, security(("admin_token" = ["write_access"])),
+    responses((status = 200, body = Changed<ProjectView>))
+)]
+pub async fn set_data_class(
+    admin: Admin<WriteAccess>,
+    State(app): State<App>,
+    project: Segment,
+    Body(body): Body<DataClass>,
+) -> Result<Json<Changed<ProjectView>>, ApiError> {
+    let changed =
+        project::set_data_class(&app, &admin.caller, &project.0, body.data_class.as_deref()).await?;
+    Ok(Json(Changed::of(changed, ProjectView::from)))
 }

@@ -27,6 +27,9 @@ pub struct TeamView {
     pub members: u64,
     /// Patterns of the models its members may use; empty for every model.
     pub models: Vec<String>,
+    /// How sensitive the data is that it works on; null if that was not said.
+    #[schema(example = "confidential")]
+    pub data_class: Option<String>,
     /// When it was made (RFC 3339).
     pub created_at: String,
 }
@@ -37,6 +40,15 @@ pub struct TeamView {
 pub struct TeamModels {
     /// All of them: names, or beginnings of names followed by `*`. Empty for every model.
     pub models: Vec<String>,
+}
+
+/// How sensitive the data of a team or project is.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DataClass {
+    /// A class of the configured order (`data_class.order`); null says nothing of it.
+    #[schema(example = "confidential")]
+    pub data_class: Option<String>,
 }
 
 /// A team to make.
@@ -65,6 +77,7 @@ impl From<Team> for TeamView {
             name: team.name,
             members: team.members,
             models: team.models.patterns().unwrap_or_default().to_vec(),
+            data_class: team.data_class,
             created_at: team.created_at.to_string(),
         }
     }
@@ -129,5 +142,22 @@ pub async fn set_models(
     Body(body): Body<TeamModels>,
 ) -> Result<Json<Changed<TeamView>>, ApiError> {
     let changed = team::set_models(&app, &admin.caller, &team.0, &body.models).await?;
+    Ok(Json(Changed::of(changed, TeamView::from)))
+}
+
+/// Sets how sensitive the data is that a team works on. Access policies may ask for it.
+#[utoipa::path(
+    put, path = "/api/v1/teams/{team}/data-class", tag = "team", operation_id = "team_set_data_class",
+    params(("team" = String, Path, description = "Name or id")),
+    request_body = DataClass, security(("admin_token" = ["write_access"])),
+    responses((status = 200, body = Changed<TeamView>))
+)]
+pub async fn set_data_class(
+    admin: Admin<WriteAccess>,
+    State(app): State<App>,
+    team: Segment,
+    Body(body): Body<DataClass>,
+) -> Result<Json<Changed<TeamView>>, ApiError> {
+    let changed = team::set_data_class(&app, &admin.caller, &team.0, body.data_class.as_deref()).await?;
     Ok(Json(Changed::of(changed, TeamView::from)))
 }

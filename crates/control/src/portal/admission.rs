@@ -1,8 +1,10 @@
-//! Who of those that an identity provider or a directory vouches for comes in.
+//! Who of those that an identity provider or a directory vouches for comes in, and which teams their groups stand for.
+
+use std::collections::BTreeSet;
 
 use gatehouse_domain::audit::Object;
 use gatehouse_domain::directory::{User, UserState};
-use gatehouse_domain::id::TeamId;
+use gatehouse_domain::id::{TeamId, UserId};
 use gatehouse_domain::name::{Email, Name};
 use gatehouse_domain::source::Source;
 use gatehouse_identity::fetch::Fetch;
@@ -11,6 +13,7 @@ use gatehouse_identity::oidc::{Choice, SignedIn, SourceId, Sources};
 use gatehouse_store::StoreError;
 use gatehouse_store::account::{AccountOrder, AccountWanted};
 use gatehouse_store::identity::{Identity, Joined, Others};
+use gatehouse_store::session::Following;
 
 use super::Portal;
 use super::approve::Why;
@@ -29,8 +32,8 @@ pub(super) struct Vouched<'a> {
     pub(super) email: &'a Email,
     /// The name to show.
     pub(super) name: Option<&'a str>,
-    /// The groups, as the source calls them.
-    pub(super) groups: &'a [String],
+    /// The groups, as the source calls them; none if it did not say all of them.
+    pub(super) groups: Option<&'a [String]>,
 }
 
 impl<F: Fetch> Portal<F> {
@@ -51,8 +54,9 @@ impl<F: Fetch> Portal<F> {
         let none = Admission::default();
         let admission = rules.admissions.get(id.as_str()).unwrap_or(&none);
         let groups = match &who.groups {
-            Groups::Listed(names) => names.as_slice(),
-            Groups::Absent | Groups::Overage => &[],
+            Groups::Listed(names) => Some(names.as_slice()),
+            // Neither says that somebody is in no group.
+            Groups::Absent | Groups::Overage => None,
         };
         let source = format!("oidc:{id}");
         let identity = Identity { issuer: who.issuer.clone(), subject: who.subject.clone() };
@@ -68,30 +72,65 @@ impl<F: Fetch> Portal<F> {
         who: &Vouched<'_>,
         asked: &Asked,
     ) -> Result<(User, Option<TeamId>), Why> {
-        let team = team_of(admission, who.groups);
+        let groups = who.groups.unwrap_or_default();
         let user = match self.app.store.user_by_identity(self.app.org, who.identity).await? {
             Some(user) => user,
-            None => self.join(admission, who, team, asked).await?,
+            None => self.join(admission, who, asked).await?,
         };
         if user.state == UserState::Disabled {
             return Err(Why::NotKnown);
         }
-        let team = match team {
-            Some(name) => self.team_named(name).await?,
-            None => self.only_team(&user).await?,
-        };
+        if let Some(groups) = who.groups {
+            self.follow(admission, (user.id, &user.email), who.source, groups, asked).await?;
+        }
+        let user = self.app.store.user(self.app.org, user.id).await?;
+        let team = self.charged(admission, &user, groups).await?;
         Ok((user, team))
+    }
+
+    /// Brings somebody's teams to what the groups of a source say, as far as its `teams` speak of them.
+    pub(super) async fn follow(
+        &self,
+        admission: &Admission,
+        (id, email): (UserId, &str),
+        source: &str,
+        groups: &[String],
+        asked: &Asked,
+    ) -> Result<(), Why> {
+        let names: BTreeSet<&String> = groups.iter().filter_map(|group| admission.teams.get(group)).collect();
+        let mut teams = BTreeSet::new();
+        for name in &names {
+            teams.extend(self.team_named(name).await?);
+        }
+        let caller = Caller { from: Some(asked.peer), ..Caller::system("sign-in") };
+        let act = caller
+            .draft(self.app.now(), "user.follow_groups", Object::new("user", id, email))
+            .with("source", source)
+            .with("teams", names.into_iter().cloned().collect::<Vec<_>>());
+        let following = Following { user: id, source, teams: &teams };
+        if self.app.store.follow_groups(self.app.org, &following, &act).await? {
+            // Clients ask for settings again by themselves; nobody waits for this here.
+            drop((self.app.house.policy_changed)());
+        }
+        Ok(())
+    }
+
+    /// The team that somebody's use is charged to: that of their first group that has one, else their only one.
+    pub(super) async fn charged(
+        &self,
+        admission: &Admission,
+        user: &User,
+        groups: &[String],
+    ) -> Result<Option<TeamId>, Why> {
+        match team_of(admission, groups) {
+            Some(name) => self.team_named(name).await,
+            None => self.only_team(user).await,
+        }
     }
 
     /// The user for somebody who signs in at a source for the first time: the one whom that directory brought in, else the
     /// one of the address, else a new one. From now on the source's subject is that user, whatever their address.
-    async fn join(
-        &self,
-        admission: &Admission,
-        who: &Vouched<'_>,
-        team: Option<&str>,
-        asked: &Asked,
-    ) -> Result<User, Why> {
+    async fn join(&self, admission: &Admission, who: &Vouched<'_>, asked: &Asked) -> Result<User, Why> {
         if !who.identity.is_sound() {
             tracing::warn!(
                 source = who.source,
@@ -105,7 +144,7 @@ impl<F: Fetch> Portal<F> {
             Some(user) => user,
             None => match self.app.store.user_by_email(self.app.org, who.email).await {
                 Ok(user) => user,
-                Err(StoreError::NotFound { .. }) if admission.create => self.add(who, team, asked).await?,
+                Err(StoreError::NotFound { .. }) if admission.create => self.add(who, asked).await?,
                 Err(StoreError::NotFound { .. }) => return Err(Why::NotKnown),
                 Err(error) => return Err(error.into()),
             },
@@ -164,12 +203,12 @@ impl<F: Fetch> Portal<F> {
         Err(Why::NotKnown)
     }
 
-    async fn add(&self, who: &Vouched<'_>, team: Option<&str>, asked: &Asked) -> Result<User, Why> {
+    /// Adds somebody, who is in no team yet.
+    async fn add(&self, who: &Vouched<'_>, asked: &Asked) -> Result<User, Why> {
         let caller = Caller { from: Some(asked.peer), ..Caller::system("sign-in") };
-        let teams: Vec<String> = team.map(str::to_owned).into_iter().collect();
         // A name that is none here is left out; the address is what counts.
         let name = who.name.filter(|name| Name::parse(name).is_ok());
-        match user::add(&self.app, &caller, who.email.as_str(), name, &teams).await {
+        match user::add(&self.app, &caller, who.email.as_str(), name, &[]).await {
             Ok(user) => Ok(user),
             // Another sign-in of the same person was faster.
             Err(ActError::Store(StoreError::Conflict { .. })) => {

@@ -38,7 +38,7 @@ impl<F: Fetch> Portal<F> {
         };
         let (now, from) = (self.app.now(), network(asked.peer));
         let account = format!("{SOURCE}{name}/{}", folded(login));
-        self.take_attempt(&from, &account, now)?;
+        let attempt = self.take_attempt(from, &account, now).await?;
         let turn = tokio::time::timeout(TURN, self.directories.acquire()).await;
         let turn = turn.map_err(|_| Why::Unavailable)?;
         let password = Secret::new(password.as_bytes().to_vec());
@@ -54,11 +54,11 @@ impl<F: Fetch> Portal<F> {
             SignIn::Unavailable(reason) => {
                 tracing::warn!(source = name, %reason, "a directory could not be asked");
                 // Nothing was learned about the password.
-                self.give_attempt_back(&from, &account, now);
+                self.give_attempt_back(&attempt);
                 return Err(Why::Unavailable);
             }
         };
-        self.give_attempt_back(&from, &account, now);
+        self.attempt_was_right(&attempt);
         let Some(email) = person.email.as_deref().and_then(|text| Email::parse(text).ok()) else {
             tracing::warn!(source = name, "somebody signed in whose entry has no e-mail address");
             return Err(Why::NotKnown);
@@ -72,13 +72,28 @@ impl<F: Fetch> Portal<F> {
             identity: &identity,
             email: &email,
             name: person.name.as_deref(),
-            groups: &groups,
+            groups: Some(&groups),
         };
         let (user, team) = self.admit(&source.admission, &vouched, asked).await?;
         let subject = Some(identity.subject);
         let approval = Approval { user: user.id, team, source: source_name, subject, token: None };
         self.approve(asked, &device.new.device, &user, &approval).await?;
         Ok(Step::Approved)
+    }
+
+    /// The groups of somebody who signed in at a directory; none if it does not tell.
+    pub(super) async fn groups_at(&self, rules: &Rules, name: &str, subject: &str) -> Option<Vec<String>> {
+        let source = rules.directories.iter().find(|source| source.name == name)?;
+        if source.admission.teams.is_empty() {
+            return None;
+        }
+        match source.directory.groups_of(&subject.parse::<StableId>().ok()?).await {
+            Ok(groups) => Some(groups?.iter().map(|group| group.name.to_string()).collect()),
+            Err(reason) => {
+                tracing::warn!(source = name, %reason, "a directory cannot be asked for groups, which stay as they are");
+                None
+            }
+        }
     }
 
     /// Whether a directory says that somebody who signed in there may not go on. One that cannot be asked says nothing.

@@ -48,14 +48,13 @@ impl<F: Fetch> Portal<F> {
             return Err(Why::BadPassword);
         };
         let Ok(email) = Email::parse(email) else { return Err(Why::BadPassword) };
-        let (now, from, account) = (self.app.now(), network(asked.peer), email.as_str().to_owned());
-        self.take_attempt(&from, &account, now)?;
+        let attempt = self.take_attempt(network(asked.peer), email.as_str(), self.app.now()).await?;
         let password = Secret::new(password.as_bytes().to_vec());
         let Some(user) = self.person_with(&email, password).await? else {
             self.note_failure(asked, email.as_str(), LOCAL, BAD_PASSWORD).await;
             return Err(Why::BadPassword);
         };
-        self.give_attempt_back(&from, &account, now);
+        self.attempt_was_right(&attempt);
         Ok(user)
     }
 

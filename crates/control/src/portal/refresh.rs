@@ -3,22 +3,26 @@
 
 use axum::body::Bytes;
 use axum::http::Response;
+use gatehouse_domain::audit::Object;
 use gatehouse_domain::directory::UserState;
 use gatehouse_domain::id::SessionId;
 use gatehouse_domain::session::SessionEnd;
 use gatehouse_identity::fetch::Fetch;
+use gatehouse_identity::jwt::Groups;
 use gatehouse_identity::oidc::SourceId;
 use gatehouse_identity::refresh::{Decision, Family, RefreshToken, Seed, decide};
 use gatehouse_identity::seal::Sealed;
 use gatehouse_store::password::LOCAL;
 use gatehouse_store::session::{Family as Kept, Refreshed};
 
+use super::approve::Why;
 use super::provider::token_place;
 use super::reply::Refused;
 use super::request::{Asked, Form};
-use super::settings::{Local, Rules};
+use super::settings::{Admission, Local, Rules};
 use super::token::{family_id, session_id};
 use super::{Portal, directory};
+use crate::act::Caller;
 use crate::session;
 
 /// How often it is decided again when somebody else was faster.
@@ -28,8 +32,8 @@ const ASKING: i64 = 45_000;
 
 /// What the identity provider says.
 enum Word {
-    /// The person is welcome; its refresh token from now on, sealed.
-    Welcome(Option<String>),
+    /// The person is welcome; its refresh token from now on, sealed, and all of the person's groups if it named them.
+    Welcome(Option<String>, Option<Vec<String>>),
     /// The person may not go on.
     Refused,
 }
@@ -64,7 +68,7 @@ impl<F: Fetch> Portal<F> {
                     return Err(Refused::InvalidGrant);
                 }
                 Decision::Rotate { family, token } => {
-                    let source_token = self.ask_source(rules, asked, id, &kept).await?;
+                    let (source_token, groups) = self.ask_source(rules, asked, id, &kept).await?;
                     let to = Refreshed {
                         generation: family.generation,
                         used_at: family.used_at,
@@ -72,6 +76,9 @@ impl<F: Fetch> Portal<F> {
                         at: self.app.now(),
                     };
                     if self.app.store.refresh_session(self.app.org, id, kept.generation, &to).await? {
+                        if let Some(groups) = groups {
+                            self.follow_at_refresh(rules, asked, id, &kept, &groups).await;
+                        }
                         return Ok(self.tokens(rules, id, kept.expires_at, &token, &kept.email));
                     }
                 }
@@ -80,15 +87,55 @@ impl<F: Fetch> Portal<F> {
         Err(Refused::Unavailable)
     }
 
+    /// Brings the person's teams, and what the session charges, to what the source says now. The session goes on where that
+    /// cannot be done; the next refresh tries again.
+    async fn follow_at_refresh(
+        &self,
+        rules: &Rules,
+        asked: &Asked,
+        id: SessionId,
+        kept: &Kept,
+        groups: &[String],
+    ) {
+        if let Err(why) = self.followed(rules, asked, id, kept, groups).await {
+            tracing::warn!(source = %kept.source, ?why, "somebody's groups could not be brought to what their source says");
+        }
+    }
+
+    async fn followed(
+        &self,
+        rules: &Rules,
+        asked: &Asked,
+        id: SessionId,
+        kept: &Kept,
+        groups: &[String],
+    ) -> Result<(), Why> {
+        let Some(admission) = admission_of(rules, &kept.source) else { return Ok(()) };
+        if admission.teams.is_empty() {
+            return Ok(());
+        }
+        self.follow(admission, (kept.user, &kept.email), &kept.source, groups, asked).await?;
+        let user = self.app.store.user(self.app.org, kept.user).await?;
+        let team = self.charged(admission, &user, groups).await?;
+        let caller = Caller { from: Some(asked.peer), ..Caller::system("sign-in") };
+        let act = caller
+            .draft(self.app.now(), "session.charge", Object::new("session", id, kept.email.as_str()))
+            .with_some("team", team.map(|team| team.to_string()));
+        if self.app.store.charge_session(self.app.org, id, team, &act).await? {
+            drop((self.app.house.policy_changed)());
+        }
+        Ok(())
+    }
+
     /// Asks where the person signed in whether they are still welcome, if that can be asked. Gives the source's refresh
-    /// token from now on.
+    /// token from now on, and all of the person's groups if it names them.
     async fn ask_source(
         &self,
         rules: &Rules,
         asked: &Asked,
         id: SessionId,
         kept: &Kept,
-    ) -> Result<Option<String>, Refused> {
+    ) -> Result<(Option<String>, Option<Vec<String>>), Refused> {
         if !is_still_served(rules, &kept.source) {
             self.end(asked, id, SessionEnd::SourceRefused).await?;
             return Err(Refused::InvalidGrant);
@@ -102,9 +149,11 @@ impl<F: Fetch> Portal<F> {
                 self.end(asked, id, SessionEnd::SourceRefused).await?;
                 return Err(Refused::InvalidGrant);
             }
+            let groups = self.groups_at(rules, name, kept.subject.as_deref().unwrap_or_default()).await;
+            return Ok((kept.source_token.clone(), groups));
         }
         let (Some(name), Some(sealed)) = (kept.source.strip_prefix("oidc:"), &kept.source_token) else {
-            return Ok(kept.source_token.clone());
+            return Ok((kept.source_token.clone(), None));
         };
         let now = self.app.now();
         let org = self.app.org;
@@ -113,7 +162,7 @@ impl<F: Fetch> Portal<F> {
             return Err(Refused::Unavailable);
         }
         match self.word_of(rules, name, sealed, kept).await {
-            Ok(Word::Welcome(token)) => Ok(token),
+            Ok(Word::Welcome(token, groups)) => Ok((token, groups)),
             Ok(Word::Refused) => {
                 self.end(asked, id, SessionEnd::SourceRefused).await?;
                 Err(Refused::InvalidGrant)
@@ -137,7 +186,12 @@ impl<F: Fetch> Portal<F> {
         match client.refresh(&self.fetch, &token, subject, self.app.now()).await {
             Ok(still) => {
                 let next = still.refresh_token.as_ref().unwrap_or(&token);
-                Ok(Word::Welcome(self.sealed_token(&user, next)))
+                let groups = match still.who.map(|who| who.groups) {
+                    Some(Groups::Listed(groups)) => Some(groups),
+                    // Not every answer to a refresh says as much as the one at the sign-in.
+                    Some(Groups::Absent | Groups::Overage) | None => None,
+                };
+                Ok(Word::Welcome(self.sealed_token(&user, next), groups))
             }
             Err(error) if error.is_final() => {
                 tracing::info!(source = name, %error, "an identity provider ends a session");
@@ -154,6 +208,15 @@ impl<F: Fetch> Portal<F> {
     pub(super) async fn end(&self, asked: &Asked, id: SessionId, why: SessionEnd) -> Result<(), Refused> {
         session::end_by_holder(&self.app, asked.peer, id, why).await.map_err(Refused::from)
     }
+}
+
+/// Whom a source lets in, and which teams its groups stand for.
+fn admission_of<'a>(rules: &'a Rules, source: &str) -> Option<&'a Admission> {
+    if let Some(name) = source.strip_prefix(directory::SOURCE) {
+        let found = rules.directories.iter().find(|source| source.name == name);
+        return found.map(|source| &source.admission);
+    }
+    rules.admissions.get(source.strip_prefix("oidc:")?)
 }
 
 /// Whether people may still sign in where a session began. Who came in by a way that is closed signs in by another.

@@ -1,22 +1,28 @@
-//! Bounds on what strangers may try: by address, and by account.
+//! Bounds on what strangers may try: by address, by account and address, and by account.
 //!
 //! Every bound counts in a window from its first event. Counts are held for at most [`KEYS`] at once; those that find no
 //! room share one. Each node counts for itself.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::Hash;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
+use gatehouse_domain::name::Email;
 use gatehouse_domain::time::UnixMillis;
 use gatehouse_identity::fetch::Fetch;
+use gatehouse_store::session::SessionFilter;
+use gatehouse_store::{Page, StoreError};
 
 use super::Portal;
 use super::approve::Why;
+pub(super) use crate::attempts::network;
 
 /// What is counted at once.
 const KEYS: usize = 4096;
 const MINUTE: i64 = 60_000;
+/// How many of a person's sessions are looked through for an address.
+const SESSIONS: u32 = 200;
 
 /// All bounds.
 pub(super) struct Throttles {
@@ -31,8 +37,13 @@ pub(super) struct Throttles {
     pub(super) passkeys: Throttle<IpAddr>,
     /// Passwords, codes and passkeys that were wrong, by address.
     pub(super) addresses: Throttle<IpAddr>,
-    /// Passwords, codes and passkeys that were wrong, by account.
+    /// Passwords, codes and passkeys that were wrong, by account and address: who guesses shuts out themselves.
+    pub(super) pairs: Throttle<(String, IpAddr)>,
+    /// The same by account, from all addresses together, so that many addresses buy few guesses more. Whoever was right from
+    /// an address before is neither counted nor stopped here: guessing from elsewhere shuts nobody out of their account.
     pub(super) accounts: Throttle<String>,
+    /// Where somebody was right.
+    pub(super) known: Known,
 }
 
 impl Default for Throttles {
@@ -43,7 +54,9 @@ impl Default for Throttles {
             codes: Throttle::new(30, 10 * MINUTE),
             passkeys: Throttle::new(300, 10 * MINUTE),
             addresses: Throttle::new(60, 10 * MINUTE),
-            accounts: Throttle::new(10, 10 * MINUTE),
+            pairs: Throttle::new(10, 10 * MINUTE),
+            accounts: Throttle::new(100, 60 * MINUTE),
+            known: Known::default(),
         }
     }
 }
@@ -124,29 +137,108 @@ impl<K: Eq + Hash + Clone> Counts<K> {
     }
 }
 
-impl<F: Fetch> Portal<F> {
-    /// Counts an attempt with a password from this address and for this account, until it turns out right.
-    pub(super) fn take_attempt(&self, from: &IpAddr, account: &String, now: UnixMillis) -> Result<(), Why> {
-        self.throttles.addresses.take(from, now).map_err(|_| Why::TooMany)?;
-        self.throttles.accounts.take(account, now).map_err(|_| {
-            // Nothing is tried for an account that is closed, so nothing counts against the address.
-            self.throttles.addresses.give_back(from, now);
-            Why::TooMany
-        })
+/// Accounts and addresses where a sign-in was right: the last ones, at most [`KEYS`]. What is forgotten, or was on another
+/// node, is looked up in the sessions when it matters.
+#[derive(Default)]
+pub(super) struct Known(Mutex<Places>);
+
+#[derive(Default)]
+struct Places {
+    has: HashSet<(String, IpAddr)>,
+    order: VecDeque<(String, IpAddr)>,
+}
+
+impl Known {
+    fn contains(&self, place: &(String, IpAddr)) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).has.contains(place)
     }
 
-    /// Gives an attempt back that was right, or that nothing was learned by.
-    pub(super) fn give_attempt_back(&self, from: &IpAddr, account: &String, now: UnixMillis) {
-        self.throttles.addresses.give_back(from, now);
-        self.throttles.accounts.give_back(account, now);
+    fn add(&self, place: &(String, IpAddr)) {
+        let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !places.has.insert(place.clone()) {
+            return;
+        }
+        places.order.push_back(place.clone());
+        if places.order.len() > KEYS
+            && let Some(oldest) = places.order.pop_front()
+        {
+            places.has.remove(&oldest);
+        }
     }
 }
 
-/// What counts as one address: an IPv6 network of 64 bits is one machine's to fill.
-pub(super) fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => IpAddr::V4(v4),
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
+/// An attempt that is counted until it turns out right.
+#[must_use = "what was right is given back"]
+pub(super) struct Attempt {
+    place: (String, IpAddr),
+    /// Whether it counts against the account as a whole.
+    of_account: bool,
+    at: UnixMillis,
+}
+
+impl<F: Fetch> Portal<F> {
+    /// Counts an attempt with a password from this address and for this account, until it turns out right.
+    ///
+    /// # Errors
+    /// [`Why::TooMany`]; the database.
+    pub(super) async fn take_attempt(
+        &self,
+        from: IpAddr,
+        account: &str,
+        now: UnixMillis,
+    ) -> Result<Attempt, Why> {
+        let Throttles { addresses, pairs, accounts, known, .. } = &self.throttles;
+        let place = (account.to_owned(), from);
+        addresses.take(&from, now).map_err(|_| Why::TooMany)?;
+        // Where nothing is tried, nothing counts against the address.
+        let give_back = || addresses.give_back(&from, now);
+        pairs.take(&place, now).map_err(|_| {
+            give_back();
+            Why::TooMany
+        })?;
+        let mut is_known = known.contains(&place);
+        if !is_known && accounts.take(&place.0, now).is_err() {
+            let found = self.has_signed_in(account, from).await;
+            if !matches!(found, Ok(true)) {
+                pairs.give_back(&place, now);
+                give_back();
+                return Err(found.err().unwrap_or(Why::TooMany));
+            }
+            known.add(&place);
+            is_known = true;
+        }
+        Ok(Attempt { place, of_account: !is_known, at: now })
+    }
+
+    /// Gives back an attempt that was right.
+    pub(super) fn attempt_was_right(&self, attempt: &Attempt) {
+        self.throttles.known.add(&attempt.place);
+        self.give_attempt_back(attempt);
+    }
+
+    /// Gives back an attempt that nothing was learned by.
+    pub(super) fn give_attempt_back(&self, attempt: &Attempt) {
+        let Attempt { place, of_account, at } = attempt;
+        self.throttles.addresses.give_back(&place.1, *at);
+        self.throttles.pairs.give_back(place, *at);
+        if *of_account {
+            self.throttles.accounts.give_back(&place.0, *at);
+        }
+    }
+
+    /// Whether a session of this account began at this address, as far as the newest tell. Accounts of directories are not
+    /// looked up: their names are the directory's.
+    async fn has_signed_in(&self, account: &str, from: IpAddr) -> Result<bool, Why> {
+        let Ok(email) = Email::parse(account) else { return Ok(false) };
+        let user = match self.app.store.user_by_email(self.app.org, &email).await {
+            Ok(user) => user.id,
+            Err(StoreError::NotFound { .. }) => return Ok(false),
+            Err(error) => return Err(error.into()),
+        };
+        let wanted = SessionFilter { user: Some(user), ..SessionFilter::default() };
+        let page = Page::first(SESSIONS);
+        let sessions = self.app.store.sessions(self.app.org, &wanted, &page).await?;
+        Ok(sessions.items.iter().any(|session| session.peer.map(network) == Some(from)))
     }
 }
 
@@ -180,6 +272,20 @@ mod tests {
         assert!(throttle.take(&1, NOW).is_err(), "giving back what was not taken gives nothing");
         throttle.give_back(&1, NOW.plus_millis(MINUTE));
         assert_eq!(throttle.take(&1, NOW.plus_millis(MINUTE)), Ok(()));
+    }
+
+    #[test]
+    fn where_somebody_was_right_is_remembered_for_so_many() {
+        let known = Known::default();
+        let place = |n: usize| (format!("{n}@example.com"), IpAddr::from([192, 0, 2, 1]));
+        for n in 0..=KEYS {
+            known.add(&place(n));
+            known.add(&place(n));
+        }
+        assert!(!known.contains(&place(0)), "the oldest is forgotten");
+        assert!(known.contains(&place(1)) && known.contains(&place(KEYS)));
+        let places = known.0.lock().unwrap();
+        assert_eq!((places.has.len(), places.order.len()), (KEYS, KEYS));
     }
 
     #[test]

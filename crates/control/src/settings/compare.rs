@@ -1,15 +1,15 @@
 //! What a version changes, and for whom.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 
 use gatehouse_domain::id::UserId;
 use gatehouse_domain::settings::{Checksum, Content, Difference, Path, Target, diff};
 use gatehouse_domain::time::UnixMillis;
-use gatehouse_store::settings::{Profile, Reach, Version};
+use gatehouse_store::settings::{PEOPLE, Profile, Reach, Version};
 use gatehouse_store::{Listed, MAX_LIMIT, Page};
 
 use super::profile;
-use super::snapshot::{Served, Snapshot};
+use super::snapshot::Snapshot;
 use crate::act::ActError;
 use crate::app::App;
 
@@ -59,15 +59,16 @@ pub async fn compare(
     against: Option<&str>,
 ) -> Result<Comparison, ActError> {
     let (profile, version, other) = both(app, given, number, against).await?;
-    let (before, after, at) = snapshots(app, &profile, &version, other.as_ref()).await?;
-    let mut affected = 0;
-    let mut page = Page::first(MAX_LIMIT);
+    let mut contrast = Contrast::read(app, &profile, &version, other.as_ref()).await?;
+    let (mut affected, mut last) = (0_u64, String::new());
     loop {
-        let users = app.store.settings_reach(app.org, &page).await?;
-        let changed = users.items.iter().filter(|reach| change(reach, &before, &after, at).is_some());
-        affected += u64::try_from(changed.count()).unwrap_or(u64::MAX);
-        let Some(next) = users.next else { break };
-        page = Page::after(next, MAX_LIMIT);
+        let people = app.store.settings_people(app.org, &last).await?;
+        let changed = people.iter().filter(|(user, _)| contrast.of(*user).is_some()).count();
+        affected += u64::try_from(changed).unwrap_or(u64::MAX);
+        match people.into_iter().nth(PEOPLE - 1) {
+            Some((_, email)) => last = email,
+            None => break,
+        }
     }
     let nothing = Content::default();
     let (new, old) = (&version.content, other.as_ref().map_or(&nothing, |other| &other.content));
@@ -98,8 +99,29 @@ pub async fn affected(
     page: &Page,
 ) -> Result<Listed<Affected>, ActError> {
     let (profile, version, other) = both(app, given, number, against).await?;
-    let (before, after, at) = snapshots(app, &profile, &version, other.as_ref()).await?;
-    walk(app, page, |reach| change(&reach, &before, &after, at)).await
+    if !(1..=MAX_LIMIT).contains(&page.limit) {
+        return Err(ActError::field("limit", format!("expected 1 to {MAX_LIMIT}")));
+    }
+    let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
+    let mut contrast = Contrast::read(app, &profile, &version, other.as_ref()).await?;
+    let mut items: Vec<Affected> = Vec::new();
+    let mut last = page.after.clone().unwrap_or_default();
+    loop {
+        let people = app.store.settings_people(app.org, &last).await?;
+        let count = people.len();
+        for (user, email) in people {
+            last.clone_from(&email);
+            let Some(Change { before, after }) = contrast.of(user) else { continue };
+            if items.len() == limit {
+                let next = items.last().map(|item| item.email.clone());
+                return Ok(Listed { items, next });
+            }
+            items.push(Affected { user, email, before, after });
+        }
+        if count < PEOPLE {
+            return Ok(Listed { items, next: None });
+        }
+    }
 }
 
 /// Goes through active users by address and keeps those that are wanted, until the page is full.
@@ -158,31 +180,68 @@ async fn both(
     Ok((profile, version, other))
 }
 
-/// Everybody's settings with the other version in place, and with this one; and when they are to be compared: an overlay
-/// that has not begun is looked at as it will be then.
-async fn snapshots(
-    app: &App,
-    profile: &Profile,
-    version: &Version,
-    other: Option<&Version>,
-) -> Result<(Snapshot, Snapshot, UnixMillis), ActError> {
-    let before = Snapshot::with(app, profile, other.map(|other| &other.content)).await?;
-    let after = Snapshot::with(app, profile, Some(&version.content)).await?;
-    let at = match profile.target {
-        Target::Rollout => {
-            let assigned = app.store.settings_audience(app.org, profile.id).await?;
-            assigned.map_or_else(|| app.now(), |assigned| assigned.audience.starts_at.max(app.now()))
-        }
-        Target::Organization | Target::Team(_) | Target::Project(_) | Target::User(_) => app.now(),
-    };
-    Ok((before, after, at))
+/// The checksums of somebody's settings with the other version, and with the version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Change {
+    before: Option<Checksum>,
+    after: Option<Checksum>,
 }
 
-fn change(reach: &Reach, before: &Snapshot, after: &Snapshot, at: UnixMillis) -> Option<Affected> {
-    let sum = |snapshot: &Snapshot| {
-        let served: Option<Arc<Served>> = snapshot.served(reach.user, at).ok().flatten();
-        served.map(|served| served.checksum)
-    };
-    let (before, after) = (sum(before), sum(after));
-    (before != after).then(|| Affected { user: reach.user, email: reach.email.clone(), before, after })
+/// Everybody's settings with one version in place, and with another.
+///
+/// However many people there are, the settings are merged once for each set of layers that somebody has, and only for those
+/// sets that the profile is one of: everybody else's stay.
+struct Contrast {
+    before: Snapshot,
+    after: Snapshot,
+    /// The place of the profile among the layers.
+    place: usize,
+    /// When they are compared: an overlay that has not begun is looked at as it will be then.
+    at: UnixMillis,
+    /// By the layers that somebody has with the version.
+    known: HashMap<Box<[usize]>, Option<Change>>,
 }
+
+impl Contrast {
+    async fn read(
+        app: &App,
+        profile: &Profile,
+        version: &Version,
+        other: Option<&Version>,
+    ) -> Result<Self, ActError> {
+        let contents = [other.map(|other| &other.content), Some(&version.content)];
+        let ([before, after], place) = Snapshot::with_each(app, profile, contents).await?;
+        let at = match profile.target {
+            Target::Rollout => {
+                let assigned = app.store.settings_audience(app.org, profile.id).await?;
+                assigned.map_or_else(|| app.now(), |assigned| assigned.audience.starts_at.max(app.now()))
+            }
+            Target::Organization | Target::Team(_) | Target::Project(_) | Target::User(_) => app.now(),
+        };
+        Ok(Self { before, after, place, at, known: HashMap::new() })
+    }
+
+    /// What changes for a user; none if nothing does.
+    fn of(&mut self, user: UserId) -> Option<Change> {
+        let own = self.after.layers_of(user, self.at);
+        if !own.contains(&self.place) {
+            return None;
+        }
+        if let Some(known) = self.known.get(&*own) {
+            return *known;
+        }
+        let sum = |snapshot: &Snapshot, layers: &[usize]| {
+            snapshot.document(layers).ok().flatten().map(|served| served.checksum)
+        };
+        let change = Change {
+            before: sum(&self.before, &self.before.layers_of(user, self.at)),
+            after: sum(&self.after, &own),
+        };
+        let change = (change.before != change.after).then_some(change);
+        self.known.insert(own.into(), change);
+        change
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -114,23 +114,39 @@ impl Snapshot {
         profile: &Profile,
         content: Option<&Content>,
     ) -> Result<Self, ActError> {
+        let ([snapshot], _) = Self::with_each(app, profile, [content]).await?;
+        Ok(snapshot)
+    }
+
+    /// Reads what would be published for each of several things that a profile might say; and the profile's place among the
+    /// layers of those in which it says something. All other layers have the same places in each.
+    pub(super) async fn with_each<const N: usize>(
+        app: &App,
+        profile: &Profile,
+        contents: [Option<&Content>; N],
+    ) -> Result<([Self; N], usize), ActError> {
         let mut layers = app.store.published_settings(app.org).await?;
         let audience = match profile.target {
             Target::Rollout => app.store.settings_audience(app.org, profile.id).await?,
             Target::Organization | Target::Team(_) | Target::Project(_) | Target::User(_) => None,
         };
         layers.retain(|layer| layer.profile != profile.id);
-        layers.extend(content.map(|content| Published {
-            profile: profile.id,
-            name: profile.name.clone(),
-            target: profile.target,
-            number: 0,
-            content: content.clone(),
-            published_at: app.now(),
-            audience: audience.map(|assigned| assigned.audience),
-        }));
+        let place = layers.len();
         let assignments = app.store.settings_assignments(app.org, None).await?;
-        Ok(Self::new(0, app.settings.catalogue(), layers, &assignments))
+        let snapshots = contents.map(|content| {
+            let mut layers = layers.clone();
+            layers.extend(content.map(|content| Published {
+                profile: profile.id,
+                name: profile.name.clone(),
+                target: profile.target,
+                number: 0,
+                content: content.clone(),
+                published_at: app.now(),
+                audience: audience.as_ref().map(|assigned| assigned.audience),
+            }));
+            Self::new(0, app.settings.catalogue(), layers, &assignments)
+        });
+        Ok((snapshots, place))
     }
 
     /// The version of the policy it was made of.
@@ -194,7 +210,8 @@ impl Snapshot {
         different.iter().try_for_each(|own| self.document(own).map(drop))
     }
 
-    fn layers_of(&self, user: UserId, now: UnixMillis) -> Cow<'_, [usize]> {
+    /// The places of a user's layers at this time, in order.
+    pub(super) fn layers_of(&self, user: UserId, now: UnixMillis) -> Cow<'_, [usize]> {
         let own = self.users.get(&user).unwrap_or(&self.everyone);
         if self.overlays.is_empty() {
             return Cow::Borrowed(own);
@@ -218,7 +235,8 @@ impl Snapshot {
         published.filter_map(|one| one.content.layer(one.target, &one.name).ok()).collect()
     }
 
-    fn document(&self, own: &[usize]) -> Result<Option<Arc<Served>>, BadLayers> {
+    /// What these layers amount to; `None` if there are none.
+    pub(super) fn document(&self, own: &[usize]) -> Result<Option<Arc<Served>>, BadLayers> {
         if own.is_empty() {
             return Ok(None);
         }

@@ -185,6 +185,7 @@ fn house(knobs: &Arc<Knobs>) -> House {
         settings_rules: Box::new(move || Rules {
             allow_commands: rules.allow_commands.load(Ordering::Relaxed),
         }),
+        data_classes: Box::new(gatehouse_domain::data_class::DataClasses::default),
         model_state: Box::new(|name| {
             if name.starts_with("claude-") { ModelState::Served } else { ModelState::Unknown }
         }),

@@ -8,7 +8,7 @@ use super::dn;
 use super::entry::Entry;
 use super::fault::{Fault, Step};
 use super::groups;
-use super::person::{Person, StableId, attributes};
+use super::person::{Group, Person, StableId, attributes};
 use super::standing::{Refusal, Standing, refusal};
 use super::{Presence, SignIn};
 use crate::secret::Secret;
@@ -113,6 +113,22 @@ pub(super) async fn check(
         }
         [_, _, ..] => Err(Fault::TooMany { what: "entries with one id", limit: 1 }),
     }
+}
+
+/// The groups of a person who is there and enabled; none if groups are not read, or the person is not there.
+pub(super) async fn groups_of(
+    connection: &mut Connection,
+    config: &Config,
+    id: &StableId,
+) -> Result<Option<Vec<Group>>, Fault> {
+    let people = &config.people;
+    let (Some(groups), Some(value)) = (&config.groups, id.filter_value(people.id_format)) else {
+        return Ok(None);
+    };
+    let filter = format!("(&{}({}={value}))", people.filter, people.id);
+    let found = lookup(connection, config, &filter).await?;
+    let [entry] = found.as_slice() else { return Ok(None) };
+    groups::of_entry(connection, groups, &config.limits, &entry.dn).await.map(Some)
 }
 
 async fn everyone_visible(connection: &mut Connection, config: &Config) -> Result<(), Fault> {

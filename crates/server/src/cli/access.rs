@@ -57,6 +57,7 @@ pub(crate) fn explain(args: &ExplainArgs, client: &Client, out: &mut Out) -> Res
         ("project", &args.project),
         ("provider", &args.provider),
         ("from", &args.from),
+        ("data_class", &args.data_class),
     ];
     query.extend(optional.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?))));
     let answer = client.get("/api/v1/explain", &query)?;

@@ -286,6 +286,26 @@ pub(crate) enum TeamCommand {
         #[arg(value_delimiter = ',')]
         models: Vec<String>,
     },
+    /// Set how sensitive the data is that a team works on; access policies may ask for it
+    Set {
+        /// The team
+        team: String,
+        /// What to set
+        #[command(flatten)]
+        class: ClassArgs,
+    },
+}
+
+/// A data class, or none.
+#[derive(clap::Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct ClassArgs {
+    /// A class of `data_class.order` in the configuration
+    #[arg(long, value_name = "CLASS")]
+    pub(crate) data_class: Option<String>,
+    /// Say nothing of it any more
+    #[arg(long)]
+    no_data_class: bool,
 }
 
 /// `project …`
@@ -298,6 +318,14 @@ pub(crate) enum ProjectCommand {
     },
     /// List projects
     List,
+    /// Set how sensitive a project's data is; access policies may ask for it
+    Set {
+        /// The project
+        project: String,
+        /// What to set
+        #[command(flatten)]
+        class: ClassArgs,
+    },
 }
 
 /// `session …`

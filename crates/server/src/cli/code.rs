@@ -10,6 +10,7 @@ mod server;
 mod plan;
 mod apply;
 mod profile;
+mod audience;
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::args::{ProjectCommand, TeamCommand, UserCommand};
+use super::args::{ClassArgs, ProjectCommand, TeamCommand, UserCommand};
 use super::client::{Client, escaped};
 use super::table::{Align, Table};
 use super::{Failure, Out, output};
@@ -96,10 +96,14 @@ pub(crate) fn team(command: TeamCommand, client: &Client, out: &mut Out) -> Resu
                 ("TEAM", Align::Left),
                 ("MEMBERS", Align::Right),
                 ("MODELS", Align::Left),
+                ("DATA CLASS", Align::Left),
                 ("CREATED", Align::Left),
             ]);
             for team in &teams {
-                table.row(["name", "members", "models", "created_at"].map(|key| output::field(team, key)));
+                table.row(
+                    ["name", "members", "models", "data_class", "created_at"]
+                        .map(|key| output::field(team, key)),
+                );
             }
             out.list(&teams, &table, "There is no team yet. Add one with `gatehouse team add NAME`.")?;
         }
@@ -109,8 +113,20 @@ pub(crate) fn team(command: TeamCommand, client: &Client, out: &mut Out) -> Resu
             let list = if models.is_empty() { "every model".to_owned() } else { models.join(", ") };
             out.done(&changed, &format!("The team {team} may use {list}."))?;
         }
+        TeamCommand::Set { team, class: ClassArgs { data_class, .. } } => {
+            let path = format!("/api/v1/teams/{}/data-class", escaped(&team));
+            let changed = client.put(&path, &json!({"data_class": data_class}))?;
+            out.done(&changed, &classified(&format!("team {team}"), data_class.as_deref()))?;
+        }
     }
     Ok(0)
+}
+
+fn classified(what: &str, class: Option<&str>) -> String {
+    class.map_or_else(
+        || format!("The {what} has no data class."),
+        |class| format!("The data of the {what} is {class}."),
+    )
 }
 
 /// Runs `project …`.
@@ -122,15 +138,24 @@ pub(crate) fn project(command: ProjectCommand, client: &Client, out: &mut Out) -
         }
         ProjectCommand::List => {
             let projects = client.list("/api/v1/projects", &[], None)?;
-            let mut table = Table::new(&[("PROJECT", Align::Left), ("CREATED", Align::Left)]);
+            let mut table = Table::new(&[
+                ("PROJECT", Align::Left),
+                ("DATA CLASS", Align::Left),
+                ("CREATED", Align::Left),
+            ]);
             for project in &projects {
-                table.row(["name", "created_at"].map(|key| output::field(project, key)));
+                table.row(["name", "data_class", "created_at"].map(|key| output::field(project, key)));
             }
             out.list(
                 &projects,
                 &table,
                 "There is no project yet. Add one with `gatehouse project add NAME`.",
             )?;
+        }
+        ProjectCommand::Set { project, class: ClassArgs { data_class, .. } } => {
+            let path = format!("/api/v1/projects/{}/data-class", escaped(&project));
+            let changed = client.put(&path, &json!({"data_class": data_class}))?;
+            out.done(&changed, &classified(&format!("project {project}"), data_class.as_deref()))?;
         }
     }
     Ok(0)

@@ -43,7 +43,8 @@ pub(crate) fn changes(old: &[Shown], new: &[Shown]) -> Vec<Change> {
 }
 
 fn is_reloadable(key: &str) -> bool {
-    const STARTS: [&str; 14] = [
+    const STARTS: &[&str] = &[
+        "data_class.",
         "secrets.",
         "identity.",
         "directory[",

@@ -27,6 +27,7 @@ const IN_FORCE: Duration = Duration::from_secs(2);
 const FLUSH: Duration = Duration::from_secs(5);
 
 /// Builds the callbacks. Each holds what it needs.
+#[expect(clippy::too_many_lines, reason = "a list of callbacks, each on a line or two")]
 pub(super) fn house(
     live: &Arc<Live>,
     books: &Arc<Books>,
@@ -36,10 +37,9 @@ pub(super) fn house(
     let of = || Arc::clone(live);
     let (policy, keys, version, age, reload) = (of(), of(), of(), of(), of());
     let (config, providers, readiness, figures) = (of(), of(), of(), of());
-    let (scim, directories, directory) = (of(), of(), of());
-    let (rules, models, portal) = (of(), of(), of());
-    let (budget, budgets, worst) = (of(), of(), of());
-    let (backups, probes) = (of(), of());
+    let (rules, classes, models, portal) = (of(), of(), of(), of());
+    let [scim, directories, directory, budget, budgets, worst] = std::array::from_fn(|_| of());
+    let [backups, probes] = std::array::from_fn(|_| of());
     let (flush, behind, behind_figures) = (Arc::clone(books), Arc::clone(books), Arc::clone(books));
     House {
         now: Box::new(clock::now),
@@ -77,6 +77,7 @@ pub(super) fn house(
         settings_rules: Box::new(move || Rules {
             allow_commands: rules.config.load().settings.allow_commands,
         }),
+        data_classes: Box::new(move || classes.config.load().data_class.order.clone()),
         model_state: Box::new(move |name| model_state(&models, name)),
         budget: Box::new(move |id| budget.counters.standing(id, clock::now())),
         budgets_of: Box::new(move |principal| budgets.counters.standings(principal, clock::now())),

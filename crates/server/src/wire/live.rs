@@ -403,6 +403,8 @@ fn settings(config: &Config, prices: PriceTable, providers: &[Provided]) -> Sett
         providers: usable(providers),
         prices: Arc::new(prices),
         proxies: config.listen.proxies.clone(),
+        classes: config.data_class.order.clone(),
+        class_header: config.data_class.header.clone(),
     }
 }
 

@@ -16,6 +16,9 @@ const NOUN: &str = "settings receipt";
 /// Most receipts of one call.
 pub const MAX_BATCH: usize = 500;
 
+/// Most people of one answer of [`Store::settings_people`].
+pub const PEOPLE: usize = 20_000;
+
 const SELECT: &str = "SELECT u.id, u.email, r.offered, r.offered_at, r.before_offer, r.reported, r.reported_at, \
      r.client, r.seen_at FROM users u \
      LEFT JOIN settings_receipts r ON r.org_id = u.org_id AND r.user_id = u.id \
@@ -145,6 +148,28 @@ impl Store {
             })?;
         }
         tx.commit().await
+    }
+
+    /// Active users whose addresses come after this one, by address, with their identifiers; [`PEOPLE`] at most.
+    ///
+    /// # Errors
+    /// The database.
+    pub async fn settings_people(
+        &self,
+        org: OrgId,
+        after: &str,
+    ) -> Result<Vec<(UserId, String)>, StoreError> {
+        let rows: Vec<(String, String)> = read!(self, |db| {
+            sqlx::query_as(
+                "SELECT id, email FROM users WHERE org_id = $1 AND state = 'active' AND email > $2 ORDER BY email LIMIT $3",
+            )
+            .bind(org.to_string())
+            .bind(after)
+            .bind(i64::try_from(PEOPLE).unwrap_or(i64::MAX))
+            .fetch_all(db)
+            .await
+        })?;
+        rows.into_iter().map(|(id, email)| Ok((stored::parsed("user", &id)?, email))).collect()
     }
 
     /// Lists active users by address, each with what is known of their client's settings.

@@ -1,3 +1,4 @@
+use gatehouse_domain::data_class::DataClasses;
 use gatehouse_domain::exchange::Credential;
 use gatehouse_domain::id::{KeyId, OrgId};
 use gatehouse_domain::model::ModelScope;
@@ -14,7 +15,12 @@ fn policy(name: &str, text: &str) -> AccessPolicy {
 }
 
 fn team(n: u128, name: &str, models: &[&str]) -> TeamModels {
-    TeamModels { id: TeamId::from_bits(n), name: name.to_owned(), models: ModelScope::only(models).unwrap() }
+    TeamModels {
+        id: TeamId::from_bits(n),
+        name: name.to_owned(),
+        models: ModelScope::only(models).unwrap(),
+        data_class: None,
+    }
 }
 
 /// Ada is in Core (1) and Web (2), Bob in Core, Eve nowhere.
@@ -30,7 +36,12 @@ fn compiled(policies: &[(&str, &str)], teams: Vec<TeamModels>) -> Compiled {
         person(2, "bob@contractor.example", &[1]),
         person(3, "eve@example.com", &[]),
     ];
-    Compiled::new(&stored, teams, people, vec![(ProjectId::from_bits(7), "Apollo".to_owned())])
+    Compiled::new(
+        &stored,
+        teams,
+        people,
+        vec![RuledProject { id: ProjectId::from_bits(7), name: "Apollo".to_owned(), data_class: None }],
+    )
 }
 
 fn plain_teams() -> Vec<TeamModels> {
@@ -49,7 +60,9 @@ fn principal(user: u128) -> Principal {
 
 fn asked(rules: &Compiled, principal: &Principal, model: &str, from: &str) -> (bool, Rule) {
     let peer = Some(from.parse().unwrap());
-    let verdict = rules.decide(&Question { principal, model, provider: "main", peer, stream: true });
+    let (classes, raised) = (&DataClasses::default(), Level::default());
+    let verdict =
+        rules.decide(&Question { principal, model, provider: "main", peer, stream: true, classes, raised });
     (verdict.allowed, verdict.by)
 }
 
@@ -236,4 +249,92 @@ fn a_pattern_of_many_stars_takes_no_longer_than_a_plain_one_by_much() {
     assert!(check("stars", &text).is_ok());
     let rules = compiled(&[("stars", &text)], plain_teams());
     assert!(asked(&rules, &principal(1), &"a".repeat(200), "10.0.0.1").0);
+}
+
+/// Core is confidential, Web internal, Apollo public.
+fn classified(policies: &[(&str, &str)]) -> Compiled {
+    let stored: Vec<AccessPolicy> = policies.iter().map(|(name, text)| policy(name, text)).collect();
+    let class = |class: &str| Some(class.to_owned());
+    let teams = vec![
+        TeamModels { data_class: class("confidential"), ..team(1, "Core", &[]) },
+        TeamModels { data_class: class("internal"), ..team(2, "Web", &[]) },
+        TeamModels { data_class: class("long-gone"), ..team(3, "Old", &[]) },
+    ];
+    let person = |n, email: &str, teams: &[u128]| Person {
+        id: UserId::from_bits(n),
+        email: email.to_owned(),
+        teams: teams.iter().copied().map(TeamId::from_bits).collect(),
+    };
+    let people = vec![person(1, "ada@example.com", &[1, 2]), person(3, "eve@example.com", &[])];
+    let id = ProjectId::from_bits(7);
+    let projects = vec![RuledProject { id, name: "Apollo".to_owned(), data_class: class("public") }];
+    Compiled::new(&stored, teams, people, projects)
+}
+
+/// A policy that lets through what has this class and level, and nothing else.
+fn only(class: &str, level: u8) -> String {
+    format!(
+        "permit (principal, action, resource) when {{ context.data_class == \"{class}\" && context.data_level == {level} }};"
+    )
+}
+
+#[test]
+fn the_class_is_the_highest_of_project_team_and_client() {
+    let classes = DataClasses::default();
+    for (user, team, project, said, class, level) in [
+        (1, None, None, "public", "confidential", 2),
+        (1, Some(2), None, "public", "internal", 1),
+        (1, Some(2), Some(7), "public", "internal", 1),
+        (1, Some(1), Some(7), "internal", "confidential", 2),
+        (1, Some(2), None, "restricted", "restricted", 3),
+        (3, None, Some(7), "public", "public", 0),
+        (3, None, None, "public", "public", 0),
+        (3, None, None, "confidential", "confidential", 2),
+        (3, None, None, "no such class", "unlisted", 4),
+        (3, Some(3), None, "restricted", "unlisted", 4),
+    ] {
+        let rules = classified(&[("default", &only(class, level))]);
+        let principal = Principal {
+            team: team.map(TeamId::from_bits),
+            project: project.map(ProjectId::from_bits),
+            ..principal(user)
+        };
+        let question = Question {
+            principal: &principal,
+            model: OPUS,
+            provider: "main",
+            peer: None,
+            stream: true,
+            classes: &classes,
+            raised: classes.level_of(said),
+        };
+        assert!(rules.decide(&question).allowed, "{user} {team:?} {project:?} {said}");
+        assert_eq!(rules.class_of(&question).0.number(), level);
+    }
+}
+
+#[test]
+fn a_policy_that_might_ask_for_the_class_is_told_it() {
+    for text in [
+        "permit (principal, action, resource) when { context.data_level < 3 };",
+        "permit (principal, action, resource) when { context[\"data_level\"] < 3 };",
+        "permit (principal, action, resource) when { context[\"data\\u{5f}level\"] < 3 };",
+        "permit (principal, action, resource) when { context . data_level < 3 };",
+        "permit (principal, action, resource) when { context has data_level && context.data_level < 3 };",
+        "permit (principal, action, resource) when { (context).data_level < 3 };",
+        "permit (principal, action, resource) when { (if true then context else context).data_class != \"x\" };",
+    ] {
+        let rules = classified(&[("default", text)]);
+        assert!(rules.speaks_of_classes(), "{text}");
+        assert_eq!(check("x", text), Ok(Effect::Permit), "{text}");
+        assert_eq!(asked(&rules, &principal(1), OPUS, "192.0.2.1"), (true, by_policy("default")), "{text}");
+    }
+    for text in [
+        "permit (principal, action, resource);",
+        "permit (principal, action, resource) when { context.stream && context has team && context.team == Team::\"a\" };",
+        "forbid (principal, action, resource) when { context.network.isLoopback() };",
+    ] {
+        assert!(!classified(&[("x", text)]).speaks_of_classes(), "nothing is found out for {text}");
+    }
+    assert!(check("x", "forbid (principal, action, resource) when { context.data_level > \"a\" };").is_err());
 }

@@ -30,10 +30,9 @@ impl<F: Fetch> Portal<F> {
         form: &Form,
         user: &User,
     ) -> Result<Step, Why> {
-        let (now, from) = (self.app.now(), network(at.asked.peer));
-        self.take_attempt(&from, &user.email, now)?;
+        let attempt = self.take_attempt(network(at.asked.peer), &user.email, self.app.now()).await?;
         if !self.app.store.try_local_sign_in(self.app.org, &ticket.row.ticket, TRIES).await? {
-            self.give_attempt_back(&from, &user.email, now);
+            self.give_attempt_back(&attempt);
             return Err(Why::Over);
         }
         let shown = if form.get("act") == Some("passkey") {
@@ -54,7 +53,7 @@ impl<F: Fetch> Portal<F> {
                 Ok(Step::Elsewhere(self.factor_page(at, &ticket, &factors, Some(Why::BadFactor))))
             }
             other => {
-                self.give_attempt_back(&from, &user.email, now);
+                self.give_attempt_back(&attempt);
                 other
             }
         }

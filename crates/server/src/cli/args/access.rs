@@ -77,4 +77,7 @@ pub(crate) struct ExplainArgs {
     /// From this IP address
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) from: Option<String>,
+    /// With this data class as the client says it
+    #[arg(long, value_name = "CLASS")]
+    pub(crate) data_class: Option<String>,
 }

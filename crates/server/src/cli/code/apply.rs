@@ -133,7 +133,7 @@ fn release(client: &Client, (noun, name): &Key) -> Result<(), Failure> {
 fn act(client: &Client, one: &Difference) -> Result<Outcome, Failure> {
     match one.act {
         Act::Add | Act::Change if one.key.0 == Noun::SettingsProfile => {
-            return profile::write(client, &one.key.1, &one.wanted);
+            return profile::write(client, &one.key.1, &one.has, &one.wanted);
         }
         Act::Add | Act::Change => write(client, one)?,
         Act::Release => release(client, &one.key)?,
@@ -175,16 +175,13 @@ fn write(client: &Client, one: &Difference) -> Result<(), Failure> {
     let (noun, name) = &one.key;
     let list = |field: &str| one.wanted.get(field).cloned().unwrap_or_else(|| json!([]));
     let answer = match noun {
-        Noun::Team => {
+        Noun::Team => return team(client, one, &path),
+        Noun::Project => {
             if one.act == Act::Add {
-                client.post("/api/v1/teams", &json!({"name": name}))?;
+                client.post("/api/v1/projects", &json!({"name": name}))?;
             }
-            if one.act == Act::Add && one.wanted.get("models").is_none() {
-                return Ok(());
-            }
-            client.put(&format!("{path}/models"), &json!({"models": list("models")}))?
+            return classify(client, one, &path);
         }
-        Noun::Project => client.post("/api/v1/projects", &json!({"name": name}))?,
         Noun::Role => client.put(&path, &json!({"permissions": list("permissions")}))?,
         Noun::AccessPolicy => client.put(&path, &json!({"text": one.wanted["text"]}))?,
         Noun::GroupMapping => client.put(&group_path(client, name)?, &json!({"team": one.wanted["team"]}))?,
@@ -192,6 +189,26 @@ fn write(client: &Client, one: &Difference) -> Result<(), Failure> {
         Noun::User => return user(client, one, &path),
     };
     warn(&answer);
+    Ok(())
+}
+
+fn team(client: &Client, one: &Difference, path: &str) -> Result<(), Failure> {
+    if one.act == Act::Add {
+        client.post("/api/v1/teams", &json!({"name": one.key.1}))?;
+    }
+    if one.has.get("models") != one.wanted.get("models") {
+        let models = one.wanted.get("models").cloned().unwrap_or_else(|| json!([]));
+        warn(&client.put(&format!("{path}/models"), &json!({"models": models}))?);
+    }
+    classify(client, one, path)
+}
+
+/// Gives a team or project the data class that it is wanted to have.
+fn classify(client: &Client, one: &Difference, path: &str) -> Result<(), Failure> {
+    let (has, wanted) = (one.has.get("data_class"), one.wanted.get("data_class"));
+    if has != wanted {
+        warn(&client.put(&format!("{path}/data-class"), &json!({"data_class": wanted}))?);
+    }
     Ok(())
 }
 

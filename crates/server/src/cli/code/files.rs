@@ -133,6 +133,13 @@ impl Files {
                     }
                 }
             }
+            let audience = object.get_mut(super::audience::MEMBER);
+            if let Some(Value::Array(teams)) = audience.and_then(|audience| audience.get_mut("teams")) {
+                let mut names: Vec<String> =
+                    teams.iter().filter_map(Value::as_str).map(|name| spelled(Noun::Team, name)).collect();
+                names.sort_unstable();
+                *teams = names.into_iter().map(Value::String).collect();
+            }
             ((noun, spelled(noun, &name)), object)
         });
         self.objects = renamed.collect();

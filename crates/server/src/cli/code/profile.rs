@@ -10,6 +10,7 @@ use super::super::client::{Client, escaped};
 use super::super::output::{field, warn};
 use super::super::{Failure, table::printable};
 use super::apply::Outcome;
+use super::audience;
 use super::shape::{normal, sorted};
 
 /// Where the API has settings profiles.
@@ -26,6 +27,7 @@ struct Text {
     #[serde(default)]
     locks: Vec<String>,
     settings: Document,
+    audience: Option<audience::Text>,
 }
 
 #[derive(Deserialize)]
@@ -59,7 +61,17 @@ pub(super) fn read(text: &str) -> Result<(String, Value), String> {
         return Err("`name` is empty".to_owned());
     }
     let content = content(read.settings, &read.locks, read.priority)?;
-    Ok((name, object(&target, &content)))
+    let mut object = object(&target, &content);
+    match (read.audience, read.target) {
+        (None, _) => {}
+        (Some(text), TargetText::Rollout) => {
+            if let Some(audience) = text.audience(crate::clock::now())? {
+                object[audience::MEMBER] = audience;
+            }
+        }
+        (Some(_), _) => return Err("`audience`: only a profile for `rollout` has one".to_owned()),
+    }
+    Ok((name, object))
 }
 
 /// What a version says, as the API has it.
@@ -128,8 +140,22 @@ fn object(target: &Value, content: &Content) -> Value {
     Value::Object(members)
 }
 
-/// Brings a profile on its way: published if others agree already, or agreed before; else a draft that was handed in.
-pub(super) fn write(client: &Client, name: &str, wanted: &Value) -> Result<Outcome, Failure> {
+/// Brings a profile on its way, and its audience once it says what it should: until others have agreed to what it says, those
+/// who have it now keep it.
+pub(super) fn write(client: &Client, name: &str, has: &Value, wanted: &Value) -> Result<Outcome, Failure> {
+    let outcome = if audience::without(has) == audience::without(wanted) {
+        Outcome::Done
+    } else {
+        write_content(client, name, wanted)?
+    };
+    if matches!(outcome, Outcome::Done) && has.get(audience::MEMBER) != wanted.get(audience::MEMBER) {
+        audience::write(client, name, wanted.get(audience::MEMBER))?;
+    }
+    Ok(outcome)
+}
+
+/// Published if others agree already, or agreed before; else a draft that was handed in.
+fn write_content(client: &Client, name: &str, wanted: &Value) -> Result<Outcome, Failure> {
     let locks = wanted.get("locks").cloned().unwrap_or_else(|| json!([]));
     let priority = wanted.get("priority").cloned().unwrap_or_else(|| json!(0));
     let body = json!({"settings": wanted["settings"], "locks": locks, "priority": priority});

@@ -8,8 +8,8 @@ use serde_json::Value;
 use super::super::Failure;
 use super::super::client::{Client, escaped};
 use super::super::output::field;
-use super::profile;
 use super::shape::{GROUP_PATH, Key, Objects, POLICY_PATH, SHAPES, name_of, object, policy};
+use super::{audience, profile};
 
 /// A group as the server has it.
 pub(super) struct Group {
@@ -87,7 +87,13 @@ fn profiles(client: &Client, found: &mut Objects) -> Result<(), Failure> {
         let Some(number) = one["published"].as_u64() else { continue };
         let name = field(&one, "name");
         let version = client.get(&format!("{}/{}/versions/{number}", profile::PATH, escaped(&name)), &[])?;
-        found.insert((Noun::SettingsProfile, name), profile::of_version(&one, &version)?);
+        let mut object = profile::of_version(&one, &version)?;
+        if field(&one, "target") == "rollout"
+            && let Some(audience) = audience::read(client, &name)?
+        {
+            object[audience::MEMBER] = audience;
+        }
+        found.insert((Noun::SettingsProfile, name), object);
     }
     Ok(())
 }

@@ -63,6 +63,9 @@ pub(super) struct Shape {
 /// Where the API has access policies.
 pub(super) const POLICY_PATH: &str = "/api/v1/access-policies";
 
+/// How sensitive the data of a team or project is.
+const CLASS: Field = Field { name: "data_class", kind: Kind::Text };
+
 /// The nouns that are written as lists.
 pub(super) const SHAPES: [Shape; 5] = [
     Shape {
@@ -70,7 +73,7 @@ pub(super) const SHAPES: [Shape; 5] = [
         file: "teams.toml",
         table: "team",
         id: "name",
-        fields: &[Field { name: "models", kind: Kind::Words }],
+        fields: &[CLASS, Field { name: "models", kind: Kind::Words }],
         path: "/api/v1/teams",
     },
     Shape {
@@ -78,7 +81,7 @@ pub(super) const SHAPES: [Shape; 5] = [
         file: "projects.toml",
         table: "project",
         id: "name",
-        fields: &[],
+        fields: &[CLASS],
         path: "/api/v1/projects",
     },
     Shape {

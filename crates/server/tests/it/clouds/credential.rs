@@ -1,5 +1,7 @@
 //! Credentials that are fetched, and renewed before they run out.
 
+use std::process::Command;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -38,10 +40,28 @@ fn form_of(body: &[u8]) -> Vec<(String, String)> {
     text.split('&').filter_map(|pair| pair.split_once('=')).map(|(k, v)| (decode(k), decode(v))).collect()
 }
 
+/// The account's private key (PEM) and public key (DER), made once for all tests.
+fn account_key() -> &'static (String, Vec<u8>) {
+    static KEY: OnceLock<(String, Vec<u8>)> = OnceLock::new();
+    let openssl = |words: &[&str]| {
+        let output = Command::new("openssl").args(words).output().expect("openssl is installed");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
+    };
+    KEY.get_or_init(|| {
+        let folder = gatehouse_testkit::folder();
+        let file = folder.path().join("account.pem");
+        let file = file.to_str().unwrap();
+        openssl(&["genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-out", file]);
+        let public = openssl(&["rsa", "-in", file, "-RSAPublicKey_out", "-outform", "DER"]);
+        (std::fs::read_to_string(file).unwrap(), public)
+    })
+}
+
 /// The claims of an assertion that the account's key has signed.
 fn claims(assertion: &str) -> Option<Value> {
     let (signed, signature) = assertion.rsplit_once('.')?;
-    let key = UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, include_bytes!("account.der"));
+    let key = UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, &account_key().1);
     key.verify(signed.as_bytes(), &Base64UrlUnpadded::decode_vec(signature).ok()?).ok()?;
     serde_json::from_slice(&Base64UrlUnpadded::decode_vec(signed.split('.').nth(1)?).ok()?).ok()
 }
@@ -95,7 +115,7 @@ fn google(seconds: u64) -> impl Fn(&Seen) -> Vec<Act> + Send + Sync + 'static {
 fn account(folder: &std::path::Path, url: &str) -> std::path::PathBuf {
     let path = folder.join("account.json");
     let file = json!({"type": "service_account", "client_email": "robot@acme-1.iam.gserviceaccount.com",
-        "private_key_id": "k1", "private_key": include_str!("account.pem"), "token_uri": url});
+        "private_key_id": "k1", "private_key": account_key().0, "token_uri": url});
     std::fs::write(&path, file.to_string()).unwrap();
     path
 }

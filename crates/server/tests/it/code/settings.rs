@@ -205,3 +205,65 @@ fn groups_stand_for_teams_as_files_say() {
         assert!(code == 1 && told.contains("no directory has brought in a group"), "{told}");
     }
 }
+
+/// Who gets an overlay is part of its file.
+#[test]
+fn the_audience_of_an_overlay_is_exported_compared_and_applied() {
+    let w = world(echo(1, 1));
+    let second = w.administrator("reviewer");
+    w.gatehouse.json(&["team", "add", "Core"]);
+    let pilot = |audience: &str| {
+        format!(r#"{{"name": "pilot", "target": "rollout", "settings": {{"model": "haiku"}}{audience}}}"#)
+    };
+    let named =
+        r#", "audience": {"users": ["DEV@example.com"], "teams": ["CORE"], "ends": "2099-01-01T00:00:00Z"}"#;
+    let folder = settings(&w, &[("pilot.json", &pilot(named))]);
+    assert_eq!(w.apply(&folder, &[])["waiting"][0]["name"], "pilot");
+    let shown = || w.gatehouse.json(&["settings", "audience", "show", "pilot"]);
+    assert_eq!(shown()["state"], "unassigned", "nobody gets what is under review");
+    w.gatehouse.json(&["--token", &second, "settings", "approve", "pilot"]);
+    w.apply(&folder, &[]);
+    assert_eq!((&shown()["state"], &shown()["users"]), (&json!("open"), &json!(["dev@example.com"])));
+    assert_eq!((&shown()["teams"], w.model()), (&json!(["Core"]), json!("haiku")));
+    assert_eq!(w.differences(&folder), [""; 0], "that it has begun is no difference");
+    let started = shown()["starts_at"].clone();
+    assert!(w.good(&folder, &["apply"]).contains("Nothing to do."));
+    assert_eq!(shown()["starts_at"], started);
+
+    // By hand, and back.
+    w.gatehouse.json(&["settings", "audience", "widen", "pilot", "--percent", "40"]);
+    let (code, told) = w.on(&folder, &["diff"]);
+    assert!(code == 1 && told.contains("drift") && told.contains("audience"), "{told}");
+    w.apply(&folder, &[]);
+    assert_eq!(shown()["percent"], 0);
+
+    // Only the audience is another: nobody has to agree to what the profile says again.
+    let share = r#", "audience": {"percent": 100}"#;
+    let folder = settings(&w, &[("pilot.json", &pilot(share))]);
+    assert_eq!(w.differences(&folder), ["change settings_profile pilot"]);
+    assert_eq!(w.apply(&folder, &[])["waiting"], json!([]));
+    assert_eq!((&shown()["percent"], &shown()["users"]), (&json!(100), &json!([])));
+    let exported = w.folder("exported-audience");
+    w.good(&exported, &["export"]);
+    assert_eq!(w.differences(&exported), [""; 0]);
+    let text = fs::read_to_string(exported.join("settings/pilot.json")).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&text).unwrap()["audience"], json!({"percent": 100}));
+
+    let folder = settings(&w, &[("pilot.json", &pilot(""))]);
+    w.apply(&folder, &[]);
+    assert_eq!((&shown()["state"], w.model()), (&json!("over"), Value::Null));
+    assert_eq!(w.differences(&folder), [""; 0]);
+
+    for (audience, part) in [
+        (r#", "audience": {}"#, "names nobody"),
+        (r#", "audience": {"percent": 101}"#, "0 to 100"),
+        (r#", "audience": {"percent": 1, "starts": "soon"}"#, "audience.starts"),
+    ] {
+        let folder = settings(&w, &[("pilot.json", &pilot(audience))]);
+        let (code, told) = w.on(&folder, &["diff"]);
+        assert!(code == 2 && told.contains(part), "{audience}: {code} {told}");
+    }
+    let wrong = r#"{"name": "b", "target": "organization", "settings": {}, "audience": {"percent": 1}}"#;
+    let (code, told) = w.on(&settings(&w, &[("b.json", wrong)]), &["diff"]);
+    assert!(code == 2 && told.contains("only a profile for `rollout`"), "{code} {told}");
+}

@@ -213,3 +213,38 @@ fn a_directory_that_cannot_be_asked_signs_nobody_in() {
     let local = approve(&mut w.browser(), &begun.user_code, "ann@example.com", "x");
     assert_eq!(local.status, 403);
 }
+
+#[test]
+fn groups_of_a_directory_are_read_again_at_every_refresh() {
+    let Some(folder) = server() else { return };
+    let servers = format!("\"{}\"", address(&folder));
+    let name = format!("mover-{}", std::process::id());
+    let (first, second) = (format!("first-{name}"), format!("second-{name}"));
+    let rule = format!("create = true\nteams = {{ {first} = \"First\", {second} = \"Second\" }}");
+    let w = world("sqlite", &config(&folder, &servers, &rule), echo(1, 1));
+    w.gatehouse.json(&["team", "add", "First"]);
+    w.gatehouse.json(&["team", "add", "Second"]);
+    let dn = format!("uid={name},ou=people,dc=example,dc=com");
+    let group = |name: &str| format!("cn={name},ou=groups,dc=example,dc=com");
+    let person = format!(
+        "dn: {dn}\nobjectClass: inetOrgPerson\nuid: {name}\ncn: {name}\nsn: {name}\n\
+         mail: {name}@example.com\nuserPassword: secret-of-mover\n"
+    );
+    change(&folder, "ldapadd", &[], &person);
+    let make = |name: &str, member: &str| {
+        format!("dn: {}\nobjectClass: groupOfNames\ncn: {name}\nmember: {member}\n", group(name))
+    };
+    change(&folder, "ldapadd", &[], &make(&first, &dn));
+    let begun = w.begin();
+    assert_eq!(w.at_directory(&begun.user_code, &name, "secret-of-mover").status, 200);
+    let tokens = w.poll(&begun).json();
+    let teams = || w.gatehouse.json(&["user", "get", &format!("{name}@example.com")])["teams"].clone();
+    assert_eq!(teams(), serde_json::json!(["First"]));
+    change(&folder, "ldapdelete", &[&group(&first)], "");
+    change(&folder, "ldapadd", &[], &make(&second, &dn));
+    assert_eq!(w.refresh(text(&tokens, "refresh_token")).status, 200);
+    assert_eq!(teams(), serde_json::json!(["Second"]));
+    let session = w.gatehouse.json(&["session", "list"])[0].clone();
+    assert_eq!(text(&session, "team"), "Second");
+    change(&folder, "ldapdelete", &[&group(&second), &dn], "");
+}

@@ -14,19 +14,19 @@ const ADA: &str = "ada@example.com";
 const REQUIRED: &str = "[identity]\nlocal_second_factor = \"required\"";
 
 /// The 30-second span of now.
-fn now() -> u64 {
+pub(super) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() / 30
 }
 
 /// A form in the middle of a sign-in.
-fn step(browser: &mut Browser, page: &str, act: &str, more: &[(&str, &str)]) -> Reply {
+pub(super) fn step(browser: &mut Browser, page: &str, act: &str, more: &[(&str, &str)]) -> Reply {
     let (form, ticket) = (hidden(page, "form"), hidden(page, "ticket"));
     let fields = [&[("form", form.as_str()), ("ticket", &ticket), ("act", act)], more].concat();
     browser.post("/account/step", &fields)
 }
 
 /// Signs in to the account's page.
-fn account(browser: &mut Browser, email: &str, password: &str) -> Reply {
+pub(super) fn account(browser: &mut Browser, email: &str, password: &str) -> Reply {
     let form = hidden(&browser.get("/account", &[]).text(), "form");
     let fields = [("form", form.as_str()), ("way", "local"), ("email", email), ("password", password)];
     browser.post("/account/sign-in", &fields)
@@ -39,7 +39,7 @@ fn between<'a>(page: &'a str, before: &str, after: &str) -> &'a str {
 }
 
 /// The recovery codes of a page.
-fn codes(page: &str) -> Vec<String> {
+pub(super) fn codes(page: &str) -> Vec<String> {
     let list = between(page, "<ul class=\"codes\">", "</ul>");
     let codes: Vec<_> = list.split("<li>").skip(1).map(|code| code.replace("</li>", "")).collect();
     assert_eq!(codes.len(), 10, "{page}");
@@ -55,12 +55,12 @@ fn log(w: &World) -> String {
 }
 
 /// What a page asks the browser for.
-fn asked(page: &str) -> Value {
+pub(super) fn asked(page: &str) -> Value {
     serde_json::from_str(&between(page, "data-asked=\"", "\"").replace("&quot;", "\"")).unwrap()
 }
 
 /// Adds an authenticator app on the account's page; gives the page after it, and the secret.
-fn add_totp(browser: &mut Browser, page: &str) -> (String, String) {
+pub(super) fn add_totp(browser: &mut Browser, page: &str) -> (String, String) {
     let shown = step(browser, page, "totp", &[]).text();
     let secret = between(&shown, "<p class=\"secret\">", "</p>").to_owned();
     assert!(
@@ -75,14 +75,14 @@ fn add_totp(browser: &mut Browser, page: &str) -> (String, String) {
 }
 
 /// Adds this device's passkey on a page of the account.
-fn add_passkey(browser: &mut Browser, page: &str, device: &Authenticator) -> Reply {
+pub(super) fn add_passkey(browser: &mut Browser, page: &str, device: &Authenticator) -> Reply {
     let client_data = device.client_data("webauthn.create", text(&asked(page), "challenge"));
     let (client_data, object) = (base64(&client_data), base64(&device.attestation()));
     step(browser, page, "add-passkey", &[("client_data", &client_data), ("attestation", &object)])
 }
 
 /// Answers a page with this device's passkey.
-fn show_passkey(browser: &mut Browser, page: &str, device: &mut Authenticator) -> Reply {
+pub(super) fn show_passkey(browser: &mut Browser, page: &str, device: &mut Authenticator) -> Reply {
     let signed = device.sign(text(&asked(page), "challenge"));
     let fields = [&device.id, &signed.client_data, &signed.authenticator_data, &signed.signature];
     let [id, client_data, data, signature] = fields.map(|bytes| base64(bytes));
@@ -95,12 +95,12 @@ fn show_passkey(browser: &mut Browser, page: &str, device: &mut Authenticator) -
     step(browser, page, "passkey", &fields)
 }
 
-fn device() -> Authenticator {
+pub(super) fn device() -> Authenticator {
     Authenticator::new(b"ada's device", URL, "localhost")
 }
 
 /// The page that asks for a passkey instead of a password, for a code.
-fn passkey_page(browser: &mut Browser, code: &str) -> String {
+pub(super) fn passkey_page(browser: &mut Browser, code: &str) -> String {
     let page = browser.get(&format!("/device?user_code={code}"), &[]).text();
     let form = hidden(&page, "form");
     let page = browser.post("/device/continue", &[("user_code", code), ("form", &form), ("way", "passkey")]);
@@ -108,7 +108,7 @@ fn passkey_page(browser: &mut Browser, code: &str) -> String {
     page.text()
 }
 
-fn is_approved(reply: &Reply) -> bool {
+pub(super) fn is_approved(reply: &Reply) -> bool {
     reply.status == 200 && reply.text().contains("You are signed in")
 }
 

@@ -3,9 +3,10 @@
 use gatehouse_testkit::browser::{Browser, encoded, hidden, query};
 use gatehouse_testkit::http::Reply;
 use gatehouse_testkit::issuer::FakeIssuer;
+use gatehouse_testkit::wait;
 use serde_json::{Value, json};
 
-use super::{URL, error_of, oauth, text, world};
+use super::{URL, World, error_of, oauth, text, world};
 use crate::world::{ask, echo, stores};
 
 /// Goes to the issuer and lets it say who came; gives the answer at the return.
@@ -129,4 +130,95 @@ fn an_identity_provider_lets_in_only_whom_it_may() {
         [("user_code", begun.user_code.as_str()), ("form", &hidden(&html, "form")), ("way", "oidc:evil")];
     assert_eq!(browser.post("/device/continue", &fields).status, 403);
     assert!(!w.gatehouse.log().contains("oidc-secret"), "no secret in the log");
+}
+
+/// Publishes settings for a team, which name this model.
+fn publish_for(w: &World, team: &str, model: &str) {
+    let create = ["admin", "token", "create", "--name", "reviewer", "--role", "admin", "--service", "r"];
+    let made = w.gatehouse.json(&create);
+    let file = w.gatehouse.dir().join("settings.json");
+    std::fs::write(&file, json!({"model": model}).to_string()).unwrap();
+    let target = format!("team:{team}");
+    w.gatehouse.json(&["settings", "new", "of-team", "--for", &target, "-f", file.to_str().unwrap()]);
+    w.gatehouse.json(&["settings", "submit", "of-team"]);
+    w.gatehouse.json(&["--token", text(&made, "token"), "settings", "approve", "of-team"]);
+    w.gatehouse.json(&["settings", "publish", "of-team"]);
+}
+
+/// Somebody whose session goes on while their groups change.
+struct Mover<'a> {
+    w: &'a World,
+    issuer: &'a FakeIssuer,
+    tokens: Value,
+    refreshed: usize,
+}
+
+impl Mover<'_> {
+    /// Refreshes the session while the issuer says these groups; null for none at all.
+    fn refresh(&mut self, groups: Value) {
+        let mut claims = json!({"email": "alice@example.com", "groups": groups});
+        if claims["groups"].is_null() {
+            claims.as_object_mut().unwrap().remove("groups");
+        }
+        let n = self.refreshed;
+        self.issuer.allow_refresh(&format!("rt-{n}"), &claims, &format!("rt-{}", n + 1));
+        self.refreshed += 1;
+        let reply = self.w.refresh(text(&self.tokens, "refresh_token"));
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        self.tokens = reply.json();
+    }
+
+    fn teams(&self) -> Value {
+        self.w.gatehouse.json(&["user", "get", "alice@example.com"])["teams"].clone()
+    }
+
+    fn charged(&self) -> Value {
+        assert_eq!(self.w.gatehouse.post(text(&self.tokens, "access_token"), &ask(false)).status, 200);
+        self.w.gatehouse.exchanges().pop().unwrap()["team"].clone()
+    }
+
+    /// The model that the settings name; the status when there are none.
+    fn served(&self) -> Value {
+        let reply = self.w.get("/managed/settings", text(&self.tokens, "access_token"), &[]);
+        if reply.status == 200 { reply.json()["settings"]["model"].clone() } else { json!(reply.status) }
+    }
+}
+
+/// A change of groups at the issuer reaches teams, what is charged and settings at the next refresh.
+#[test]
+fn groups_are_read_again_at_every_refresh() {
+    for store in stores() {
+        let issuer = FakeIssuer::start();
+        let config = issuer.config("create = true\nteams = { eng = \"Core\", ops = \"Ops\" }\n");
+        let w = world(&store, &config, echo(7, 3));
+        for team in ["Core", "Ops", "Extra"] {
+            w.gatehouse.json(&["team", "add", team]);
+        }
+        publish_for(&w, "Ops", "haiku");
+        let begun = w.begin();
+        let who = json!({"email": "alice@example.com", "groups": ["eng"]});
+        through_issuer(&issuer, &mut w.browser(), &begun.user_code, &who, Some("rt-0"));
+        let tokens = w.poll(&begun).json();
+        let mut alice = Mover { w: &w, issuer: &issuer, tokens, refreshed: 0 };
+        assert_eq!((alice.teams(), alice.charged()), (json!(["Core"]), json!("Core")));
+        assert_eq!(alice.served(), 404);
+
+        alice.refresh(json!(["ops", "other"]));
+        assert_eq!(alice.teams(), json!(["Ops"]), "out of the one and into the other");
+        wait::until("the settings of the new team", || (alice.served() == "haiku").then_some(()));
+        wait::until("the new team to be charged", || (alice.charged() == "Ops").then_some(()));
+
+        // Who is in a team by hand stays there, whatever the issuer says.
+        w.gatehouse.json(&["user", "teams", "alice@example.com", "Core", "Extra"]);
+        alice.refresh(json!(["ops"]));
+        assert_eq!(alice.teams(), json!(["Core", "Extra", "Ops"]));
+        alice.refresh(Value::Null);
+        assert_eq!(alice.teams(), json!(["Core", "Extra", "Ops"]), "an answer without groups says nothing");
+        alice.refresh(json!([]));
+        assert_eq!(alice.teams(), json!(["Core", "Extra"]), "one with none takes out whom it put in");
+        wait::until("the settings to be gone", || (alice.served() == 404).then_some(()));
+        let log = w.gatehouse.json(&["audit", "list", "--action", "user.follow_groups"]);
+        let entries = log["items"].as_array().or(log.as_array()).unwrap().len();
+        assert_eq!(entries, 4, "what changes nothing is not recorded: {log}");
+    }
 }

@@ -131,3 +131,96 @@ fn which_proxies_are_named_is_checked_and_can_be_reloaded() {
     assert_eq!(once(&gatehouse.gateway, "POST", "/v1/messages", &headers, &ask(false)).status, 200);
     assert_eq!(gatehouse.exchanges().last().unwrap()["peer"], json!("203.0.113.9"));
 }
+
+/// Signs in with a password from behind a proxy.
+fn sign_in(gatehouse: &Gatehouse, from: &str, password: &str) -> u16 {
+    let forwarded = [("x-forwarded-for", from)];
+    let code = text(&begin(gatehouse, &forwarded).json(), "user_code").to_owned();
+    let path = format!("/device?user_code={code}");
+    let page = once(&gatehouse.gateway, "GET", &path, &forwarded, b"");
+    let cookie = page.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+    let form = hidden(&page.text(), "form");
+    let fields = [
+        ("user_code", code.as_str()),
+        ("form", &form),
+        ("way", "local"),
+        ("email", "ada@example.com"),
+        ("password", password),
+    ];
+    let origin = [FORM, ("origin", URL), ("cookie", cookie.as_str())];
+    let headers = [&origin[..], &forwarded].concat();
+    once(&gatehouse.gateway, "POST", "/device/continue", &headers, encoded(&fields).as_bytes()).status
+}
+
+fn ada(gatehouse: &Gatehouse) {
+    gatehouse.json(&["user", "add", "ada@example.com"]);
+    let set =
+        gatehouse.cli_reading(&["user", "password", "ada@example.com"], &format!("{}\n", super::PASSWORD));
+    assert!(set.status.success());
+}
+
+/// Ten wrong passwords shut out the address that they came from, and nobody else.
+#[test]
+fn who_guesses_shuts_out_themselves_and_not_the_owner() {
+    let (_provider, gatehouse) = behind("\"127.0.0.1\"");
+    ada(&gatehouse);
+    for _ in 0..10 {
+        assert_eq!(sign_in(&gatehouse, "203.0.113.9", "wrong"), 403);
+    }
+    assert_eq!(sign_in(&gatehouse, "203.0.113.9", "wrong"), 429);
+    assert_eq!(sign_in(&gatehouse, "203.0.113.9", super::PASSWORD), 429, "not even rightly");
+    assert_eq!(sign_in(&gatehouse, "198.51.100.7", super::PASSWORD), 200, "the owner, from anywhere else");
+    assert_eq!(sign_in(&gatehouse, "203.0.113.9", super::PASSWORD), 429, "which buys no guesses");
+    // A network of one machine counts as one address.
+    for n in 0..10 {
+        assert_eq!(sign_in(&gatehouse, &format!("2001:db8::{n}"), "wrong"), 403);
+    }
+    assert_eq!(sign_in(&gatehouse, "2001:db8::ffff", "wrong"), 429);
+}
+
+/// A hundred wrong passwords from ever new addresses stop strangers, and not the owner where they were right before: in
+/// memory, and after a restart by the sessions that began there.
+#[test]
+fn a_flood_from_everywhere_stops_strangers_and_not_the_owner_at_home() {
+    let (_provider, mut gatehouse) = behind("\"127.0.0.1\"");
+    ada(&gatehouse);
+    let forwarded = [("x-forwarded-for", "198.51.100.7")];
+    let begun = begin(&gatehouse, &forwarded).json();
+    let path = format!("/device?user_code={}", text(&begun, "user_code"));
+    let page = once(&gatehouse.gateway, "GET", &path, &forwarded, b"");
+    let cookie = page.header("set-cookie").unwrap().split(';').next().unwrap().to_owned();
+    let form = hidden(&page.text(), "form");
+    let fields = [
+        ("user_code", text(&begun, "user_code")),
+        ("form", &form),
+        ("way", "local"),
+        ("email", "ada@example.com"),
+        ("password", super::PASSWORD),
+    ];
+    let origin = [FORM, ("origin", URL), ("cookie", cookie.as_str())];
+    let headers = [&origin[..], &forwarded].concat();
+    let done = once(&gatehouse.gateway, "POST", "/device/continue", &headers, encoded(&fields).as_bytes());
+    assert_eq!(done.status, 200, "{}", done.text());
+    let fields = [("grant_type", super::DEVICE), ("device_code", text(&begun, "device_code"))];
+    let headers = [&[FORM][..], &forwarded].concat();
+    let tokens = once(&gatehouse.gateway, "POST", "/oauth/token", &headers, encoded(&fields).as_bytes());
+    assert_eq!(tokens.status, 200, "{}", tokens.text());
+
+    let flood = |gatehouse: &Gatehouse| {
+        for n in 0..100 {
+            assert_eq!(sign_in(gatehouse, &format!("203.0.113.{n}"), "wrong"), 403, "{n}");
+        }
+        assert_eq!(sign_in(gatehouse, "203.0.113.200", "wrong"), 429);
+        assert_eq!(sign_in(gatehouse, "192.0.2.1", super::PASSWORD), 429, "a stranger, even rightly");
+        assert_eq!(sign_in(gatehouse, "198.51.100.7", super::PASSWORD), 200, "the owner at home");
+    };
+    flood(&gatehouse);
+    gatehouse.signal("-TERM");
+    gatehouse.wait();
+    gatehouse.restart();
+    flood(&gatehouse);
+    for _ in 0..10 {
+        assert_eq!(sign_in(&gatehouse, "198.51.100.7", "wrong"), 403);
+    }
+    assert_eq!(sign_in(&gatehouse, "198.51.100.7", "wrong"), 429, "at home there are bounds too");
+}

@@ -5,11 +5,14 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::{
-    Builder, FakeProvider, Gatehouse, URL, Value, World, ask, echo, encoded, json, once, stores, text, wait,
+    Act, Builder, Connection, FakeProvider, Gatehouse, MODEL, URL, Value, World, ask, echo, encoded, json,
+    once, sse, stores, text, wait,
 };
 
 const PURPOSES: [&str; 6] =
     ["hashes", "access-tokens", "refresh-tokens", "sign-in-forms", "audit", "bundles"];
+/// A header, passed on to the provider, that asks for a long stream.
+const LONG: &str = "x-stainless-long";
 /// 64 hexadecimal digits, a master key each.
 const ONE: &str = "00112233445566778899aabbccddeeff102132435465768798a9bacbdcedfe0f";
 const TWO: &str = "f0e1d2c3b4a5968778695a4b3c2d1e0f0123456789abcdeffedcba9876543210";
@@ -137,7 +140,14 @@ fn every_key_is_rotated_under_load_without_a_failed_request() {
         private(&keys.path().join("one"), ONE);
         private(&keys.path().join("two"), TWO);
         private(&keys.path().join("strange"), STRANGE);
-        let provider = FakeProvider::start(echo(7, 3));
+        let provider = FakeProvider::start(|seen| {
+            if seen.header(LONG).is_none() {
+                return echo(7, 3)(seen);
+            }
+            let whole = sse::stream(MODEL, "at last", &sse::usage(7, 3));
+            let (begin, rest) = whole.split_at(whole.find("event: content_block_start").unwrap());
+            vec![sse::stream_head(), sse::chunk(begin), Act::Hold, sse::chunk(rest), sse::last_chunk()]
+        });
         let start = || {
             Builder::new(env!("CARGO_BIN_EXE_gatehouse"), &provider.url)
                 .store(&store)
@@ -182,6 +192,7 @@ fn rotate_all(w: &World, nodes: &[&Gatehouse], keys: &Path) {
             (at.post(&key, &ask(false)).status == 200).then_some(())
         });
     }
+    let long = long_streams(nodes, &key, text(&tokens, "access_token"));
     let load = Load::default();
     std::thread::scope(|scope| {
         scope.spawn(|| load.messages(nodes, &key));
@@ -211,9 +222,34 @@ fn rotate_all(w: &World, nodes: &[&Gatehouse], keys: &Path) {
     });
     assert!(load.failed.lock().unwrap().is_empty(), "{:?}", load.failed.lock().unwrap());
 
+    end_streams(&w._provider, long);
     // The old access token is as good as before.
     assert_eq!(node.post(text(&tokens, "access_token"), &ask(false)).status, 200);
     verify_offline(node, &old_key);
+}
+
+/// On every node, by key and by access token, a stream that begins before the first rotation.
+fn long_streams(nodes: &[&Gatehouse], key: &str, access: &str) -> Vec<Connection> {
+    let bearer = format!("Bearer {access}");
+    let mut long = Vec::new();
+    for at in nodes {
+        for credential in [("x-api-key", key), ("authorization", &bearer)] {
+            let mut stream = Connection::open(&at.gateway);
+            stream.request("POST", "/v1/messages", &[credential, (LONG, "yes")], &ask(true));
+            stream.read_until("message_start");
+            long.push(stream);
+        }
+    }
+    long
+}
+
+/// Lets them end, after the last rotation.
+fn end_streams(provider: &FakeProvider, long: Vec<Connection>) {
+    long.iter().for_each(|_| provider.release());
+    for mut stream in long {
+        let reply = stream.reply();
+        assert!(reply.status == 200 && reply.text().contains("at last"), "{}", reply.text());
+    }
 }
 
 fn rotate_master(nodes: &[&Gatehouse], keys: &Path, load: &Load) {

@@ -8,11 +8,14 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use gatehouse_testkit::authenticator::{Authenticator, base64};
+use gatehouse_testkit::browser::hidden;
 use gatehouse_testkit::issuer::{CLIENT_SECRET, FakeIssuer};
 use gatehouse_testkit::leak::{Planted, search};
 use gatehouse_testkit::provider::UPSTREAM_KEY;
 
 use super::directory::{address, server};
+use super::factors::step;
 use super::provider::through_issuer;
 use super::{
     Builder, FakeProvider, Gatehouse, PASSWORD, URL, World, approve, ask, echo, encoded, json, once, stores,
@@ -174,6 +177,8 @@ fn used_rightly(
     let tokens = w.poll(&begun).json();
     keep("an access token by the issuer", text(&tokens, "access_token"));
 
+    factors(w, planted, &mut keep);
+
     node.json(&["user", "add", "bot@example.com"]);
     let job = issuer.job_token(&json!({"sub": "job", "project_path": "acme/app"}));
     let fields = [("grant_type", GRANT), ("subject_token", job.as_str()), ("subject_token_type", JWT)];
@@ -194,6 +199,80 @@ fn used_rightly(
         node.json(&["secrets", "rotate", purpose]);
     }
     issued
+}
+
+/// Adds every second factor, and uses it once wrongly and once rightly.
+fn factors(w: &World, planted: &mut Vec<Planted>, keep: &mut impl FnMut(&str, &str)) {
+    let email = "ada-of-factors@example.com";
+    w.person(email);
+    let link = w.gatehouse.json(&["user", "factor", "link", email]);
+    let link = text(&link, "url").to_owned();
+    keep("a link to the account", link.rsplit(['=', '/', '#']).next().unwrap());
+
+    let mut browser = w.browser();
+    let page = super::factors::account(&mut browser, email, PASSWORD).text();
+    let (page, secret) = super::factors::add_totp(&mut browser, &page);
+    let spare = super::factors::codes(&page);
+    planted.push(Planted::new("an authenticator's secret, as it is shown", &secret));
+    planted.push(Planted::new("an authenticator's secret", base32(&secret)));
+    for code in &spare {
+        planted.push(Planted::new("a recovery code", code));
+        let bare: String = code.chars().filter(char::is_ascii_alphanumeric).collect();
+        planted.push(Planted::new("a recovery code, typed together", &bare));
+        planted.push(Planted::new("a recovery code in small letters", bare.to_lowercase()));
+    }
+    keep("a recovery code", &spare[9]);
+    let list = step(&mut browser, &page, "back", &[]).text();
+    let mut device = Authenticator::new(b"a device of factors", URL, "localhost");
+    let added = super::factors::add_passkey(&mut browser, &list, &device);
+    assert_eq!(added.status, 200, "{}", added.text());
+
+    // With a recovery code, after a wrong one.
+    let begun = w.begin();
+    let mut browser = w.browser();
+    let page = approve(&mut browser, &begun.user_code, email, PASSWORD).text();
+    planted.push(Planted::new("the ticket of a sign-in", hidden(&page, "ticket")));
+    let wrong = step(&mut browser, &page, "code", &[("code", "AAAAA-AAAAA-AAAAA-AAAAA")]);
+    assert_eq!(wrong.status, 403, "{}", wrong.text());
+    let done = step(&mut browser, &wrong.text(), "code", &[("code", &spare[0])]);
+    assert!(super::factors::is_approved(&done), "{}", done.text());
+    // With a passkey: what it signed is good once, and kept nowhere.
+    let begun = w.begin();
+    let mut browser = w.browser();
+    let page = super::factors::passkey_page(&mut browser, &begun.user_code);
+    let signed = device.sign(text(&super::factors::asked(&page), "challenge"));
+    planted.push(Planted::new("what a passkey signed", &signed.signature));
+    planted.push(Planted::new("what a passkey was asked", &signed.client_data));
+    let fields = [&device.id, &signed.client_data, &signed.authenticator_data, &signed.signature];
+    let [id, client_data, data, signature] = fields.map(|bytes| base64(bytes));
+    let fields = [
+        ("credential", id.as_str()),
+        ("client_data", &client_data),
+        ("authenticator_data", &data),
+        ("signature", &signature),
+    ];
+    let done = step(&mut browser, &page, "passkey", &fields);
+    assert!(super::factors::is_approved(&done), "{}", done.text());
+}
+
+/// The bytes of an authenticator's secret (RFC 4648 section 6).
+fn base32(text: &str) -> Vec<u8> {
+    let digit = |c: u8| match c {
+        b'A'..=b'Z' => u64::from(c - b'A'),
+        _ => u64::from(c - b'2') + 26,
+    };
+    let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_alphanumeric).collect();
+    let mut out = Vec::new();
+    let (mut bits, mut have) = (0_u64, 0);
+    for c in digits {
+        bits = (bits << 5) | digit(c);
+        have += 5;
+        if have >= 8 {
+            have -= 8;
+            out.push(u8::try_from((bits >> have) & 0xFF).unwrap());
+        }
+    }
+    out
 }
 
 /// Brings every credential where it does not belong, and looks at the answers.
