@@ -16,6 +16,7 @@ pub mod network;
 pub mod budget;
 pub mod policy;
 pub mod access;
+pub mod proxy;
 pub mod exchange;
 pub mod role;
 pub mod audit;

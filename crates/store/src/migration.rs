@@ -50,6 +50,8 @@ pub const ALL: &[Migration] = &[
     migration!(11, "0011_rollout", "rollout", needs 11),
     migration!(12, "0012_machines", "machines", needs 12),
     migration!(13, "0013_budgets", "budgets", needs 13),
+    // A program that knows of no purposes would take a key for the proxy at the gateway.
+    migration!(14, "0014_proxy", "proxy", needs 14),
 ];
 
 /// Why the schema cannot be brought up to date. Nothing was changed by the migration named.

@@ -372,6 +372,9 @@ pub(crate) struct KeyCreate {
     /// The models it may use, separated by commas; `*` at the end stands for anything
     #[arg(long, value_delimiter = ',', value_name = "MODELS")]
     pub(crate) models: Vec<String>,
+    /// Where it is good: for model requests, for the forward proxy, or for both [default: gateway]
+    #[arg(long = "for", value_name = "WHAT", value_parser = ["gateway", "proxy", "both"])]
+    pub(crate) purpose: Option<String>,
     /// When it ends: 30d, 12h, 2026-12-31
     #[arg(long, value_name = "TIME")]
     pub(crate) expires: Option<String>,
