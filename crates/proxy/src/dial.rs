@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use gatehouse_domain::proxy::Answer;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
@@ -23,8 +24,14 @@ pub(crate) async fn dial(addresses: &[IpAddr], port: u16, limit: Duration) -> Op
     None
 }
 
+/// The addresses of a host as the decision takes them.
+pub fn answers(addresses: &[IpAddr], port: u16, own: &[SocketAddr]) -> Vec<Answer> {
+    let of = |address: IpAddr| Answer { address, own: is_own(address.to_canonical(), port, own) };
+    addresses.iter().copied().map(of).collect()
+}
+
 /// Whether a listener of ours is at this address: one of its ports, on an address of this machine.
-pub(crate) fn is_own(address: IpAddr, port: u16, own: &[SocketAddr]) -> bool {
+fn is_own(address: IpAddr, port: u16, own: &[SocketAddr]) -> bool {
     own.iter().any(|listener| listener.port() == port)
         && (own.iter().any(|listener| listener.ip() == address) || is_of_this_machine(address))
 }

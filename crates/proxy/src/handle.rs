@@ -220,8 +220,7 @@ async fn addresses(shared: &Shared, head: &Head) -> Option<Vec<Found>> {
         Host::Address(address) => vec![*address],
         Host::Name(name) => shared.parts.resolver.addresses(name, limit).await?,
     };
-    let own = |address: IpAddr| dial::is_own(address.to_canonical(), head.destination.port, &shared.parts.own);
-    Some(addresses.into_iter().map(|address| Found { address, own: own(address) }).collect())
+    Some(dial::answers(&addresses, head.destination.port, &shared.parts.own))
 }
 
 impl Asked {

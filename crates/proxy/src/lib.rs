@@ -28,6 +28,7 @@ mod handle;
 mod serve;
 mod metric;
 
+pub use dial::answers;
 pub use record::{NoRoom, Records};
 pub use resolve::Resolver;
 pub use serve::{CatchUp, Parts, Proxy, Rehashed, start};

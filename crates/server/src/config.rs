@@ -12,6 +12,7 @@ mod provider;
 mod identity;
 mod ci;
 mod directory;
+mod proxy;
 mod pricing;
 mod backup;
 mod show;
@@ -25,6 +26,7 @@ pub(crate) use directory::Directory;
 pub(crate) use identity::{ClientAuth, Identity, Oidc};
 pub(crate) use mistake::{Mistake, Mistakes};
 pub(crate) use pricing::Pricing;
+pub(crate) use proxy::Proxy;
 pub(crate) use provider::{Amazon, Cloud, CloudCredential, Provider, Role, SecretSource};
 pub(crate) use section::{
     Audit, Counters, Drain, Gateway, Journal, Listen, Log, LogFormat, MasterKeySource, Policy, Scim, Secrets,
@@ -49,6 +51,8 @@ pub(crate) struct Config {
     pub(crate) counters: Counters,
     /// Bounds of the data path.
     pub(crate) gateway: Gateway,
+    /// The forward proxy.
+    pub(crate) proxy: Proxy,
     /// Sizes of the journal.
     pub(crate) journal: Journal,
     /// How the node stops.
@@ -145,6 +149,7 @@ fn read_all(top: &Section<'_, '_>, tree: &Node) -> Option<Config> {
     let store = top.section("store", section::store);
     let counters = top.section("counters", section::counters);
     let gateway = top.section("gateway", section::gateway);
+    let proxy = top.section("proxy", proxy::proxy);
     let journal = top.section("journal", section::journal);
     let drain = top.section("drain", section::drain);
     let policy = top.section("policy", section::policy);
@@ -163,6 +168,7 @@ fn read_all(top: &Section<'_, '_>, tree: &Node) -> Option<Config> {
         store: store??,
         counters: counters??,
         gateway: gateway?,
+        proxy: proxy?,
         journal: journal?,
         drain: drain?,
         policy: policy?,

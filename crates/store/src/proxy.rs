@@ -11,7 +11,7 @@ use gatehouse_domain::time::UnixMillis;
 use crate::dialect::{change, read, within};
 use crate::engine::{Store, Tx};
 use crate::error::StoreError;
-use crate::filter::{Arg, Filter, bound};
+use crate::filter::{Filter, bound};
 use crate::stored;
 
 const NOUN: &str = "proxy rule";

@@ -13,6 +13,7 @@ use clap::{Parser, Subcommand};
 use super::assess::AssessArgs;
 use super::backup::{BackupArgs, RestoreArgs};
 use super::budget::BudgetCommand;
+use super::proxy::ProxyCommand;
 use super::helper::ClientCommand;
 use super::settings::{BundleCommand, SettingsCommand};
 pub(crate) use access::{AccessCommand, ExplainArgs, RoleCommand};
@@ -83,6 +84,9 @@ pub(crate) enum Command {
     /// What may be spent, by whom, in which period
     #[command(subcommand)]
     Budget(BudgetCommand),
+    /// The forward proxy: where people may go, and where they went
+    #[command(subcommand)]
+    Proxy(ProxyCommand),
     /// What administrators may do
     #[command(subcommand)]
     Role(RoleCommand),
@@ -474,6 +478,13 @@ mod tests {
             "settings audience assign pilot --user a@b.c --team core --percent 10 --starts 1h --ends 2w",
             "settings audience widen pilot --percent 25",
             "settings schema import FILE --client 2.1.340 --dry-run",
+            "proxy rule add claude allow --preset core --host *.corp.example --port 443,8443 --team t --before x",
+            "proxy rule list",
+            "proxy rule remove claude",
+            "proxy explain a@b.c host.example:443",
+            "proxy tunnels --json --since 1h",
+            "key create --user a@b.c --for proxy",
+            "client proxy-token --gateway g.example",
             "settings lint FILE --schema FILE",
             "settings export --format bundle --team core -o DIR",
             "bundle verify FILE --key K",

@@ -29,6 +29,7 @@ use super::fresh::{Freshness, stale};
 use super::identity;
 use super::ledger::Books;
 use super::portal::SignIn;
+use super::proxy::Forward;
 use super::provider::{Provided, SealedKeys, prepare};
 use super::rehash::Rehashes;
 use crate::config::{Config, SecretSource, Shown, Sources, changes, load};
@@ -67,7 +68,7 @@ pub(super) struct Live {
     /// The keys that the server makes for itself.
     keys: Arc<Keys>,
     notary: Arc<Notary>,
-    node: NodeId,
+    pub(super) node: NodeId,
     /// Keys to hash anew.
     pub(super) rehashes: Rehashes,
     /// Whether the keys could not be read last time.
@@ -87,6 +88,8 @@ pub(super) struct Live {
     public_url: Option<PublicUrl>,
     /// What answers beside model requests, and its way to identity providers.
     portal: OnceLock<(Arc<SignIn>, Net)>,
+    /// The forward proxy, where it is on.
+    pub(super) forward: OnceLock<Forward>,
 }
 
 /// What [`Live::begin`] is given.
@@ -136,6 +139,7 @@ impl Live {
             started_with: parts.config.shown.clone(),
             public_url: parts.config.listen.public_url.clone(),
             portal: OnceLock::new(),
+            forward: OnceLock::new(),
             config: ArcSwap::from_pointee(parts.config),
             settings: Arc::new(ArcSwap::from_pointee(settings)),
             policy: Arc::new(ArcSwap::from_pointee(snapshot)),
@@ -194,6 +198,7 @@ impl Live {
         let prices = price::table(&config.pricing).map_err(|error| refused(vec![error.to_string()]))?;
         let providers = self.prepared(&config).await.map_err(refused)?;
         let (rules, reach) = self.sign_in_rules(Arc::clone(&config)).await.map_err(refused)?;
+        let forward = self.prepared_proxy(&config).await.map_err(refused)?;
         let old = self.config.load_full();
         if old.log.filter != config.log.filter {
             self.log.set_filter(&config.log.filter).map_err(|error| refused(vec![error.to_string()]))?;
@@ -204,6 +209,9 @@ impl Live {
         }
         self.settings.store(Arc::new(settings(&config, prices, &providers)));
         *self.providers.lock().unwrap_or_else(PoisonError::into_inner) = providers;
+        if let (Some(proxy), Some(settings)) = (self.forward.get(), forward) {
+            proxy.replace(settings);
+        }
         if let Some((portal, net)) = self.portal.get() {
             net.replace(reach);
             portal.replace(rules);
@@ -220,6 +228,18 @@ impl Live {
         self.judge();
         tracing::info!(changed = ?done.changed, restart_needed = ?done.restart_needed, "the configuration was reloaded");
         Ok(done)
+    }
+
+    /// What a configuration says of the proxy; nothing where it is off.
+    async fn prepared_proxy(
+        self: &Arc<Self>,
+        config: &Arc<Config>,
+    ) -> Result<Option<gatehouse_proxy::settings::Settings>, Vec<String>> {
+        let (live, config) = (Arc::clone(self), Arc::clone(config));
+        let read = move || live.forward.get().map(|forward| forward.prepare(&config)).transpose();
+        tokio::task::spawn_blocking(read)
+            .await
+            .unwrap_or_else(|_| Err(vec!["the proxy could not be prepared by a fault of the server".to_owned()]))
     }
 
     async fn read_again(self: &Arc<Self>) -> Result<Config, ReloadRefused> {

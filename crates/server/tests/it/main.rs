@@ -27,3 +27,4 @@ mod admin;
 mod settings;
 mod code;
 mod clouds;
+mod proxy;
