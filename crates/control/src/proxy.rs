@@ -273,14 +273,13 @@ fn object(row: &RuleRow) -> Object {
 }
 
 fn told(draft: Draft, row: &RuleRow) -> Draft {
-    let texts = |items: Vec<String>| items;
     let rule = &row.rule;
     draft
         .with("action", rule.action.as_str())
         .with("holder", row.holder_name.clone().unwrap_or_default())
-        .with("hosts", texts(rule.hosts.iter().map(ToString::to_string).collect()))
-        .with("ports", texts(rule.ports.iter().map(ToString::to_string).collect()))
+        .with("hosts", rule.hosts.iter().map(ToString::to_string).collect::<Vec<_>>())
+        .with("ports", rule.ports.iter().map(ToString::to_string).collect::<Vec<_>>())
         .with("plain", rule.plain.to_string())
-        .with("internal", texts(rule.internal.iter().map(ToString::to_string).collect()))
+        .with("internal", rule.internal.iter().map(ToString::to_string).collect::<Vec<_>>())
         .with("times", rule.window.map(|window| window.to_string()).unwrap_or_default())
 }

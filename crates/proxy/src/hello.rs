@@ -131,7 +131,7 @@ mod tests {
     use super::*;
 
     fn vector(width: usize, content: &[u8]) -> Vec<u8> {
-        let length = (content.len() as u32).to_be_bytes();
+        let length = u32::try_from(content.len()).unwrap().to_be_bytes();
         [&length[4 - width..], content].concat()
     }
 

@@ -17,6 +17,7 @@ pub(crate) fn ended(tunnel: &Tunnel) {
 }
 
 /// So many tunnels are open.
+#[expect(clippy::cast_precision_loss, reason = "a figure beyond 2^53 need not be exact")]
 pub(crate) fn open(count: usize) {
     gauge!("gatehouse_proxy_tunnels").set(count as f64);
 }
