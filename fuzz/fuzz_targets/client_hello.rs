@@ -12,7 +12,10 @@ fuzz_target!(|bytes: &[u8]| {
     if let Hello::Found(name) = &whole {
         assert!(name.as_deref().is_none_or(|name| name.bytes().all(|byte| byte.is_ascii_graphic())));
         let cut = &bytes[..bytes.len() / 2];
-        assert!([Hello::More, whole.clone()].contains(&read(cut)), "a part says something else than the whole");
+        assert!(
+            [Hello::More, whole.clone()].contains(&read(cut)),
+            "a part says something else than the whole"
+        );
     }
     if let Some(email) = certificate::email(bytes) {
         assert!(email.contains('@'));

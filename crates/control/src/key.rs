@@ -294,7 +294,10 @@ fn fresh(app: &App, now: UnixMillis) -> (KeyId, VirtualKey) {
 
 fn read_purpose(given: Option<&str>) -> Result<Purpose, ActError> {
     let bad = |text: &str| {
-        ActError::field("purpose", format!("`{}` is no purpose (gateway, proxy or both)", crate::act::shortened(text)))
+        ActError::field(
+            "purpose",
+            format!("`{}` is no purpose (gateway, proxy or both)", crate::act::shortened(text)),
+        )
     };
     given.map_or(Ok(Purpose::Gateway), |text| Purpose::named(text).ok_or_else(|| bad(text)))
 }

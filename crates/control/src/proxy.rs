@@ -5,8 +5,8 @@ use std::str::FromStr;
 use gatehouse_domain::audit::{Draft, Object};
 use gatehouse_domain::network::Network;
 use gatehouse_domain::proxy::{
-    Action, Answer, Answers, Decision, Destination, Form, Gate, Holder, HostPattern, Question, Rule, Verdict, Window,
-    decide, is_rule_name,
+    Action, Answer, Answers, Decision, Destination, Form, Gate, Holder, HostPattern, Question, Rule, Verdict,
+    Window, decide, is_rule_name,
 };
 use gatehouse_domain::role::Scope;
 use gatehouse_store::proxy::RuleRow;
@@ -86,7 +86,10 @@ pub async fn add(app: &App, caller: &Caller, new: &NewRule) -> Result<Changed<Ru
         return Err(ActError::field("name", told));
     }
     let bad_action = || {
-        ActError::field("action", format!("`{}` is no action (allow, deny or report)", shortened(&new.action)))
+        ActError::field(
+            "action",
+            format!("`{}` is no action (allow, deny or report)", shortened(&new.action)),
+        )
     };
     let rule = Rule {
         name: new.name.as_str().into(),
@@ -217,7 +220,8 @@ pub async fn explain(
     let mut decision = decide(&gate, &policy, &question, Answers::NotAsked);
     if decision == Decision::Resolve {
         let looked = (app.house.proxy.addresses)(destination.clone()).await;
-        decision = decide(&gate, &policy, &question, looked.as_deref().map_or(Answers::Failed, Answers::Found));
+        decision =
+            decide(&gate, &policy, &question, looked.as_deref().map_or(Answers::Failed, Answers::Found));
         found = looked.unwrap_or_default().iter().map(|answer| answer.address.to_string()).collect();
     }
     Ok(match decision {
@@ -229,7 +233,8 @@ pub async fn explain(
         },
         Decision::Dial(dial) => Explained {
             verdict: if dial.report { Verdict::Report } else { Verdict::Allow },
-            why: if dial.report { "a rule lets it through and reports it" } else { "a rule allows it" }.to_owned(),
+            why: if dial.report { "a rule lets it through and reports it" } else { "a rule allows it" }
+                .to_owned(),
             ..refused(&destination, &dial.rule, String::new(), found)
         },
         Decision::Resolve => {

@@ -96,7 +96,8 @@ pub(crate) async fn carry(
     traffic.add(Way::Up, sent.len());
     let both = match client {
         Client::Plain(client) => {
-            let up = async { pump(pipes, &client, &server, Way::Up, traffic).await.map_err(|b| gone(b, Way::Up)) };
+            let up =
+                async { pump(pipes, &client, &server, Way::Up, traffic).await.map_err(|b| gone(b, Way::Up)) };
             let down = async {
                 pump(pipes, &server, &client, Way::Down, traffic).await.map_err(|b| gone(b, Way::Down))
             };

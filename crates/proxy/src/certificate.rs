@@ -94,7 +94,8 @@ mod tests {
         let critical = if critical { der(BOOLEAN, &[&[0xff]]) } else { Vec::new() };
         let extension = der(SEQUENCE, &[&oid, &critical, &der(OCTETS, &[&der(SEQUENCE, &[&names])])]);
         let other = der(SEQUENCE, &[&der(OID, &[&[0x55, 0x1d, 0x0f]]), &der(OCTETS, &[&[3, 2, 5, 0xa0]])]);
-        let fields = der(SEQUENCE, &[&der(2, &[&[7]]), &der(EXTENSIONS, &[&der(SEQUENCE, &[&other, &extension])])]);
+        let fields =
+            der(SEQUENCE, &[&der(2, &[&[7]]), &der(EXTENSIONS, &[&der(SEQUENCE, &[&other, &extension])])]);
         der(SEQUENCE, &[&fields, &der(SEQUENCE, &[]), &der(3, &[&[0; 200]])])
     }
 

@@ -46,7 +46,8 @@ mod tests {
             ("Digest username=x".to_owned(), None),
             (String::new(), None),
         ] {
-            let read = read(value.as_bytes()).map(|presented| String::from_utf8(presented.0.to_vec()).unwrap());
+            let read =
+                read(value.as_bytes()).map(|presented| String::from_utf8(presented.0.to_vec()).unwrap());
             assert_eq!(read.as_deref(), secret, "{value}");
         }
     }

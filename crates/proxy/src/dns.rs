@@ -102,7 +102,9 @@ fn records(reader: &mut Reader<'_>, answers: u16, authorities: u16, name: &str, 
     }
     let (mut wanted, mut ttl) = (name.to_owned(), u32::MAX);
     for _ in 0..MAX_ALIASES {
-        let Some(alias) = all.iter().find(|record| record.kind == ALIAS && record.name == wanted) else { break };
+        let Some(alias) = all.iter().find(|record| record.kind == ALIAS && record.name == wanted) else {
+            break;
+        };
         wanted = Reader { message: reader.message, at: alias.at }.name()?;
         ttl = ttl.min(alias.ttl);
     }
@@ -199,7 +201,14 @@ mod tests {
 
     use super::*;
 
-    fn answer(id: u16, name: &str, kind: Kind, flags: u16, records: &[Vec<u8>], authorities: &[Vec<u8>]) -> Vec<u8> {
+    fn answer(
+        id: u16,
+        name: &str,
+        kind: Kind,
+        flags: u16,
+        records: &[Vec<u8>],
+        authorities: &[Vec<u8>],
+    ) -> Vec<u8> {
         let mut message = question(id, name, kind);
         message[2..4].copy_from_slice(&(0x8180 | flags).to_be_bytes());
         message[7] = u8::try_from(records.len()).unwrap();

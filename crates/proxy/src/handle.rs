@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use gatehouse_domain::id::TunnelId;
 use gatehouse_domain::proxy::{
-    Answer as Found, Answers, Close, Decision, Dial, End, Form, Host, Question, Refusal, Tunnel, Verdict, decide,
+    Answer as Found, Answers, Close, Decision, Dial, End, Form, Host, Question, Refusal, Tunnel, Verdict,
+    decide,
 };
 use gatehouse_domain::time::UnixMillis;
 use tokio::net::TcpStream;
@@ -77,8 +78,7 @@ async fn begin(shared: &Shared, stream: TcpStream) -> Option<(Client, Option<Cer
     let tls = shared.parts.settings.load().tls.clone()?;
     let stream = tokio_rustls::TlsAcceptor::from(tls).accept(stream).await.ok()?;
     let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
-    let certificate =
-        shown.map(|shown| certificate::email(shown).map_or(Certified::Unclear, Certified::For));
+    let certificate = shown.map(|shown| certificate::email(shown).map_or(Certified::Unclear, Certified::For));
     Some((Client::Tls(Box::new(stream)), certificate))
 }
 

@@ -129,7 +129,20 @@ const fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(
             byte,
-            b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
+            b'!' | b'#'
+                | b'$'
+                | b'%'
+                | b'&'
+                | b'\''
+                | b'*'
+                | b'+'
+                | b'-'
+                | b'.'
+                | b'^'
+                | b'_'
+                | b'`'
+                | b'|'
+                | b'~'
         )
 }
 
@@ -157,8 +170,13 @@ fn understand(
     let bad = |text: &str, why| BadHead::Authority(why, text.chars().take(120).collect());
     if method == "CONNECT" {
         let destination = Destination::parse(target, None).map_err(|why| bad(target, why))?;
-        let head =
-            Head { form: Form::Connect, destination, method: method.to_owned(), target: String::new(), lines };
+        let head = Head {
+            form: Form::Connect,
+            destination,
+            method: method.to_owned(),
+            target: String::new(),
+            lines,
+        };
         let length = head.one("content-length")?;
         if length.is_some_and(|length| length != b"0") || head.one("transfer-encoding")?.is_some() {
             return Err(BadHead::Malformed("a CONNECT has no body"));

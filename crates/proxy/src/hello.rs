@@ -168,7 +168,10 @@ mod tests {
             for cut in 0..bytes.len() {
                 assert_eq!(read(&bytes[..cut]), Hello::More, "{size} {cut}");
             }
-            assert_eq!(read(&[&bytes[..], b"more"].concat()), Hello::Found(Some("api.anthropic.com".to_owned())));
+            assert_eq!(
+                read(&[&bytes[..], b"more"].concat()),
+                Hello::Found(Some("api.anthropic.com".to_owned()))
+            );
         }
     }
 
@@ -189,7 +192,17 @@ mod tests {
         let mut cut = records(&hello(Some(&[sni("a.example")])), 1000);
         let last = cut.len() - 12;
         cut[last] = 0xff;
-        for bad in [&b"GET / HTTP/1.1\r\n"[..], b"\x16\x02", b"\x16\x03\x01\0\0x", b"\x15\x03", b"SSH-2.0", &twice, &two, &not_hello, &cut] {
+        for bad in [
+            &b"GET / HTTP/1.1\r\n"[..],
+            b"\x16\x02",
+            b"\x16\x03\x01\0\0x",
+            b"\x15\x03",
+            b"SSH-2.0",
+            &twice,
+            &two,
+            &not_hello,
+            &cut,
+        ] {
             assert_eq!(read(bad), Hello::Not, "{bad:?}");
         }
         assert_eq!(read(&vec![HANDSHAKE; MAX_HELLO + 1]), Hello::Not);

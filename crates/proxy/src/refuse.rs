@@ -59,13 +59,18 @@ impl Answer {
 
     /// Too many wrong credentials came from there.
     pub(crate) fn slow_down() -> Self {
-        Self::new(429, "failed-credentials", "Too many wrong keys came from this address; try again in a minute.")
+        Self::new(
+            429,
+            "failed-credentials",
+            "Too many wrong keys came from this address; try again in a minute.",
+        )
     }
 
     /// Too many tunnels are open.
     pub(crate) fn crowded(rule: &str) -> Self {
         let whose = if rule == "user-tunnels" { "you have" } else { "this proxy has" };
-        let text = format!("Too many connections are open at once: {whose} as many as allowed (rule {rule}).");
+        let text =
+            format!("Too many connections are open at once: {whose} as many as allowed (rule {rule}).");
         Self::new(429, rule, text)
     }
 
@@ -76,15 +81,21 @@ impl Answer {
             BadHead::Malformed(why) => {
                 Self::new(400, "authority", format!("The request cannot be read: {why}."))
             }
-            BadHead::NotProxy => {
-                Self::new(400, "authority", "This is a proxy: it is asked for whole addresses, or by CONNECT.")
-            }
-            BadHead::Scheme => {
-                Self::new(400, "authority", "Only http:// is forwarded plainly; use CONNECT for everything else.")
-            }
-            BadHead::Authority(why, _) => {
-                Self::new(400, "authority", format!("The destination cannot be read (rule authority): {why}."))
-            }
+            BadHead::NotProxy => Self::new(
+                400,
+                "authority",
+                "This is a proxy: it is asked for whole addresses, or by CONNECT.",
+            ),
+            BadHead::Scheme => Self::new(
+                400,
+                "authority",
+                "Only http:// is forwarded plainly; use CONNECT for everything else.",
+            ),
+            BadHead::Authority(why, _) => Self::new(
+                400,
+                "authority",
+                format!("The destination cannot be read (rule authority): {why}."),
+            ),
         }
     }
 

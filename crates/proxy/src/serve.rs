@@ -128,11 +128,8 @@ async fn accept(listener: tokio::net::TcpListener, shared: Arc<Shared>, mut stop
         let settings = shared.parts.settings.load();
         let limits = &settings.limits;
         let address = peer.ip().to_canonical();
-        let counted = shared.addresses.enter(
-            address,
-            limits.max_connections,
-            limits.max_connections_per_address,
-        );
+        let counted =
+            shared.addresses.enter(address, limits.max_connections, limits.max_connections_per_address);
         let Some(counted) = counted else {
             metric::shed();
             continue;

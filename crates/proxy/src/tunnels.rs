@@ -147,7 +147,12 @@ pub(crate) struct Counted {
 
 impl Addresses {
     /// Counts one more, unless there are too many.
-    pub(crate) fn enter(self: &Arc<Self>, address: IpAddr, most: usize, most_of_one: usize) -> Option<Counted> {
+    pub(crate) fn enter(
+        self: &Arc<Self>,
+        address: IpAddr,
+        most: usize,
+        most_of_one: usize,
+    ) -> Option<Counted> {
         let mut guard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (all, of) = &mut *guard;
         let mine = of.get(&address).copied().unwrap_or_default();

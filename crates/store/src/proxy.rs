@@ -113,7 +113,11 @@ impl Store {
                 .await
         })?;
         if stored::unsigned(NOUN, count)? >= MAX_RULES as u64 {
-            return Err(StoreError::refused(NOUN, &row.rule.name, "would be one too many: remove another first"));
+            return Err(StoreError::refused(
+                NOUN,
+                &row.rule.name,
+                "would be one too many: remove another first",
+            ));
         }
         let position = match before {
             None => last + 1,

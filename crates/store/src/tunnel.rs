@@ -130,7 +130,12 @@ impl Store {
     ///
     /// # Errors
     /// The database.
-    pub async fn interrupt_tunnels(&self, org: OrgId, node: NodeId, now: UnixMillis) -> Result<u64, StoreError> {
+    pub async fn interrupt_tunnels(
+        &self,
+        org: OrgId,
+        node: NodeId,
+        now: UnixMillis,
+    ) -> Result<u64, StoreError> {
         let mut tx = self.begin().await?;
         let ended = change!(tx, |db| {
             sqlx::query(

@@ -189,7 +189,10 @@ pub fn decide(gate: &Gate, policy: &Policy, question: &Question<'_>, answers: An
         Form::Plain => &gate.plain_ports,
     };
     if !ports.contains(&destination.port) {
-        return Refusal::policy("port", format!("port {} is not one that the proxy goes to", destination.port));
+        return Refusal::policy(
+            "port",
+            format!("port {} is not one that the proxy goes to", destination.port),
+        );
     }
     // What may be opened by no rule is told by its own name, whether or not there is a rule.
     if let Host::Address(address) = destination.host {

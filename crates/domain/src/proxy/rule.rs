@@ -208,8 +208,10 @@ fn read_minute(text: &str) -> Option<u16> {
 
 impl fmt::Display for Window {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let days: Vec<&str> =
-            (0..7).filter(|day| self.days & (1 << day) != 0).filter_map(|day| DAYS.get(day).copied()).collect();
+        let days: Vec<&str> = (0..7)
+            .filter(|day| self.days & (1 << day) != 0)
+            .filter_map(|day| DAYS.get(day).copied())
+            .collect();
         let Self { from, to, .. } = self;
         write!(f, "{} {:02}:{:02}-{:02}:{:02}", days.join(","), from / 60, from % 60, to / 60, to % 60)
     }

@@ -47,8 +47,14 @@ fn policy() -> Policy {
             Rule { ports: vec![8443], ..rule("alt", Allow, &["alt.example"]) },
             rule("watched", Report, &["watched.example"]),
             rule("preset", Allow, &presets),
-            Rule { window: Some("mon-fri 07:00-19:00".parse().unwrap()), ..rule("hours", Allow, &["hours.example"]) },
-            Rule { window: Some("sat 22:00-05:00".parse().unwrap()), ..rule("night", Allow, &["night.example"]) },
+            Rule {
+                window: Some("mon-fri 07:00-19:00".parse().unwrap()),
+                ..rule("hours", Allow, &["hours.example"])
+            },
+            Rule {
+                window: Some("sat 22:00-05:00".parse().unwrap()),
+                ..rule("night", Allow, &["night.example"])
+            },
             Rule { plain: true, ..rule("plain", Allow, &["plain.example"]) },
             Rule { internal: networks(&inside), ..rule("inside", Allow, &["inside.example"]) },
             Rule { internal: networks(&["10.1.0.0/16"]), ..rule("literal", Allow, &["10.1.0.0/16"]) },
@@ -95,7 +101,8 @@ fn decided(row: &str) -> String {
         "other" => Some(&other),
         _ => None,
     };
-    let question = Question { who, form: Form::named(form).unwrap(), destination: &destination, now: time(at) };
+    let question =
+        Question { who, form: Form::named(form).unwrap(), destination: &destination, now: time(at) };
     let answer = |text: &str| Answer {
         address: text.trim_start_matches('!').parse().unwrap(),
         own: text.starts_with('!'),
@@ -131,7 +138,9 @@ fn parts_of_rules_are_read_and_written_alike() {
     for text in ["api.example", "*.corp.example", "*", "10.0.0.0/8", "fd00::/8", "preset:core"] {
         assert_eq!(text.parse::<HostPattern>().unwrap().to_string(), text);
     }
-    for text in ["", "a..b", "*.", "*.*", "a.*", "**", "preset:none", "10.0.0.1/8", "127.1", "a:443", "http://a"] {
+    for text in
+        ["", "a..b", "*.", "*.*", "a.*", "**", "preset:none", "10.0.0.1/8", "127.1", "a:443", "http://a"]
+    {
         assert!(text.parse::<HostPattern>().is_err(), "{text}");
     }
     for (text, shown) in [
@@ -143,10 +152,25 @@ fn parts_of_rules_are_read_and_written_alike() {
         assert_eq!(window.to_string(), shown);
         assert_eq!(shown.parse::<Window>().unwrap(), window);
     }
-    for text in ["", "mon", "mon 7:00-19:00", "mon 07:00", "mon 07:00-07:00", "mon 24:00-05:00", "mon 07:60-08:00", "day 07:00-08:00", "mon 07:00-25:00"] {
+    for text in [
+        "",
+        "mon",
+        "mon 7:00-19:00",
+        "mon 07:00",
+        "mon 07:00-07:00",
+        "mon 24:00-05:00",
+        "mon 07:60-08:00",
+        "day 07:00-08:00",
+        "mon 07:00-25:00",
+    ] {
         assert!(text.parse::<Window>().is_err(), "{text}");
     }
-    assert!(is_rule_name("claude-core_1.x") && !is_rule_name("no-rule") && !is_rule_name("a b") && !is_rule_name(""));
+    assert!(
+        is_rule_name("claude-core_1.x")
+            && !is_rule_name("no-rule")
+            && !is_rule_name("a b")
+            && !is_rule_name("")
+    );
 }
 
 fn address() -> impl Strategy<Value = IpAddr> {
@@ -156,10 +180,23 @@ fn address() -> impl Strategy<Value = IpAddr> {
         (any::<[u8; 4]>(), 0..6_usize).prop_map(|(v4, form)| {
             let mut v6 = [0; 16];
             let at = match form {
-                0 => { v6[10] = 0xff; v6[11] = 0xff; 12 }
-                1 => { v6[..4].copy_from_slice(&[0, 0x64, 0xff, 0x9b]); 12 }
-                2 => { v6[..2].copy_from_slice(&[0x20, 0x02]); 2 }
-                3 => { v6[..2].copy_from_slice(&[0x20, 0x01]); 12 }
+                0 => {
+                    v6[10] = 0xff;
+                    v6[11] = 0xff;
+                    12
+                }
+                1 => {
+                    v6[..4].copy_from_slice(&[0, 0x64, 0xff, 0x9b]);
+                    12
+                }
+                2 => {
+                    v6[..2].copy_from_slice(&[0x20, 0x02]);
+                    2
+                }
+                3 => {
+                    v6[..2].copy_from_slice(&[0x20, 0x01]);
+                    12
+                }
                 _ => 12,
             };
             v6[at..at + 4].copy_from_slice(&v4);

@@ -8,7 +8,8 @@ fn whole(first: &str, more: &str) -> Vec<u8> {
 
 #[test]
 fn both_forms_are_read() {
-    let bytes = whole("CONNECT API.Anthropic.com.:443 HTTP/1.1", "Host: x\r\nProxy-Authorization:  Basic eA== \r\n");
+    let bytes =
+        whole("CONNECT API.Anthropic.com.:443 HTTP/1.1", "Host: x\r\nProxy-Authorization:  Basic eA== \r\n");
     let (head, len) = parse(&bytes).unwrap().unwrap();
     assert_eq!((head.form, head.destination.to_string().as_str()), (Form::Connect, "api.anthropic.com:443"));
     assert_eq!(len, bytes.len());

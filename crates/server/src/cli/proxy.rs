@@ -124,9 +124,12 @@ pub(crate) fn run(command: ProxyCommand, client: &Client, out: &mut Out) -> Resu
         ProxyCommand::Explain { user, host, plain } => return explain(&user, &host, plain, client, out),
         ProxyCommand::Tunnels(args) => {
             let mut query = Vec::new();
-            for (name, value) in
-                [("user", &args.user), ("since", &args.since), ("verdict", &args.verdict), ("host", &args.host)]
-            {
+            for (name, value) in [
+                ("user", &args.user),
+                ("since", &args.since),
+                ("verdict", &args.verdict),
+                ("host", &args.host),
+            ] {
                 query.extend(value.as_deref().map(|value| (name, value)));
             }
             let tunnels = client.list("/api/v1/proxy/tunnels", &query, Some(args.limit))?;
@@ -152,7 +155,8 @@ fn add(args: RuleArgs, client: &Client, out: &mut Out) -> Result<(), Failure> {
         output::put(&mut body, name, value);
     }
     let made = client.post("/api/v1/proxy/rules", &body)?;
-    let told = format!("Added the rule {}: {} {}, for {}.", args.name, args.action, hosts.join(", "), holder(&made));
+    let told =
+        format!("Added the rule {}: {} {}, for {}.", args.name, args.action, hosts.join(", "), holder(&made));
     Ok(out.done(&made, &told)?)
 }
 
@@ -172,7 +176,7 @@ fn explain(user: &str, host: &str, plain: bool, client: &Client, out: &mut Out) 
     let word = if is_refused { "is refused" } else { "is let through" };
     out.line(format!("{} {word} (rule {}): {}.", cell("destination"), cell("rule"), cell("why")))?;
     let addresses = cell("addresses");
-    if !addresses.is_empty() {
+    if addresses != "-" {
         out.line(format!("Addresses: {addresses}"))?;
     }
     Ok(u8::from(is_refused))

@@ -118,15 +118,20 @@ fn ports(s: &Section<'_, '_>, key: &'static str) -> Vec<u16> {
         Value::List(items) => {
             let digits = items.iter().map(|item| match &item.value {
                 Value::Number(digits) => digits.as_str(),
-                Value::Text(_) | Value::Boolean(_) | Value::List(_) | Value::Section(_) | Value::Other(_) => "",
+                Value::Text(_) | Value::Boolean(_) | Value::List(_) | Value::Section(_) | Value::Other(_) => {
+                    ""
+                }
             });
             digits.collect()
         }
         Value::Text(text) if node.origin.is_text_only() => text.split(',').map(str::trim).collect(),
         Value::Number(digits) if node.origin.is_text_only() => vec![digits.as_str()],
-        Value::Text(_) | Value::Number(_) | Value::Boolean(_) | Value::Section(_) | Value::Other(_) => vec![""],
+        Value::Text(_) | Value::Number(_) | Value::Boolean(_) | Value::Section(_) | Value::Other(_) => {
+            vec![""]
+        }
     };
-    let read: Vec<u16> = texts.iter().filter_map(|text| text.parse().ok().filter(|port| *port != 0)).collect();
+    let read: Vec<u16> =
+        texts.iter().filter_map(|text| text.parse().ok().filter(|port| *port != 0)).collect();
     if read.len() != texts.len() {
         s.mistake(key, expected);
     }
@@ -147,7 +152,10 @@ fn name_servers(s: &Section<'_, '_>) -> Vec<SocketAddr> {
     let read = |text: &str| {
         let bare = text.parse::<IpAddr>().map(|address| SocketAddr::new(address, 53));
         text.parse().or(bare).map_err(|_| {
-            let told = format!("expected addresses such as \"10.0.0.53\" or \"10.0.0.53:53\", found `{}`", brief(text));
+            let told = format!(
+                "expected addresses such as \"10.0.0.53\" or \"10.0.0.53:53\", found `{}`",
+                brief(text)
+            );
             s.mistake("name_servers", told);
         })
     };

@@ -43,7 +43,7 @@ pub(crate) fn changes(old: &[Shown], new: &[Shown]) -> Vec<Change> {
 }
 
 fn is_reloadable(key: &str) -> bool {
-    const STARTS: [&str; 14] = [
+    const STARTS: [&str; 15] = [
         "secrets.",
         "identity.",
         "directory[",
@@ -61,7 +61,8 @@ fn is_reloadable(key: &str) -> bool {
         "proxy.",
     ];
     let is_list = key == "listen.trusted_proxies" || key.starts_with("listen.trusted_proxies[");
-    let at_start = ["gateway.workers", "proxy.workers"].contains(&key) || key.starts_with("proxy.name_servers");
+    let at_start =
+        ["gateway.workers", "proxy.workers"].contains(&key) || key.starts_with("proxy.name_servers");
     is_list || STARTS.iter().any(|start| key.starts_with(start)) && !at_start
 }
 

@@ -29,8 +29,8 @@ use super::fresh::{Freshness, stale};
 use super::identity;
 use super::ledger::Books;
 use super::portal::SignIn;
-use super::proxy::Forward;
 use super::provider::{Provided, SealedKeys, prepare};
+use super::proxy::Forward;
 use super::rehash::Rehashes;
 use crate::config::{Config, SecretSource, Shown, Sources, changes, load};
 use crate::environment::Environment;
@@ -237,9 +237,9 @@ impl Live {
     ) -> Result<Option<gatehouse_proxy::settings::Settings>, Vec<String>> {
         let (live, config) = (Arc::clone(self), Arc::clone(config));
         let read = move || live.forward.get().map(|forward| forward.prepare(&config)).transpose();
-        tokio::task::spawn_blocking(read)
-            .await
-            .unwrap_or_else(|_| Err(vec!["the proxy could not be prepared by a fault of the server".to_owned()]))
+        tokio::task::spawn_blocking(read).await.unwrap_or_else(|_| {
+            Err(vec!["the proxy could not be prepared by a fault of the server".to_owned()])
+        })
     }
 
     async fn read_again(self: &Arc<Self>) -> Result<Config, ReloadRefused> {

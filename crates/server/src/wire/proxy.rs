@@ -56,7 +56,11 @@ impl Records for Recorder {
 }
 
 /// Brings in what an earlier run left, and ends in the records what it left open. Without the proxy now and then, nothing.
-pub(super) async fn recover(live: &Live, data_dir: &Path, is_on: bool) -> Result<Option<Arc<Spool>>, Failure> {
+pub(super) async fn recover(
+    live: &Live,
+    data_dir: &Path,
+    is_on: bool,
+) -> Result<Option<Arc<Spool>>, Failure> {
     let folder = data_dir.join(FOLDER);
     if !is_on && !folder.exists() {
         return Ok(None);

@@ -54,7 +54,8 @@ pub(super) async fn build(
     let stop = signal::StopSignals::listen().map_err(failed)?;
     let gateway = bind(config.listen.gateway, "listen.gateway", start.if_taken)?;
     let admin = bind(config.listen.admin, "listen.admin", start.if_taken)?;
-    let forward = config.listen.proxy.map(|address| bind(address, "listen.proxy", start.if_taken)).transpose()?;
+    let forward =
+        config.listen.proxy.map(|address| bind(address, "listen.proxy", start.if_taken)).transpose()?;
     let addresses = (gateway.local_addr().map_err(failed)?, admin.local_addr().map_err(failed)?);
     let forward_address = forward.as_ref().map(TcpListener::local_addr).transpose().map_err(failed)?;
     let ground = lay(&config, data, &start.environment).await?;

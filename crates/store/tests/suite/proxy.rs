@@ -52,7 +52,10 @@ async fn rules_are_kept_in_their_order_with_whom_they_concern(w: World) {
 
     let again = w.store.add_proxy_rule(w.org, &rows[0], None, &act("proxy_rule.add")).await;
     assert!(matches!(again, Err(StoreError::Conflict { .. })), "{again:?}");
-    let nowhere = w.store.add_proxy_rule(w.org, &row("x", Holder::Organization), Some("none"), &act("proxy_rule.add")).await;
+    let nowhere = w
+        .store
+        .add_proxy_rule(w.org, &row("x", Holder::Organization), Some("none"), &act("proxy_rule.add"))
+        .await;
     assert!(matches!(nowhere, Err(StoreError::NotFound { .. })), "{nowhere:?}");
     w.store.remove_proxy_rule(w.org, "one", &act("proxy_rule.remove")).await.unwrap();
     let gone = w.store.remove_proxy_rule(w.org, "one", &act("proxy_rule.remove")).await;
@@ -99,9 +102,15 @@ async fn tunnels_are_written_once_and_what_has_ended_stays(w: World) {
         async move { store.tunnels(org, &filter, &Page::first(10)).await.unwrap().items }
     };
     let rows = all(TunnelFilter::default()).await;
-    assert_eq!(rows.iter().map(|row| row.id.clone()).collect::<Vec<_>>(), [second.id.to_string(), first.id.to_string()]);
+    assert_eq!(
+        rows.iter().map(|row| row.id.clone()).collect::<Vec<_>>(),
+        [second.id.to_string(), first.id.to_string()]
+    );
     let row = &rows[1];
-    assert_eq!((row.ended.as_deref(), row.bytes_up, row.pinned.as_deref()), (Some("done"), Some(10), Some("192.0.2.1")));
+    assert_eq!(
+        (row.ended.as_deref(), row.bytes_up, row.pinned.as_deref()),
+        (Some("done"), Some(10), Some("192.0.2.1"))
+    );
     assert_eq!((row.email.as_deref(), row.via.as_deref()), (Some("dev@example.com"), Some("certificate")));
     for (filter, count) in [
         (TunnelFilter { user: Some(user.id), ..TunnelFilter::default() }, 1),
@@ -143,7 +152,8 @@ async fn what_is_spooled_survives_and_is_brought_in_once(w: World) {
     }
     assert_eq!(spool.bring(&w.store, w.org).await.unwrap(), 3);
     assert_eq!(spool.bring(&w.store, w.org).await.unwrap(), 0);
-    let left: u64 = std::fs::read_dir(dir.path()).unwrap().map(|file| file.unwrap().metadata().unwrap().len()).sum();
+    let left: u64 =
+        std::fs::read_dir(dir.path()).unwrap().map(|file| file.unwrap().metadata().unwrap().len()).sum();
     assert_eq!(left, 0, "what the database has is not kept");
     let page = w.store.tunnels(w.org, &TunnelFilter::default(), &Page::first(1000)).await.unwrap();
     assert_eq!(page.items.len(), 700);

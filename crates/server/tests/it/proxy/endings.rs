@@ -36,12 +36,16 @@ fn who_is_revoked_or_no_longer_allowed_loses_open_tunnels() {
     let mut mine = open(&w, there.port);
     w.gatehouse.json(&["key", "revoke", &id]);
     theirs.ends();
-    wait::until("the record", || w.tunnels().into_iter().find(|t| t["user"] == "leaver@example.com" && t["ended"] == "revoked"));
+    wait::until("the record", || {
+        w.tunnels().into_iter().find(|t| t["user"] == "leaver@example.com" && t["ended"] == "revoked")
+    });
     mine.send(b"still");
     assert_eq!(mine.read(5), b"still", "the other one's goes on");
     w.gatehouse.json(&["proxy", "rule", "remove", "all"]);
     mine.ends();
-    wait::until("the record", || w.tunnels().into_iter().find(|t| t["user"] == "dev@example.com" && t["ended"] == "revoked"));
+    wait::until("the record", || {
+        w.tunnels().into_iter().find(|t| t["user"] == "dev@example.com" && t["ended"] == "revoked")
+    });
     w.allow("all", &["--host", "a.test"]);
     let mut mine = open(&w, there.port);
     w.gatehouse.json(&["user", "disable", "dev@example.com"]);
@@ -84,7 +88,10 @@ fn tunnels_have_bounds_for_one_person_and_for_all() {
     let first = open(&w, there.port);
     let second = open(&w, there.port);
     let answer = w.refused(&to);
-    assert!(answer.starts_with("HTTP/1.1 429 ") && answer.contains("X-Gatehouse-Rule: user-tunnels\r\n"), "{answer}");
+    assert!(
+        answer.starts_with("HTTP/1.1 429 ") && answer.contains("X-Gatehouse-Rule: user-tunnels\r\n"),
+        "{answer}"
+    );
     let (_, key) = w.gatehouse.key("other@example.com", &["--for", "proxy"]);
     let theirs = |to: &str| {
         let mut client = Client::open(&w.proxy);
@@ -112,7 +119,10 @@ fn a_destination_that_does_not_answer_is_told() {
     };
     let w = bounded(gone, "");
     let answer = w.refused(&format!("a.test:{gone}"));
-    assert!(answer.starts_with("HTTP/1.1 502 ") && answer.contains("X-Gatehouse-Rule: unreachable\r\n"), "{answer}");
+    assert!(
+        answer.starts_with("HTTP/1.1 502 ") && answer.contains("X-Gatehouse-Rule: unreachable\r\n"),
+        "{answer}"
+    );
     let tunnel = w.ended();
     assert_eq!((&tunnel["ended"], &tunnel["verdict"]), (&"unreachable".into(), &"allow".into()));
 }
@@ -138,7 +148,10 @@ fn a_node_that_is_killed_leaves_complete_records() {
         let tunnels = w.tunnels();
         let mut ends: Vec<&str> = tunnels.iter().map(|tunnel| tunnel["ended"].as_str().unwrap()).collect();
         ends.sort_unstable();
-        assert_eq!(ends, ["done", "interrupted", "interrupted", "interrupted", "interrupted", "interrupted", "refused"]);
+        assert_eq!(
+            ends,
+            ["done", "interrupted", "interrupted", "interrupted", "interrupted", "interrupted", "refused"]
+        );
         drop(open(&w, there.port));
         assert_eq!(w.ended()["ended"], "done");
         let files = std::fs::read_dir(w.gatehouse.dir().join("data/tunnels")).unwrap();

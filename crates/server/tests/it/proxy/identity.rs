@@ -27,13 +27,17 @@ fn secured(port: u16, more: &str) -> World {
 }
 
 /// A connection to the proxy within TLS.
-fn over_tls(w: &World, certificate: Option<&str>) -> rustls::StreamOwned<rustls::ClientConnection, std::net::TcpStream> {
+fn over_tls(
+    w: &World,
+    certificate: Option<&str>,
+) -> rustls::StreamOwned<rustls::ClientConnection, std::net::TcpStream> {
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(CA).unwrap()).unwrap();
-    let builder = rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots);
+    let builder =
+        rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots);
     let config = match certificate {
         None => builder.with_no_client_auth(),
         Some(name) => {
@@ -42,7 +46,8 @@ fn over_tls(w: &World, certificate: Option<&str>) -> rustls::StreamOwned<rustls:
             builder.with_client_auth_cert(chain, key).unwrap()
         }
     };
-    let connection = rustls::ClientConnection::new(Arc::new(config), "localhost".try_into().unwrap()).unwrap();
+    let connection =
+        rustls::ClientConnection::new(Arc::new(config), "localhost".try_into().unwrap()).unwrap();
     rustls::StreamOwned::new(connection, Client::open(&w.proxy).0)
 }
 
@@ -63,7 +68,9 @@ fn every_way_to_say_who_asks_works_plainly_and_within_tls() {
     let to = format!("a.test:{}", there.port);
     let bearer = format!("Proxy-Authorization: Bearer {}\r\n", w.key);
     let alone = basic("").replace("ZGV2Og==", &base64(&format!("{}:", w.key)));
-    for (lines, status) in [(w.basic(), 200), (bearer, 200), (alone, 200), (String::new(), 407), (basic("gh_wrong"), 407)] {
+    for (lines, status) in
+        [(w.basic(), 200), (bearer, 200), (alone, 200), (String::new(), 407), (basic("gh_wrong"), 407)]
+    {
         let expected = format!("HTTP/1.1 {status} ");
         let mut plain = Client::open(&w.proxy);
         plain.connect(&to, &lines);
@@ -74,7 +81,10 @@ fn every_way_to_say_who_asks_works_plainly_and_within_tls() {
         let answer = head(&mut tls);
         assert!(answer.starts_with(&expected), "{lines}: {answer}");
         if status == 407 {
-            assert!(answer.contains("Proxy-Authenticate: Basic realm=\"Gatehouse\", charset=\"UTF-8\"\r\n"), "{answer}");
+            assert!(
+                answer.contains("Proxy-Authenticate: Basic realm=\"Gatehouse\", charset=\"UTF-8\"\r\n"),
+                "{answer}"
+            );
             continue;
         }
         let greeting = hello("a.test");

@@ -47,7 +47,10 @@ fn one_request_goes_on_without_what_was_for_the_proxy_and_nothing_behind_it() {
         )
     );
     let tunnel = w.ended();
-    assert_eq!((&tunnel["form"], &tunnel["rule"], &tunnel["ended"]), (&"plain".into(), &"plain".into(), &"done".into()));
+    assert_eq!(
+        (&tunnel["form"], &tunnel["rule"], &tunnel["ended"]),
+        (&"plain".into(), &"plain".into(), &"done".into())
+    );
 }
 
 #[test]

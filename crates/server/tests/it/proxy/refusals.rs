@@ -8,7 +8,10 @@ use super::world::{Client, Destination, configured, hello, mirror, name_server, 
 
 /// The rule and the text of a refusal.
 fn rule(answer: &str) -> &str {
-    answer.lines().find_map(|line| line.strip_prefix("X-Gatehouse-Rule: ")).unwrap_or_else(|| panic!("{answer}"))
+    answer
+        .lines()
+        .find_map(|line| line.strip_prefix("X-Gatehouse-Rule: "))
+        .unwrap_or_else(|| panic!("{answer}"))
 }
 
 #[test]
@@ -136,9 +139,20 @@ fn a_name_is_looked_up_once_and_one_bad_address_spoils_it() {
 fn what_was_checked_is_what_is_connected_to() {
     let there = Destination::start(mirror);
     // The second answer would be another address.
-    let names = name_server(|_, before| vec![if before == 0 { Ipv4Addr::LOCALHOST } else { [127, 9, 9, 9].into() }]);
+    let names =
+        name_server(|_, before| vec![if before == 0 { Ipv4Addr::LOCALHOST } else { [127, 9, 9, 9].into() }]);
     let w = configured(&[there.port], "", &names);
-    w.gatehouse.json(&["proxy", "rule", "add", "one", "allow", "--host", "a.test", "--internal", "127.0.0.1"]);
+    w.gatehouse.json(&[
+        "proxy",
+        "rule",
+        "add",
+        "one",
+        "allow",
+        "--host",
+        "a.test",
+        "--internal",
+        "127.0.0.1",
+    ]);
     let to = format!("a.test:{}", there.port);
     let mut client = w.tunnel(&to);
     client.send(&hello("a.test"));
@@ -162,7 +176,10 @@ fn a_greeting_must_name_the_host_that_was_asked_for() {
     other.send(&hello("b.test"));
     assert_eq!(other.all().as_bytes()[..1], [21], "a TLS alert");
     let tunnel = w.ended();
-    assert_eq!((&tunnel["rule"], &tunnel["verdict"], &tunnel["bytes_up"]), (&"sni".into(), &"deny".into(), &0.into()));
+    assert_eq!(
+        (&tunnel["rule"], &tunnel["verdict"], &tunnel["bytes_up"]),
+        (&"sni".into(), &"deny".into(), &0.into())
+    );
     // An address names no host, so that none is greeted.
     let mut nameless = w.tunnel(&to);
     nameless.send(&hello("127.0.0.1"));
@@ -184,9 +201,17 @@ fn rules_are_for_teams_and_people_have_an_order_and_may_only_report() {
     w.allow("mine", &["--host", "mine.test", "--user", "dev@example.com"]);
     w.allow("all", &["--host", "*.test"]);
     w.gatehouse.json(&["proxy", "rule", "add", "not-this", "deny", "--host", "bad.test", "--before", "all"]);
-    let report = ["proxy", "rule", "add", "watch", "report", "--host", "watched.test", "--internal", "127.0.0.0/8"];
+    let report =
+        ["proxy", "rule", "add", "watch", "report", "--host", "watched.test", "--internal", "127.0.0.0/8"];
     w.gatehouse.json(&[&report[..], &["--before", "not-this"]].concat());
-    let names: Vec<String> = w.gatehouse.json(&["proxy", "rule", "list"]).as_array().unwrap().iter().map(|rule| rule["name"].as_str().unwrap().to_owned()).collect();
+    let names: Vec<String> = w
+        .gatehouse
+        .json(&["proxy", "rule", "list"])
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|rule| rule["name"].as_str().unwrap().to_owned())
+        .collect();
     assert_eq!(names, ["team", "mine", "watch", "not-this", "all"]);
     let to = |host: &str| format!("{host}.test:{}", there.port);
     let decides = |host: &str| {

@@ -47,7 +47,9 @@ fn bytes_go_both_ways_and_the_record_says_who_where_and_how_much() {
             assert_eq!(tunnel[key], expected, "{key} of {tunnel}");
         }
         assert_eq!((tunnel["bytes_up"].as_u64(), tunnel["bytes_down"].as_u64()), (Some(bytes), Some(bytes)));
-        assert!(tunnel["duration_ms"].is_u64() && tunnel["resolve_ms"].is_u64() && tunnel["connect_ms"].is_u64());
+        assert!(
+            tunnel["duration_ms"].is_u64() && tunnel["resolve_ms"].is_u64() && tunnel["connect_ms"].is_u64()
+        );
         let key = w.gatehouse.json(&["key", "list"]);
         assert!(key[0]["last_used_at"].is_string(), "the key's use is noted: {key}");
     }

@@ -208,7 +208,9 @@ impl Client {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             let mut byte = [0];
-            self.0.read_exact(&mut byte).unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&head)));
+            self.0
+                .read_exact(&mut byte)
+                .unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&head)));
             head.push(byte[0]);
         }
         String::from_utf8(head).unwrap()
