@@ -11,6 +11,7 @@ use gatehouse_domain::audit::Object;
 use gatehouse_domain::budget::Budgets;
 use gatehouse_domain::id::OrgId;
 use gatehouse_domain::policy::Snapshot;
+use gatehouse_domain::proxy::{Access, People};
 use gatehouse_store::access::{AccessPolicy, TeamModels};
 use gatehouse_store::{Store, StoreError};
 
@@ -36,7 +37,8 @@ pub struct Shown {
     pub built_in: bool,
 }
 
-/// Reads what the data path decides by: keys, the rules on models if there are any, budgets.
+/// Reads what the data path decides by: keys, the rules on models if there are any, budgets, where the
+/// forward proxy goes.
 ///
 /// # Errors
 /// There is no such organization; the database.
@@ -44,7 +46,9 @@ pub async fn load_snapshot(store: &Store, org: OrgId) -> Result<Snapshot, StoreE
     // The version is read first, with the keys: a change in between leads to another snapshot.
     let snapshot = store.load_snapshot(org).await?;
     let budgets = Budgets::new(store.all_budgets(org).await?);
-    Ok(snapshot.with_rules(load_rules(store, org).await?).with_budgets(budgets))
+    let (policy, people) = store.proxy_access(org).await?;
+    let proxy = Access { policy, people: People::new(people) };
+    Ok(snapshot.with_rules(load_rules(store, org).await?).with_budgets(budgets).with_proxy(proxy))
 }
 
 /// The rules; `None` when there are none, so that nobody has to be asked.

@@ -21,6 +21,7 @@ pub mod project;
 pub mod access;
 pub mod assessment;
 pub mod budget;
+pub mod proxy;
 pub mod role;
 pub mod key;
 pub mod session;
@@ -194,6 +195,10 @@ fn people_routes<R: Routes>(into: R) -> R {
         .routes(routes!(budget::list, budget::add))
         .routes(routes!(budget::get, budget::set, budget::remove))
         .routes(routes!(budget::explain))
+        .routes(routes!(proxy::list, proxy::add))
+        .routes(routes!(proxy::remove))
+        .routes(routes!(proxy::tunnels))
+        .routes(routes!(proxy::explain))
         .routes(routes!(project::list, project::add))
         .routes(routes!(project::set_data_class))
         .routes(routes!(provisioning_token::list, provisioning_token::create))

@@ -181,6 +181,8 @@ pub struct House {
     pub budgets_of: BudgetsOf,
     /// The most that a request to a model can cost, of so many input and output tokens.
     pub worst_cost: WorstCost,
+    /// What the rest of the process knows of the forward proxy.
+    pub proxy: crate::proxy::Face,
     /// The configured providers.
     pub providers: Box<dyn Fn() -> Vec<ProviderInfo> + Send + Sync>,
     /// Whether requests will be served.

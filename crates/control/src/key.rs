@@ -1,7 +1,7 @@
 //! Virtual keys: make, look up, rotate, expire, disable, enable, revoke.
 
 use gatehouse_domain::audit::Object;
-use gatehouse_domain::directory::{KeyInfo, KeyState};
+use gatehouse_domain::directory::{KeyInfo, KeyState, Purpose};
 use gatehouse_domain::id::{AdminTokenId, KeyId};
 use gatehouse_domain::key::{KeyKind, PublicId, RANDOM_LEN, VirtualKey};
 use gatehouse_domain::model::ModelScope;
@@ -37,6 +37,8 @@ pub struct Request {
     pub project: Option<String>,
     /// Patterns of the models it may use; none means every model.
     pub models: Vec<String>,
+    /// Where it is good: `gateway` (if not given), `proxy` or `both`.
+    pub purpose: Option<String>,
     /// When it stops working: a point in time or a span from now on.
     pub expires: Option<String>,
 }
@@ -75,6 +77,7 @@ pub async fn create(app: &App, caller: &Caller, scope: Scope, request: &Request)
     let holder = user::named(app, scope, "user", &request.user).await?;
     let name = read("name", request.name.as_deref().map(Name::parse).transpose())?;
     let models = read_models(&request.models)?;
+    let purpose = read_purpose(request.purpose.as_deref())?;
     let expires_at =
         read("expires", request.expires.as_deref().map(|text| period::ahead_of(now, text)).transpose())?;
     let team = match &request.team {
@@ -100,6 +103,7 @@ pub async fn create(app: &App, caller: &Caller, scope: Scope, request: &Request)
         .with_some("team", team.as_ref().map(|team| team.name.as_str()))
         .with_some("project", project.as_ref().map(|project| project.name.as_str()))
         .with_some("models", models.patterns().map(<[String]>::to_vec))
+        .with("purpose", purpose.as_str())
         .with_some("expires_at", expires_at);
     let new = NewKey {
         id,
@@ -110,6 +114,7 @@ pub async fn create(app: &App, caller: &Caller, scope: Scope, request: &Request)
         team: team.map(|team| team.id),
         project: project.map(|project| project.id),
         models,
+        purpose,
         expires_at,
     };
     let made = app.store.create_key(app.org, &new, &act).await?;
@@ -285,6 +290,16 @@ async fn disabled_from_above(app: &App, scope: Scope, key: &KeyInfo) -> Result<b
 fn fresh(app: &App, now: UnixMillis) -> (KeyId, VirtualKey) {
     let random = Zeroizing::new(app.random::<RANDOM_LEN>());
     (KeyId::new(now, app.random_bits()), VirtualKey::generate(KeyKind::Virtual, &random))
+}
+
+fn read_purpose(given: Option<&str>) -> Result<Purpose, ActError> {
+    let bad = |text: &str| {
+        ActError::field(
+            "purpose",
+            format!("`{}` is no purpose (gateway, proxy or both)", crate::act::shortened(text)),
+        )
+    };
+    given.map_or(Ok(Purpose::Gateway), |text| Purpose::named(text).ok_or_else(|| bad(text)))
 }
 
 pub(crate) fn read_models(given: &[String]) -> Result<ModelScope, ActError> {

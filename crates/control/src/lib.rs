@@ -18,6 +18,7 @@ pub mod team;
 pub mod project;
 pub mod access;
 pub mod budget;
+pub mod proxy;
 pub mod role;
 pub mod scope;
 pub mod key;

@@ -86,6 +86,45 @@ pub enum KeyState {
     Revoked,
 }
 
+/// Where a key is good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Purpose {
+    /// For model requests at the gateway.
+    #[default]
+    Gateway,
+    /// For the forward proxy: whoever finds it in a proxy's address gets no model for it.
+    Proxy,
+    /// For both.
+    Both,
+}
+
+impl Purpose {
+    /// Its name in the database, JSON and on the command line.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Gateway => "gateway",
+            Self::Proxy => "proxy",
+            Self::Both => "both",
+        }
+    }
+
+    /// The purpose of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::Gateway, Self::Proxy, Self::Both].into_iter().find(|purpose| purpose.as_str() == name)
+    }
+
+    /// Whether the gateway takes it.
+    pub const fn includes_gateway(self) -> bool {
+        matches!(self, Self::Gateway | Self::Both)
+    }
+
+    /// Whether the forward proxy takes it.
+    pub const fn includes_proxy(self) -> bool {
+        matches!(self, Self::Proxy | Self::Both)
+    }
+}
+
 /// A virtual key as administrators see it: everything but the secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyInfo {
@@ -107,6 +146,8 @@ pub struct KeyInfo {
     pub models: ModelScope,
     /// What became of it.
     pub state: KeyState,
+    /// Where it is good.
+    pub purpose: Purpose,
     /// When it stops working.
     pub expires_at: Option<UnixMillis>,
     /// The key that replaces it, once rotated.

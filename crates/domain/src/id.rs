@@ -143,6 +143,10 @@ id!(
     /// A budget: what may be spent in a period, by whom.
     BudgetId, "bud_", "a budget"
 );
+id!(
+    /// A tunnel through the forward proxy, or a refusal of one.
+    TunnelId, "tun_", "a tunnel"
+);
 
 #[cfg(test)]
 mod tests {

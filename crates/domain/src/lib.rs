@@ -17,6 +17,7 @@ pub mod budget;
 pub mod policy;
 pub mod access;
 pub mod data_class;
+pub mod proxy;
 pub mod exchange;
 pub mod readiness;
 pub mod role;

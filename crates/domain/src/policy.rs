@@ -7,11 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::access::{Question, Rule, Rules, Verdict};
 use crate::budget::Budgets;
-use crate::directory::{KeyState, UserState};
+use crate::directory::{KeyState, Purpose, UserState};
 use crate::exchange::{Credential, Principal};
 use crate::id::{KeyId, OrgId, ProjectId, SessionId, TeamId, UserId};
 use crate::key::{Generation, KeyHash, Peppers, PublicId, VirtualKey};
 use crate::model::ModelScope;
+use crate::proxy::Access;
 use crate::time::UnixMillis;
 use crate::token::{AccessKeys, AccessToken, BadAccess};
 
@@ -40,6 +41,8 @@ pub struct KeyGrant {
     pub state: KeyState,
     /// When it stops working.
     pub expires_at: Option<UnixMillis>,
+    /// Where it is good.
+    pub purpose: Purpose,
 }
 
 /// Why a credential is not accepted. The client is told only that it is not; the log says which.
@@ -157,6 +160,7 @@ pub struct Snapshot {
     rules: Option<Arc<dyn Rules>>,
     sessions: HashMap<SessionId, Arc<SessionGrant>>,
     budgets: Arc<Budgets>,
+    proxy: Arc<Access>,
     proofs: Arc<Proofs>,
 }
 
@@ -189,6 +193,7 @@ impl Snapshot {
             rules: None,
             proofs: Arc::default(),
             budgets: Arc::default(),
+            proxy: Arc::default(),
         }
     }
 
@@ -215,6 +220,17 @@ impl Snapshot {
     #[must_use]
     pub fn with_budgets(self, budgets: Budgets) -> Self {
         Self { budgets: Arc::new(budgets), ..self }
+    }
+
+    /// With these rules on where the forward proxy goes.
+    #[must_use]
+    pub fn with_proxy(self, access: Access) -> Self {
+        Self { proxy: Arc::new(access), ..self }
+    }
+
+    /// Where the forward proxy goes, for whom.
+    pub const fn proxy(&self) -> &Arc<Access> {
+        &self.proxy
     }
 
     /// The budgets.
@@ -325,6 +341,7 @@ mod tests {
             models: ModelScope::all(),
             state: KeyState::Active,
             expires_at: None,
+            purpose: Purpose::Gateway,
         };
         change(&mut grant);
         let proofs = Proofs { peppers: pepper.into(), ..Proofs::default() };

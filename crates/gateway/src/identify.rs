@@ -64,7 +64,10 @@ fn key(worker: &Worker, text: &[u8]) -> Result<Result<Arc<KeyGrant>, Refusal>, B
     {
         worker.shared.reception.rehashed(grant.id, grant.hash, new);
     }
-    Ok(found.map_err(|why| Refusal::BadCredential(key_code(why))))
+    Ok(match found {
+        Ok(grant) if !grant.purpose.includes_gateway() => Err(Refusal::BadCredential("key_not_for_gateway")),
+        found => found.map_err(|why| Refusal::BadCredential(key_code(why))),
+    })
 }
 
 fn session(worker: &Worker, text: &[u8]) -> Look {

@@ -8,6 +8,7 @@ mod table;
 mod people;
 mod access;
 mod budget;
+mod proxy;
 mod role;
 mod directory;
 mod key;
@@ -107,6 +108,7 @@ fn run(args: Args, environment: &Environment, out: &mut Out) -> Result<u8, Failu
         Command::Project(command) => people::project(command, &client::connect(global, environment)?, out),
         Command::Access(command) => access::run(command, &client::connect(global, environment)?, out),
         Command::Budget(command) => budget::run(command, &client::connect(global, environment)?, out),
+        Command::Proxy(command) => proxy::run(command, &client::connect(global, environment)?, out),
         Command::Role(command) => role::run(command, &client::connect(global, environment)?, out),
         Command::Explain(args) => access::explain(&args, &client::connect(global, environment)?, out),
         Command::Key(command) => key::run(command, &client::connect(global, environment)?, out),

@@ -13,6 +13,7 @@ mod identity;
 mod ci;
 mod data_class;
 mod directory;
+mod proxy;
 mod pricing;
 mod backup;
 mod show;
@@ -28,6 +29,7 @@ pub(crate) use identity::{ClientAuth, Identity, Oidc};
 pub(crate) use mistake::{Mistake, Mistakes};
 pub(crate) use pricing::Pricing;
 pub(crate) use provider::{Amazon, Cloud, CloudCredential, Provider, Role, SecretSource};
+pub(crate) use proxy::Proxy;
 pub(crate) use section::{
     Audit, Counters, Drain, Gateway, Journal, Listen, Log, LogFormat, MasterKeySource, Policy, Scim, Secrets,
     Settings, Store, WhenStale,
@@ -51,6 +53,8 @@ pub(crate) struct Config {
     pub(crate) counters: Counters,
     /// Bounds of the data path.
     pub(crate) gateway: Gateway,
+    /// The forward proxy.
+    pub(crate) proxy: Proxy,
     /// Sizes of the journal.
     pub(crate) journal: Journal,
     /// How the node stops.
@@ -149,6 +153,7 @@ fn read_all(top: &Section<'_, '_>, tree: &Node) -> Option<Config> {
     let store = top.section("store", section::store);
     let counters = top.section("counters", section::counters);
     let gateway = top.section("gateway", section::gateway);
+    let proxy = top.section("proxy", proxy::proxy);
     let journal = top.section("journal", section::journal);
     let drain = top.section("drain", section::drain);
     let policy = top.section("policy", section::policy);
@@ -168,6 +173,7 @@ fn read_all(top: &Section<'_, '_>, tree: &Node) -> Option<Config> {
         store: store??,
         counters: counters??,
         gateway: gateway?,
+        proxy: proxy?,
         journal: journal?,
         drain: drain?,
         policy: policy?,

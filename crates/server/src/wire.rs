@@ -17,6 +17,7 @@ mod house;
 mod identity;
 mod portal;
 mod admin;
+mod proxy;
 mod directory;
 mod job;
 mod backup;

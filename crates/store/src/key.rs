@@ -1,7 +1,7 @@
 //! Virtual keys.
 
 use gatehouse_domain::audit::Draft;
-use gatehouse_domain::directory::{KeyInfo, KeyState};
+use gatehouse_domain::directory::{KeyInfo, KeyState, Purpose};
 use gatehouse_domain::id::{KeyId, OrgId, ProjectId, TeamId, UserId};
 use gatehouse_domain::key::{KeyHash, KeyKind, PublicId};
 use gatehouse_domain::model::ModelScope;
@@ -24,7 +24,7 @@ pub use touch::touch;
 const NOUN: &str = "key";
 
 const SELECT: &str = "SELECT k.id, k.public_id, k.name, k.user_id, u.email, t.name AS team, p.name AS project, \
-     k.models, k.state, k.expires_at, k.replaced_by, k.created_at, k.last_used_at \
+     k.models, k.state, k.purpose, k.expires_at, k.replaced_by, k.created_at, k.last_used_at \
      FROM keys k \
      JOIN users u ON u.org_id = k.org_id AND u.id = k.user_id \
      LEFT JOIN teams t ON t.org_id = k.org_id AND t.id = k.team_id \
@@ -50,6 +50,8 @@ pub struct NewKey {
     pub project: Option<ProjectId>,
     /// The models it may use.
     pub models: ModelScope,
+    /// Where it is good.
+    pub purpose: Purpose,
     /// When it stops working.
     pub expires_at: Option<UnixMillis>,
 }
@@ -78,6 +80,7 @@ struct Row {
     project: Option<String>,
     models: Option<String>,
     state: String,
+    purpose: String,
     expires_at: Option<i64>,
     replaced_by: Option<String>,
     created_at: i64,
@@ -224,7 +227,8 @@ async fn insert(tx: &mut Tx, org: OrgId, new: &NewKey, now: UnixMillis) -> Resul
     change!(tx, |db| {
         sqlx::query(
             "INSERT INTO keys (org_id, id, public_id, hash, name, user_id, team_id, project_id, models, state, \
-             expires_at, created_at, pepper) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'active', $10, $11, $12)",
+             expires_at, created_at, pepper, purpose) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'active', $10, $11, $12, $13)",
         )
         .bind(org.to_string())
         .bind(new.id.to_string())
@@ -238,6 +242,7 @@ async fn insert(tx: &mut Tx, org: OrgId, new: &NewKey, now: UnixMillis) -> Resul
         .bind(new.expires_at.map(|at| at.0))
         .bind(now.0)
         .bind(i64::from(new.hash.generation().0))
+        .bind(new.purpose.as_str())
         .execute(db)
         .await
     })
@@ -268,6 +273,7 @@ fn info_of(row: Row) -> Result<KeyInfo, StoreError> {
         project: row.project,
         models: stored::models("key", &row.id, row.models.as_deref())?,
         state: stored::key_state(&row.id, &row.state)?,
+        purpose: stored::purpose(&row.id, &row.purpose)?,
         expires_at: row.expires_at.map(UnixMillis),
         replaced_by: stored::parsed_some(NOUN, row.replaced_by.as_deref())?,
         created_at: UnixMillis(row.created_at),

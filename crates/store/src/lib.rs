@@ -43,6 +43,8 @@ pub mod rotation;
 pub mod node;
 pub mod policy;
 pub mod access;
+pub mod proxy;
+pub mod tunnel;
 pub mod budget;
 pub mod role;
 pub mod settings;

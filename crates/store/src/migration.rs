@@ -53,6 +53,8 @@ pub const ALL: &[Migration] = &[
     migration!(14, "0014_readiness", "readiness", needs 14),
     // A program that knows of no data classes would let through what policies forbid for them.
     migration!(15, "0015_data_class", "data_class", needs 15),
+    // A program that knows of no purposes would take a key for the proxy at the gateway.
+    migration!(16, "0016_proxy", "proxy", needs 16),
 ];
 
 /// Why the schema cannot be brought up to date. Nothing was changed by the migration named.

@@ -15,7 +15,7 @@ use crate::stored;
 const BATCH: usize = 5000;
 
 const SELECT: &str = "SELECT k.id, k.public_id, k.hash, k.user_id, u.state AS user_state, k.team_id, k.project_id, \
-     k.models, k.state, k.expires_at, k.pepper \
+     k.models, k.state, k.expires_at, k.pepper, k.purpose \
      FROM keys k JOIN users u ON u.org_id = k.org_id AND u.id = k.user_id \
      WHERE k.org_id = $1 AND k.id > $2 ORDER BY k.id LIMIT $3";
 
@@ -32,6 +32,7 @@ struct Row {
     state: String,
     expires_at: Option<i64>,
     pepper: i64,
+    purpose: String,
 }
 
 const SELECT_SESSIONS: &str = "SELECT s.id, s.user_id, u.state AS user_state, s.team_id, s.expires_at \
@@ -149,6 +150,7 @@ fn grant_of(org: OrgId, row: &Row) -> Result<KeyGrant, StoreError> {
         models: stored::models("key", &row.id, row.models.as_deref())?,
         state: stored::key_state(&row.id, &row.state)?,
         expires_at: row.expires_at.map(UnixMillis),
+        purpose: stored::purpose(&row.id, &row.purpose)?,
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use gatehouse_domain::directory::{KeyState, UserState};
+use gatehouse_domain::directory::{KeyState, Purpose, UserState};
 use gatehouse_domain::key::{Generation, KeyHash};
 use gatehouse_domain::model::ModelScope;
 
@@ -69,6 +69,10 @@ pub(crate) const fn key_state_text(state: KeyState) -> &'static str {
         KeyState::Disabled => "disabled",
         KeyState::Revoked => "revoked",
     }
+}
+
+pub(crate) fn purpose(given: &str, text: &str) -> Result<Purpose, StoreError> {
+    Purpose::named(text).ok_or_else(|| StoreError::corrupt("key", given, format!("its purpose is `{text}`")))
 }
 
 pub(crate) fn key_state(given: &str, text: &str) -> Result<KeyState, StoreError> {

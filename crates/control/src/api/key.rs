@@ -38,6 +38,8 @@ pub struct KeyView {
     pub project: Option<String>,
     /// Patterns of the models it may use; `null` means every model.
     pub models: Option<Vec<String>>,
+    /// Where it is good: `gateway` (model requests), `proxy` (the forward proxy) or `both`.
+    pub purpose: &'static str,
     /// Whether it works, its holder's state aside.
     pub state: KeyStateView,
     /// When it stops working (RFC 3339).
@@ -103,6 +105,8 @@ pub struct NewKey {
     /// Models it may use: names, or beginnings of names followed by `*`. None means every model.
     #[serde(default)]
     pub models: Vec<String>,
+    /// Where it is good: `gateway` (model requests; if not given), `proxy` (the forward proxy) or `both`.
+    pub purpose: Option<String>,
     /// When it stops working: a UTC time, or a span such as `30d`.
     #[schema(example = "30d")]
     pub expires: Option<String>,
@@ -166,6 +170,7 @@ impl KeyView {
             team: key.team,
             project: key.project,
             models: key.models.patterns().map(<[String]>::to_vec),
+            purpose: key.purpose.as_str(),
             state,
             expires_at: key.expires_at.map(text),
             replaced_by: key.replaced_by.map(|id| id.to_string()),
@@ -217,8 +222,8 @@ pub async fn create(
     State(app): State<App>,
     Body(new): Body<NewKey>,
 ) -> Result<(StatusCode, Json<Changed<NewKeyView>>), ApiError> {
-    let NewKey { user, name, team, project, models, expires } = new;
-    let request = Request { user, name, team, project, models, expires };
+    let NewKey { user, name, team, project, models, purpose, expires } = new;
+    let request = Request { user, name, team, project, models, purpose, expires };
     let made = key::create(&app, &admin.caller, admin.scope, &request).await?;
     Ok(issued(made, app.now()))
 }

@@ -192,6 +192,7 @@ fn house(knobs: &Arc<Knobs>) -> House {
         budget: Box::new(|_| None),
         budgets_of: Box::new(|_| Vec::new()),
         worst_cost: Box::new(|_, input, output| Nanos(i64::try_from(input + output).unwrap())),
+        proxy: gatehouse_control::proxy::Face::absent(),
         providers: Box::new(|| {
             vec![ProviderInfo {
                 name: "main".into(),

@@ -15,6 +15,7 @@ use super::backup::{BackupArgs, RestoreArgs};
 use super::budget::BudgetCommand;
 use super::doctor::{DoctorArgs, ReadinessCommand};
 use super::helper::ClientCommand;
+use super::proxy::ProxyCommand;
 use super::settings::{BundleCommand, SettingsCommand};
 pub(crate) use access::{AccessCommand, ExplainArgs, RoleCommand};
 pub(crate) use code::{ApplyArgs, DiffArgs, ExportArgs};
@@ -84,6 +85,9 @@ pub(crate) enum Command {
     /// What may be spent, by whom, in which period
     #[command(subcommand)]
     Budget(BudgetCommand),
+    /// The forward proxy: where people may go, and where they went
+    #[command(subcommand)]
+    Proxy(ProxyCommand),
     /// What administrators may do
     #[command(subcommand)]
     Role(RoleCommand),
@@ -406,6 +410,9 @@ pub(crate) struct KeyCreate {
     /// The models it may use, separated by commas; `*` at the end stands for anything
     #[arg(long, value_delimiter = ',', value_name = "MODELS")]
     pub(crate) models: Vec<String>,
+    /// Where it is good: for model requests, for the forward proxy, or for both [default: gateway]
+    #[arg(long = "for", value_name = "WHAT", value_parser = ["gateway", "proxy", "both"])]
+    pub(crate) purpose: Option<String>,
     /// When it ends: 30d, 12h, 2026-12-31
     #[arg(long, value_name = "TIME")]
     pub(crate) expires: Option<String>,
@@ -505,6 +512,13 @@ mod tests {
             "settings audience assign pilot --user a@b.c --team core --percent 10 --starts 1h --ends 2w",
             "settings audience widen pilot --percent 25",
             "settings schema import FILE --client 2.1.340 --dry-run",
+            "proxy rule add claude allow --preset core --host *.corp.example --port 443,8443 --team t --before x",
+            "proxy rule list",
+            "proxy rule remove claude",
+            "proxy explain a@b.c host.example:443",
+            "proxy tunnels --json --since 1h",
+            "key create --user a@b.c --for proxy",
+            "client proxy-token --gateway g.example",
             "settings lint FILE --schema FILE",
             "settings export --format bundle --team core -o DIR",
             "bundle verify FILE --key K",

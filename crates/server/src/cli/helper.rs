@@ -71,6 +71,19 @@ pub(crate) enum ClientCommand {
         #[arg(long, value_name = "FILE|-|env:VARIABLE", env = "GATEHOUSE_CLIENT_FROM")]
         from: Option<String>,
     },
+    /// Print what a forward proxy is shown for who is signed in, as a coding client takes it from its `proxyAuthHelper`
+    #[command(
+        name = "proxy-token",
+        after_help = "With CLAUDE_CODE_ENABLE_PROXY_AUTH_HELPER=1 a coding client sends what this prints as \
+                            Proxy-Authorization:\n  \
+                            gatehouse client proxy-token --gateway https://gateway.example.com\n\n\
+                            Exit codes: as of `gatehouse client token`."
+    )]
+    ProxyToken {
+        /// Where
+        #[command(flatten)]
+        place: Place,
+    },
     /// Print the settings published for who is signed in, as a coding client takes them from its `policyHelper`
     #[command(
         after_help = "A coding client calls its policy helper without arguments, so `policyHelper.path` names a \
@@ -143,6 +156,15 @@ pub(crate) fn run(
                 .and_then(|cache| session::proved(cache, &gateway, clock::now()))
                 .map_err(|why| why.failure(gateway.url()))?;
             out.line(session.access.as_str())?;
+        }
+        ClientCommand::ProxyToken { place } => {
+            let cache = place.cache(environment)?;
+            let gateway = Gateway::new(place.url(cache.as_ref())?, Some(WITHIN));
+            // The gateway may be behind the very proxy, so that it is asked only when a new token is needed.
+            let session = signed_in(cache.as_ref())
+                .and_then(|cache| session::fresh(cache, &gateway, clock::now()))
+                .map_err(|why| why.failure(gateway.url()))?;
+            out.line(zeroize::Zeroizing::new(format!("Bearer {}", session.access.as_str())).as_str())?;
         }
         ClientCommand::Policy { place, max_age } => {
             let max_age = span_ms(&max_age).map_err(|error| Failure::Usage(format!("--max-age: {error}")))?;

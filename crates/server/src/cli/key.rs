@@ -64,6 +64,7 @@ fn body_of(create: KeyCreate) -> Value {
     output::put(&mut body, "project", create.project);
     output::put(&mut body, "expires", create.expires);
     output::put(&mut body, "name", create.name);
+    output::put(&mut body, "purpose", create.purpose);
     body
 }
 
@@ -90,13 +91,14 @@ pub(crate) fn exports(gateway: &str, key: &str) -> String {
 }
 
 fn table_of(keys: &[Value]) -> Table {
-    const FIELDS: [(&str, &str); 8] = [
+    const FIELDS: [(&str, &str); 9] = [
         ("ID", "id"),
         ("KEY", "hint"),
         ("USER", "email"),
         ("TEAM", "team"),
         ("PROJECT", "project"),
         ("MODELS", "models"),
+        ("FOR", "purpose"),
         ("STATE", "state"),
         ("EXPIRES", "expires_at"),
     ];

@@ -17,6 +17,8 @@ pub(crate) struct Listen {
     pub(crate) gateway: SocketAddr,
     /// For the management API.
     pub(crate) admin: SocketAddr,
+    /// For the forward proxy; it is off without.
+    pub(crate) proxy: Option<SocketAddr>,
     /// Where clients and browsers reach the gateway.
     pub(crate) public_url: Option<PublicUrl>,
     /// Proxies that are believed when they say for whom they ask.
@@ -25,22 +27,29 @@ pub(crate) struct Listen {
 
 /// Reads `[listen]`.
 pub(crate) fn listen(s: &Section<'_, '_>) -> Option<Listen> {
-    let proxy = s.text("proxy").unwrap_or("off");
-    if proxy != "off" {
-        s.mistake("proxy", "the forward proxy is not part of this release; leave it \"off\"");
-    }
+    let proxy = match s.text("proxy") {
+        None | Some("off") => None,
+        Some(_) => Some(s.parsed("proxy", address)),
+    };
     // Both are read before either is given up: a mistake in one must not hide the other's.
     let (gateway, admin) = (s.parsed("gateway", address), s.parsed("admin", address));
     let public_url = s.text("public_url").and_then(|_| s.parsed("public_url", PublicUrl::parse));
     let proxies = proxies(s);
     let (gateway, admin) = (gateway?, admin?);
+    let proxy = match proxy {
+        None => None,
+        Some(read) => Some(read?),
+    };
     if gateway == admin && gateway.port() != 0 {
         s.mistake(
             "admin",
             format!("`{admin}` is already the gateway's address; the two never share a listener"),
         );
     }
-    Some(Listen { gateway, admin, public_url, proxies })
+    if proxy.is_some_and(|proxy| proxy.port() != 0 && (proxy == gateway || proxy == admin)) {
+        s.mistake("proxy", "another listener has this address already; they never share one");
+    }
+    Some(Listen { gateway, admin, proxy, public_url, proxies })
 }
 
 fn proxies(s: &Section<'_, '_>) -> Proxies {

@@ -59,9 +59,12 @@ fn is_reloadable(key: &str) -> bool {
         "backup.",
         "log.filter",
         "gateway.",
+        "proxy.",
     ];
     let is_list = key == "listen.trusted_proxies" || key.starts_with("listen.trusted_proxies[");
-    is_list || STARTS.iter().any(|start| key.starts_with(start)) && key != "gateway.workers"
+    let at_start =
+        ["gateway.workers", "proxy.workers"].contains(&key) || key.starts_with("proxy.name_servers");
+    is_list || STARTS.iter().any(|start| key.starts_with(start)) && !at_start
 }
 
 fn walk(path: &str, node: &Node, out: &mut Vec<Shown>) {

@@ -97,10 +97,14 @@ fn five_mistakes_are_reported_at_once_with_their_lines() {
 #[test]
 fn each_kind_of_mistake_names_its_place() {
     for (text, expected) in [
+        ("[listen]\nproxy = \"on\"", "my.toml:2: listen.proxy: expected an address and a port"),
         (
-            "[listen]\nproxy = \"127.0.0.1:3128\"",
-            "my.toml:2: listen.proxy: the forward proxy is not part of this release",
+            "[proxy]\nconnect_ports = [\"https\"]",
+            "my.toml:2: proxy.connect_ports: expected a list of ports such as [443]",
         ),
+        ("[proxy]\ntls_key = \"k.pem\"", "proxy.tls_certificate and proxy.tls_key go together"),
+        ("[proxy]\nsources = { \"10.0.0.0/8\" = \"x\" }", "`10.0.0.0/8` has no e-mail address"),
+        ("[proxy]\nunnamed = \"al\"", "proxy.unnamed: expected \"refuse\" or \"tls\" or \"anything\""),
         (
             "[listen]\nadmin = \"127.0.0.1:8080\"",
             "my.toml:2: listen.admin: `127.0.0.1:8080` is already the gateway's",

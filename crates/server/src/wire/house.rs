@@ -82,6 +82,7 @@ pub(super) fn house(
         budget: Box::new(move |id| budget.counters.standing(id, clock::now())),
         budgets_of: Box::new(move |principal| budgets.counters.standings(principal, clock::now())),
         worst_cost: Box::new(move |model, input, output| worst_cost(&worst, model, input, output)),
+        proxy: super::proxy::face(live),
         providers: Box::new(move || providers.providers().iter().map(info).collect()),
         readiness: Box::new(move || readiness.judge()),
         backups: Box::new(move || super::backup::rule(&backups)),

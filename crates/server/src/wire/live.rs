@@ -31,6 +31,7 @@ use super::ledger::Books;
 use super::portal::SignIn;
 use super::probe::LastScrape;
 use super::provider::{Provided, SealedKeys, prepare};
+use super::proxy::Forward;
 use super::rehash::Rehashes;
 use crate::config::{Config, SecretSource, Shown, Sources, changes, load};
 use crate::environment::Environment;
@@ -68,7 +69,7 @@ pub(super) struct Live {
     /// The keys that the server makes for itself.
     keys: Arc<Keys>,
     notary: Arc<Notary>,
-    node: NodeId,
+    pub(super) node: NodeId,
     /// Keys to hash anew.
     pub(super) rehashes: Rehashes,
     /// Whether the keys could not be read last time.
@@ -90,6 +91,8 @@ pub(super) struct Live {
     public_url: Option<PublicUrl>,
     /// What answers beside model requests, and its way to identity providers.
     portal: OnceLock<(Arc<SignIn>, Net)>,
+    /// The forward proxy, where it is on.
+    pub(super) forward: OnceLock<Forward>,
 }
 
 /// What [`Live::begin`] is given.
@@ -140,6 +143,7 @@ impl Live {
             public_url: parts.config.listen.public_url.clone(),
             portal: OnceLock::new(),
             scraped: LastScrape::default(),
+            forward: OnceLock::new(),
             config: ArcSwap::from_pointee(parts.config),
             settings: Arc::new(ArcSwap::from_pointee(settings)),
             policy: Arc::new(ArcSwap::from_pointee(snapshot)),
@@ -208,6 +212,7 @@ impl Live {
         let prices = price::table(&config.pricing).map_err(|error| refused(vec![error.to_string()]))?;
         let providers = self.prepared(&config).await.map_err(refused)?;
         let (rules, reach) = self.sign_in_rules(Arc::clone(&config)).await.map_err(refused)?;
+        let forward = self.prepared_proxy(&config).await.map_err(refused)?;
         let old = self.config.load_full();
         if old.log.filter != config.log.filter {
             self.log.set_filter(&config.log.filter).map_err(|error| refused(vec![error.to_string()]))?;
@@ -218,6 +223,9 @@ impl Live {
         }
         self.settings.store(Arc::new(settings(&config, prices, &providers)));
         *self.providers.lock().unwrap_or_else(PoisonError::into_inner) = providers;
+        if let (Some(proxy), Some(settings)) = (self.forward.get(), forward) {
+            proxy.replace(settings);
+        }
         if let Some((portal, net)) = self.portal.get() {
             net.replace(reach);
             portal.replace(rules);
@@ -234,6 +242,18 @@ impl Live {
         self.judge();
         tracing::info!(changed = ?done.changed, restart_needed = ?done.restart_needed, "the configuration was reloaded");
         Ok(done)
+    }
+
+    /// What a configuration says of the proxy; nothing where it is off.
+    async fn prepared_proxy(
+        self: &Arc<Self>,
+        config: &Arc<Config>,
+    ) -> Result<Option<gatehouse_proxy::settings::Settings>, Vec<String>> {
+        let (live, config) = (Arc::clone(self), Arc::clone(config));
+        let read = move || live.forward.get().map(|forward| forward.prepare(&config)).transpose();
+        tokio::task::spawn_blocking(read).await.unwrap_or_else(|_| {
+            Err(vec!["the proxy could not be prepared by a fault of the server".to_owned()])
+        })
     }
 
     async fn read_again(self: &Arc<Self>) -> Result<Config, ReloadRefused> {

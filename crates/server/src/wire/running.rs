@@ -9,6 +9,7 @@ use gatehouse_control::App;
 use gatehouse_control::attempts::Attempts;
 use gatehouse_domain::price::PriceTable;
 use gatehouse_gateway::{Gateway, Parts};
+use gatehouse_proxy::Proxy;
 use gatehouse_store::data_dir::DataDir;
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::json;
@@ -18,7 +19,7 @@ use super::foundation::{Foundation, lay};
 use super::ledger::Books;
 use super::live::{Beginnings, Live};
 use super::portal::{Front, SignIn};
-use super::{IfTaken, Ready, Start, admin, failed, house, job, signal};
+use super::{IfTaken, Ready, Start, admin, failed, house, job, proxy, signal};
 use crate::cli::{Failure, LISTEN_FILE};
 use crate::config::Config;
 use crate::fetch::Net;
@@ -32,6 +33,7 @@ const LAST_FLUSH: Duration = Duration::from_secs(10);
 pub(super) struct Running {
     live: Arc<Live>,
     gateway: Gateway,
+    proxy: Option<Proxy>,
     books: Arc<Books>,
     jobs: JoinSet<()>,
     stop: signal::StopSignals,
@@ -52,7 +54,10 @@ pub(super) async fn build(
     let stop = signal::StopSignals::listen().map_err(failed)?;
     let gateway = bind(config.listen.gateway, "listen.gateway", start.if_taken)?;
     let admin = bind(config.listen.admin, "listen.admin", start.if_taken)?;
+    let forward =
+        config.listen.proxy.map(|address| bind(address, "listen.proxy", start.if_taken)).transpose()?;
     let addresses = (gateway.local_addr().map_err(failed)?, admin.local_addr().map_err(failed)?);
+    let forward_address = forward.as_ref().map(TcpListener::local_addr).transpose().map_err(failed)?;
     let ground = lay(&config, data, &start.environment).await?;
     let books = Arc::new(Books::open(&config, &prices, &ground, data.path())?);
     let workers = config.gateway.workers;
@@ -85,14 +90,19 @@ pub(super) async fn build(
         ready: Arc::clone(&live.ready),
     };
     let gateway = gatehouse_gateway::start(&gateway, workers, parts).map_err(failed)?;
+    let spool = proxy::recover(&live, data.path(), forward.is_some()).await?;
+    let proxy = match (forward, spool) {
+        (Some(listener), Some(spool)) => Some(proxy::start(listener, &live, spool, addresses)?),
+        _ => None,
+    };
     // Before anything can judge that it is ready: whoever sees that it is looks up the addresses.
-    write_addresses(addresses, data.path())?;
+    write_addresses(addresses, forward_address, data.path())?;
     let mut jobs = job::start(&live, &app, &portal, metrics).map_err(failed)?;
     admin.set_nonblocking(true).map_err(failed)?;
     let admin = tokio::net::TcpListener::from_std(admin).map_err(failed)?;
     jobs.spawn(admin::serve(admin, app, Arc::clone(&live.settings)));
     live.judge();
-    Ok(Running { live, gateway, books, jobs, stop, addresses, first_start })
+    Ok(Running { live, gateway, proxy, books, jobs, stop, addresses, first_start })
 }
 
 /// The portal under the rules of the configuration, which a reload replaces.
@@ -142,9 +152,17 @@ fn bind(address: SocketAddr, setting: &str, if_taken: IfTaken) -> Result<TcpList
     })
 }
 
-fn write_addresses((gateway, admin): (SocketAddr, SocketAddr), data_dir: &Path) -> Result<(), Failure> {
+fn write_addresses(
+    (gateway, admin): (SocketAddr, SocketAddr),
+    proxy: Option<SocketAddr>,
+    data_dir: &Path,
+) -> Result<(), Failure> {
     let path = data_dir.join(LISTEN_FILE);
-    let text = format!("{}\n", json!({"gateway": address_of(gateway), "admin": address_of(admin)}));
+    let mut addresses = json!({"gateway": address_of(gateway), "admin": address_of(admin)});
+    if let Some(proxy) = proxy {
+        addresses["proxy"] = address_of(proxy).into();
+    }
+    let text = format!("{addresses}\n");
     secret::write_private(&path, text.as_bytes())
         .map_err(|error| Failure::Failed(format!("cannot write `{}`: {error}", path.display())))
 }
@@ -154,6 +172,27 @@ fn address_of(bound: SocketAddr) -> String {
     let local: IpAddr = if bound.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
     let ip = if bound.ip().is_unspecified() { local } else { bound.ip() };
     format!("http://{}", SocketAddr::new(ip, bound.port()))
+}
+
+/// Lets requests and tunnels end within a time, or until somebody asks again.
+async fn drain(gateway: Gateway, proxy: Option<Proxy>, patience: Duration, mut stop: signal::StopSignals) {
+    let (sender, asked) = tokio::sync::watch::channel(false);
+    let again = tokio::spawn(async move {
+        stop.next().await;
+        sender.send_replace(true);
+    });
+    let hurry = || {
+        let mut asked = asked.clone();
+        // It is asked, or nobody can ask any more.
+        async move { drop(asked.wait_for(|asked| *asked).await) }
+    };
+    let tunnels = async {
+        if let Some(proxy) = proxy {
+            proxy.drain(patience, hurry()).await;
+        }
+    };
+    tokio::join!(gateway.drain(patience, hurry()), tunnels);
+    again.abort();
 }
 
 impl Running {
@@ -180,8 +219,10 @@ impl Running {
             patience_seconds = patience.as_secs(),
             "stopping: what is under way may end"
         );
-        let mut stop = self.stop;
-        self.gateway.drain(patience, async move { stop.next().await }).await;
+        drain(self.gateway, self.proxy, patience, self.stop).await;
+        if let Err(error) = self.live.bring_tunnels(LAST_FLUSH).await {
+            tracing::warn!(%error, "the proxy's last records wait on the disk for the next start");
+        }
         if !self.books.flush(LAST_FLUSH).await {
             tracing::warn!("the ledger did not catch up; the journal keeps the rest for the next start");
         }

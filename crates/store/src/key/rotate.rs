@@ -77,9 +77,9 @@ async fn copy(
     let copied = change!(tx, |db| {
         sqlx::query(
             "INSERT INTO keys (org_id, id, public_id, hash, name, user_id, team_id, project_id, models, state, \
-             expires_at, created_at, pepper) \
+             expires_at, created_at, pepper, purpose) \
              SELECT org_id, $3, $4, $5, name, user_id, team_id, project_id, models, 'active', \
-             COALESCE($6, expires_at), $7, $8 FROM keys WHERE org_id = $1 AND id = $2",
+             COALESCE($6, expires_at), $7, $8, purpose FROM keys WHERE org_id = $1 AND id = $2",
         )
         .bind(org.to_string())
         .bind(old.to_string())

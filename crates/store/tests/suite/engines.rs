@@ -148,6 +148,7 @@ pub(crate) fn new_key(user: UserId, key: &VirtualKey) -> NewKey {
         team: None,
         project: None,
         models: ModelScope::all(),
+        purpose: gatehouse_domain::directory::Purpose::Gateway,
         expires_at: None,
     }
 }

@@ -20,6 +20,7 @@ mod rotation;
 mod audit;
 mod backups;
 mod budgets;
+mod proxy;
 mod chained;
 mod ledger;
 mod usage;

@@ -1,0 +1,223 @@
+//! From the decision to let somebody through to the end of their tunnel.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use gatehouse_domain::proxy::{Close, Form, Host, Verdict};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::{Asked, Connection, Route, millis};
+use crate::body::Body;
+use crate::carry::{Client, carry};
+use crate::hello::{self, Hello, UNRECOGNIZED_NAME};
+use crate::plain::{Forwarded, forward, rewritten};
+use crate::record::Opened;
+use crate::refuse::{Answer, ESTABLISHED};
+use crate::serve::Shared;
+use crate::settings::{Settings, Unnamed};
+use crate::traffic::Traffic;
+use crate::tunnels::Place;
+use crate::{dial, metric};
+
+/// Opens the tunnel, or forwards the request, and stays until it ends.
+pub(super) async fn open(shared: &Arc<Shared>, mut connection: Connection, asked: Asked, route: Route) {
+    let settings = shared.parts.settings.load_full();
+    let traffic = Arc::<Traffic>::default();
+    let (mut opened, mut place) = match admitted(shared, &settings, &asked, &route, &traffic) {
+        Ok(admitted) => admitted,
+        Err(answer) => {
+            // It is refused whether or not that can still be said.
+            drop(connection.client.write(&answer.bytes()).await);
+            return connection.client.leave().await;
+        }
+    };
+    let why = tokio::select! {
+        why = run(shared, &settings, connection, &asked, &route, &mut opened, &traffic) => why,
+        cut = &mut place.cut => cut.unwrap_or(Close::Stopped),
+        () = traffic.idle(settings.limits.idle) => Close::Idle,
+        () = sleep(settings.limits.longest) => Close::Limit,
+    };
+    // The record first: whoever sees the place free finds it.
+    opened.close(why);
+    drop(place);
+}
+
+/// Takes a place and writes the beginning down.
+fn admitted(
+    shared: &Arc<Shared>,
+    settings: &Settings,
+    asked: &Asked,
+    route: &Route,
+    traffic: &Arc<Traffic>,
+) -> Result<(Opened, Place), Answer> {
+    let (rule, report, pinned) = match route {
+        Route::Gateway => ("gateway".to_owned(), false, Some(settings.gateway.ip())),
+        Route::Dial(dial) => (dial.rule.clone(), dial.report, dial.addresses.first().copied()),
+    };
+    let mut tunnel = asked.record(shared, rule);
+    tunnel.pinned = pinned;
+    let bounds = (settings.limits.max_tunnels, settings.limits.max_tunnels_per_user);
+    let where_to = (asked.head.form, &asked.head.destination);
+    let place = shared.tunnels.enter(tunnel.id, &asked.known, where_to, traffic, bounds);
+    let place = place.map_err(|full| {
+        metric::decided(asked.head.form.as_str(), Verdict::Deny);
+        let full_of = super::Tunnel { rule: full.0.to_owned(), verdict: Verdict::Deny, ..tunnel.clone() };
+        super::refusal_noted(shared, full_of);
+        Answer::crowded(full.0)
+    })?;
+    if report {
+        tunnel.verdict = Verdict::Report;
+    }
+    metric::decided(asked.head.form.as_str(), tunnel.verdict);
+    let opened = Opened::begin(shared, tunnel, traffic).map_err(|_| Answer::no_records())?;
+    Ok((opened, place))
+}
+
+async fn run(
+    shared: &Shared,
+    settings: &Settings,
+    mut connection: Connection,
+    asked: &Asked,
+    route: &Route,
+    opened: &mut Opened,
+    traffic: &Traffic,
+) -> Close {
+    let began = Instant::now();
+    let Some((server, address)) = connected(settings, asked, route).await else {
+        opened.tunnel.connect_ms = Some(millis(began.elapsed()));
+        drop(connection.client.write(&Answer::unreachable(&asked.head.destination).bytes()).await);
+        connection.client.leave().await;
+        return Close::Unreachable;
+    };
+    opened.tunnel.connect_ms = Some(millis(began.elapsed()));
+    opened.tunnel.pinned = Some(address);
+    match asked.head.form {
+        Form::Plain => plain(connection, server, asked, route, traffic).await,
+        Form::Connect => tunnel(shared, settings, connection, server, asked, route, opened, traffic).await,
+    }
+}
+
+async fn connected(settings: &Settings, asked: &Asked, route: &Route) -> Option<(TcpStream, IpAddr)> {
+    let limit = settings.limits.connect;
+    match route {
+        Route::Gateway => dial::dial(&[settings.gateway.ip()], settings.gateway.port(), limit).await,
+        Route::Dial(dial) => dial::dial(&dial.addresses, asked.head.destination.port, limit).await,
+    }
+}
+
+async fn plain(
+    mut connection: Connection,
+    server: TcpStream,
+    asked: &Asked,
+    route: &Route,
+    traffic: &Traffic,
+) -> Close {
+    let forwarded = match route {
+        Route::Gateway => Forwarded::For(asked.client),
+        Route::Dial(_) => Forwarded::Not,
+    };
+    match Body::of(&asked.head) {
+        Ok(body) => {
+            let head = rewritten(&asked.head, forwarded);
+            forward(connection.client, server, &head, body, connection.unread, traffic).await
+        }
+        Err(bad) => {
+            drop(connection.client.write(&Answer::bad_head(&bad).bytes()).await);
+            connection.client.leave().await;
+            Close::Refused
+        }
+    }
+}
+
+#[expect(clippy::too_many_arguments, reason = "each is a part of the tunnel, and it is called once")]
+async fn tunnel(
+    shared: &Shared,
+    settings: &Settings,
+    mut connection: Connection,
+    server: TcpStream,
+    asked: &Asked,
+    route: &Route,
+    opened: &mut Opened,
+    traffic: &Traffic,
+) -> Close {
+    if connection.client.write(ESTABLISHED).await.is_err() {
+        return Close::ClientGone;
+    }
+    if matches!(route, Route::Dial(_)) {
+        let greeting = greeting(&mut connection, settings).await;
+        match judged(&greeting, &asked.head.destination.host, settings.unnamed) {
+            Judged::Through => {}
+            Judged::Left(why) => return why,
+            Judged::Refused(rule) => {
+                rule.clone_into(&mut opened.tunnel.rule);
+                opened.tunnel.verdict = Verdict::Deny;
+                metric::decided("connect", Verdict::Deny);
+                if matches!(greeting, Greeting::Tls(_)) {
+                    drop(connection.client.write(&UNRECOGNIZED_NAME).await);
+                }
+                connection.client.leave().await;
+                return Close::Refused;
+            }
+        }
+    }
+    let Connection { client, unread } = connection;
+    carry(client, server, &unread, &shared.pipes, traffic).await
+}
+
+/// What a client begins with.
+#[derive(Debug, PartialEq, Eq)]
+enum Greeting {
+    /// TLS, with the host that it names.
+    Tls(Option<String>),
+    /// Something else.
+    Other,
+    /// Nothing, for too long.
+    Silent,
+    /// It left.
+    Left(Close),
+}
+
+/// Reads the client's greeting and keeps its bytes for the destination.
+async fn greeting(connection: &mut Connection, settings: &Settings) -> Greeting {
+    let end = Instant::now() + settings.limits.hello;
+    let Connection { client, unread } = connection;
+    loop {
+        if !unread.is_empty() {
+            match hello::read(unread) {
+                Hello::Found(name) => return Greeting::Tls(name),
+                Hello::Not => return Greeting::Other,
+                Hello::More => {}
+            }
+        }
+        match timeout_at(end, Client::read_more(client, unread)).await {
+            Ok(Ok(0)) if unread.is_empty() => return Greeting::Left(Close::Done),
+            Ok(Ok(0)) => return Greeting::Other,
+            Ok(Ok(_)) => {}
+            Ok(Err(_)) => return Greeting::Left(Close::ClientGone),
+            Err(_) if unread.is_empty() => return Greeting::Silent,
+            Err(_) => return Greeting::Other,
+        }
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Judged {
+    Through,
+    Left(Close),
+    Refused(&'static str),
+}
+
+/// A greeting must name the host that was asked for; what names none goes through as the operator says.
+fn judged(greeting: &Greeting, host: &Host, unnamed: Unnamed) -> Judged {
+    match greeting {
+        Greeting::Left(why) => Judged::Left(*why),
+        Greeting::Tls(Some(name)) if host.name() == Some(name) => Judged::Through,
+        Greeting::Tls(Some(_)) => Judged::Refused("sni"),
+        // An address has no name to be greeted by.
+        Greeting::Tls(None) if host.name().is_none() || unnamed != Unnamed::Refuse => Judged::Through,
+        Greeting::Tls(None) => Judged::Refused("sni"),
+        Greeting::Other | Greeting::Silent if unnamed == Unnamed::Anything => Judged::Through,
+        Greeting::Other | Greeting::Silent => Judged::Refused("not-tls"),
+    }
+}
