@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use gatehouse_domain::exchange::{Ended, Kind};
-use gatehouse_providers::anthropic::{BodyMeter, Fed, Outcome, StreamMeter};
+use gatehouse_domain::routing::Fault;
+use gatehouse_providers::anthropic::{BodyMeter, Fed, Outcome, SignatureScan, StreamMeter};
 use gatehouse_providers::cloud::{Answer, Events, first_party};
 use http::{Request, Response};
 use http_body::Body as _;
@@ -17,6 +18,7 @@ use hyper::client::conn::TrySendError;
 
 use crate::connection::Tick as _;
 use crate::gather::Gathered;
+use crate::health::Permit;
 use crate::ledger::Ticket;
 use crate::open::Open;
 use crate::settings::Provider;
@@ -55,6 +57,18 @@ pub(crate) struct Flow {
     /// The stream's last events. A client may take a reply as complete once it knows why the model stopped, so they are
     /// kept back until the record is durable (promise P1).
     ending: Option<BytesMut>,
+    /// A step that was taken to see whether the reply begins, and has not been handed on.
+    kept: Option<Step>,
+    /// Remembers who signed.
+    learner: Option<Box<Learner>>,
+    /// Where several providers could answer: says how this one does, and that it is busy.
+    pub(crate) permit: Option<Permit>,
+}
+
+/// Remembers the signatures in a reply.
+struct Learner {
+    scan: SignatureScan,
+    family: u64,
 }
 
 /// What looks at a reply's bytes.
@@ -87,6 +101,23 @@ pub(crate) enum Step {
     Last(Bytes),
     /// The upstream broke off after these bytes.
     Broken(Bytes, &'static str),
+}
+
+impl Step {
+    /// The same with what came before it.
+    fn behind(self, before: Bytes) -> Self {
+        let joined = |after: Bytes| {
+            let mut all = BytesMut::with_capacity(before.len() + after.len());
+            all.extend_from_slice(&before);
+            all.extend_from_slice(&after);
+            all.freeze()
+        };
+        match self {
+            Self::Bytes(bytes) => Self::Bytes(joined(bytes)),
+            Self::Last(bytes) => Self::Last(joined(bytes)),
+            Self::Broken(bytes, why) => Self::Broken(joined(bytes), why),
+        }
+    }
 }
 
 /// What a piece did to a reply.
@@ -125,7 +156,22 @@ impl Flow {
             partial: BytesMut::new(),
             in_parts: false,
             ending: None,
+            kept: None,
+            learner: None,
+            permit: None,
         }
+    }
+
+    /// Waits no longer than this for the reply's head.
+    pub(crate) fn within(mut self, first_byte: Duration) -> Self {
+        self.first_byte = first_byte;
+        self
+    }
+
+    /// Remembers that what the reply holds of signatures is this family's.
+    pub(crate) fn learn(&mut self, family: u64) {
+        let scan = SignatureScan::new(self.worker.shared.routes.seed());
+        self.learner = Some(Box::new(Learner { scan, family }));
     }
 
     /// Waits for the reply's head. Must not be called again once it has answered.
@@ -217,8 +263,75 @@ impl Flow {
         self.active.poll_cut(cx)
     }
 
+    /// Waits until it is seen whether the reply begins as one should; what comes until then is kept. None if it does, or if
+    /// we are to stop.
+    pub(crate) fn poll_begin(&mut self, cx: &mut Context<'_>) -> Poll<Option<Fault>> {
+        loop {
+            if self.active.poll_cut(cx).is_some() {
+                return Poll::Ready(None);
+            }
+            let step = ready!(self.poll_next(cx));
+            let step = match self.kept.take() {
+                Some(Step::Bytes(before)) => step.behind(before),
+                Some(_) | None => step,
+            };
+            let verdict = self.judge(&step);
+            let may_wait = matches!(&step, Step::Bytes(bytes) if bytes.len() < PIECE);
+            self.kept = Some(step);
+            match verdict {
+                None if may_wait => {}
+                None => return Poll::Ready(None),
+                Some(verdict) => return Poll::Ready(verdict),
+            }
+        }
+    }
+
+    /// Whether what came is the beginning of a reply, as far as can be said.
+    fn judge(&self, step: &Step) -> Option<Option<Fault>> {
+        let (bytes, broken) = match step {
+            Step::Bytes(bytes) | Step::Last(bytes) => (bytes, None),
+            Step::Broken(bytes, why) => {
+                (bytes, Some(if *why == "upstream_silent" { Fault::Timeout } else { Fault::Broken }))
+            }
+        };
+        let is_last = matches!(step, Step::Last(_));
+        match &self.meter {
+            Meter::Stream(meter) if meter.has_started() => Some(None),
+            Meter::Stream(meter) => match meter.error() {
+                Some("overloaded_error") => Some(Some(Fault::Overloaded)),
+                Some("rate_limit_error") => Some(Some(Fault::RateLimited)),
+                Some("api_error" | "timeout_error") => Some(Some(Fault::ServerError)),
+                // The request's fault: others would say the same.
+                Some(_) => Some(None),
+                None if is_last => Some(Some(Fault::Garbage)),
+                None => broken.map(Some),
+            },
+            Meter::Body(_) | Meter::None if broken.is_some() => broken.map(Some),
+            Meter::Body(_) | Meter::None => match bytes.trim_ascii_start().first() {
+                Some(b'{') => Some(None),
+                Some(_) => Some(Some(Fault::Garbage)),
+                None if is_last => Some(Some(Fault::Garbage)),
+                None => None,
+            },
+        }
+    }
+
+    /// The provider broke off in the middle of its reply.
+    pub(crate) fn broke_off(&mut self) {
+        if let Some(permit) = &mut self.permit {
+            permit.failed(Fault::Broken, None);
+        }
+    }
+
     /// All that is ready of the reply, as one piece of whole events.
     pub(crate) fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+        match self.kept.take() {
+            Some(step) => Poll::Ready(step),
+            None => self.poll_next(cx),
+        }
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         let mut out = Gathered::default();
         loop {
             self.upstream.drive(cx);
@@ -267,6 +380,11 @@ impl Flow {
             Some(frames) => frames.feed(&data),
         };
         self.open.record().bytes_out += data.len() as u64;
+        if let Some(learner) = &mut self.learner {
+            let Learner { scan, family } = &mut **learner;
+            let routes = &self.worker.shared.routes;
+            scan.feed(&data, |signature| routes.issued(signature, *family));
+        }
         match &mut self.meter {
             Meter::None => {}
             Meter::Body(meter) => meter.feed(&data),

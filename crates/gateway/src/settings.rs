@@ -7,12 +7,15 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use gatehouse_domain::network::Proxies;
 use gatehouse_domain::price::PriceTable;
+use gatehouse_domain::routing::Routing;
 use gatehouse_providers::anthropic::CredentialKind;
 use gatehouse_providers::cloud::Dialect;
 use gatehouse_providers::sigv4::{AwsKeys, Scope};
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use rustls::ClientConfig;
+
+use crate::health::Health;
 
 /// Everything the data path is configured with.
 #[derive(Clone)]
@@ -27,6 +30,8 @@ pub struct Settings {
     pub prices: Arc<PriceTable>,
     /// Proxies that are believed when they say for whom they ask.
     pub proxies: Proxies,
+    /// Which provider a request goes to, and which others may take its place.
+    pub routing: Arc<Routing>,
 }
 
 /// Whose request it is: the connection's other end, or whom a proxy of ours asks for.
@@ -125,6 +130,12 @@ pub struct Provider {
     pub pool_idle: Duration,
     /// Connections at once on each worker; above it 529.
     pub max_connections: usize,
+    /// The region that it is in, for residency; empty if it is in none.
+    pub region: String,
+    /// Where signatures of thinking that it issues are valid: at the providers of the same family.
+    pub family: String,
+    /// How it fares. A provider changed by a reload begins anew.
+    pub health: Health,
 }
 
 /// How a provider is spoken to.
@@ -186,6 +197,10 @@ pub struct ProviderSpec<'a> {
     pub pool_idle: Duration,
     /// See [`Provider::max_connections`].
     pub max_connections: usize,
+    /// See [`Provider::region`].
+    pub region: String,
+    /// See [`Provider::family`].
+    pub family: String,
 }
 
 /// Why a provider cannot be used as configured.
@@ -244,6 +259,9 @@ impl Provider {
             stream_idle: spec.stream_idle,
             pool_idle: spec.pool_idle,
             max_connections: spec.max_connections,
+            region: spec.region,
+            family: spec.family,
+            health: Health::new(),
         })
     }
 
