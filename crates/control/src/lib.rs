@@ -31,6 +31,7 @@ pub mod exchange;
 pub mod audit;
 pub mod config;
 pub mod provider;
+pub mod route;
 pub mod session;
 pub mod factor;
 pub mod portal;

@@ -236,12 +236,10 @@ impl Trip {
 
     /// The request as this provider takes it. The body is shared with the attempts before and after.
     fn prepared(&self, provider: &Arc<Provider>, model: &str, open: &mut Open) -> Result<Translated, Refusal> {
-        let is_other = open.record().model.as_deref() != Some(model);
         open.redirect(&provider.name, model)
             .map_err(|why| Refusal::Budget(Box::new(Spent { why: *why, now: Worker::now() })))?;
         let mut body = Outgoing { pieces: self.body.pieces.clone(), bytes: self.body.bytes, reservation: None };
-        if is_other || open.record().asked.is_some() {
-            // An alias has been put in already; then this changes nothing.
+        if *model != *self.plan.candidates[0].model {
             let pieces = with_model(body.pieces, model);
             body.pieces = pieces.ok_or_else(|| Refusal::Unsupported("model".to_owned()))?;
             body.bytes = body.pieces.iter().map(|piece| piece.len() as u64).sum();

@@ -1,7 +1,6 @@
 //! One request, on one screen: its stages, each taking what the one before returned.
 
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use gatehouse_domain::access::Question;
@@ -13,7 +12,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, Response, header};
 use hyper::body::Incoming;
 
-use crate::admit::{self, Admitted};
+use crate::admit;
 use crate::cloud;
 use crate::connection::{Connection, Phase, Tick as _};
 use crate::failover;
@@ -241,8 +240,8 @@ fn authorize(worker: &Worker, complete: Complete) -> Result<Granted, Box<Refused
     let Some(model) = body.facts.model.take() else {
         return Err(Refused::new(open, Refusal::ModelMissing, None));
     };
-    let routing = Arc::clone(&worker.shared.settings.load().routing);
-    let model = match route::resolve(&routing, model, &mut open, &mut body) {
+    let resolved = route::resolve(&worker.shared.settings.load().routing, model, &mut open, &mut body);
+    let model = match resolved {
         Ok(model) => model,
         Err(why) => return Err(Refused::new(open, why, None)),
     };

@@ -136,6 +136,11 @@ impl Provider {
         }
     }
 
+    /// Forgets that it could not be connected to, since it is not tried any more.
+    pub fn assume_reachable(&self) {
+        self.health.state().unreachable = false;
+    }
+
     /// Tries whether it can be connected to, which costs it nothing, and notes it.
     pub async fn check(&self) -> bool {
         let reached = reaches(self).await;

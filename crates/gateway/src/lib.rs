@@ -25,6 +25,7 @@ mod inspect;
 mod admit;
 mod models;
 mod route;
+pub mod explain;
 mod send;
 mod failover;
 mod cloud;

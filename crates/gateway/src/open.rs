@@ -195,7 +195,8 @@ impl Open {
         let record = self.record();
         record.provider = Some(provider.to_owned());
         if record.model.as_deref() != Some(model) {
-            record.asked = record.asked.take().or(record.model.take());
+            let asked = record.asked.take().or(record.model.take());
+            record.asked = asked.filter(|asked| asked != model);
             record.model = Some(model.to_owned());
         }
         if self.worst == Nanos::ZERO || shared.counters.is_idle() {

@@ -13,6 +13,7 @@ mod identity;
 mod ci;
 mod directory;
 mod pricing;
+mod routing;
 mod show;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ pub(crate) use directory::Directory;
 pub(crate) use identity::{ClientAuth, Identity, Oidc};
 pub(crate) use mistake::{Mistake, Mistakes};
 pub(crate) use pricing::Pricing;
+pub(crate) use routing::Routes;
 pub(crate) use provider::{Amazon, Cloud, CloudCredential, Provider, Role, SecretSource};
 pub(crate) use section::{
     Audit, Counters, Drain, Gateway, Journal, Listen, Log, LogFormat, MasterKeySource, Policy, Scim, Secrets,
@@ -69,6 +71,8 @@ pub(crate) struct Config {
     pub(crate) pricing: Pricing,
     /// Providers, in order of preference.
     pub(crate) providers: Vec<Provider>,
+    /// Which provider a request goes to.
+    pub(crate) routes: Routes,
     /// Directories that are read by LDAP.
     pub(crate) directories: Vec<Directory>,
     /// Every effective setting as text, secrets left out.
@@ -152,6 +156,7 @@ fn read_all(top: &Section<'_, '_>, tree: &Node) -> Option<Config> {
     let identity = top.section("identity", identity::identity);
     let pricing = top.section("pricing", pricing::pricing);
     let providers = provider::providers(top);
+    let routes = routing::routes(top, &providers);
     let directories = directory::directories(top);
     Some(Config {
         listen: listen??,
@@ -169,6 +174,7 @@ fn read_all(top: &Section<'_, '_>, tree: &Node) -> Option<Config> {
         identity: identity?,
         pricing: pricing?,
         providers,
+        routes: routes?,
         directories,
         shown: show::settings(tree),
     })

@@ -43,7 +43,7 @@ pub(crate) fn changes(old: &[Shown], new: &[Shown]) -> Vec<Change> {
 }
 
 fn is_reloadable(key: &str) -> bool {
-    const STARTS: [&str; 13] = [
+    const STARTS: [&str; 16] = [
         "secrets.",
         "identity.",
         "directory[",
@@ -52,6 +52,9 @@ fn is_reloadable(key: &str) -> bool {
         "provider[",
         "provider_defaults.",
         "pricing.",
+        "routing.",
+        "route[",
+        "alias[",
         "drain.",
         "policy.",
         "audit.",

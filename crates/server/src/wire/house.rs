@@ -9,6 +9,7 @@ use gatehouse_control::provider::ProviderInfo;
 use gatehouse_control::settings::Rules;
 use gatehouse_control::status::LedgerState;
 use gatehouse_domain::price::Worst;
+use gatehouse_domain::routing::Failover;
 use gatehouse_domain::settings::lint::ModelState;
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::{Value, json};
@@ -17,6 +18,7 @@ use super::figure;
 use super::ledger::Books;
 use super::live::Live;
 use super::provider::Provided;
+use super::routes;
 use crate::clock;
 use crate::config::Shown;
 
@@ -37,7 +39,7 @@ pub(super) fn house(
     let (config, providers, readiness, figures) = (of(), of(), of(), of());
     let (scim, directories, directory) = (of(), of(), of());
     let (rules, models, portal) = (of(), of(), of());
-    let (budget, budgets, worst) = (of(), of(), of());
+    let (budget, budgets, worst, routes) = (of(), of(), of(), of());
     let (flush, behind, behind_figures) = (Arc::clone(books), Arc::clone(books), Arc::clone(books));
     House {
         now: Box::new(clock::now),
@@ -85,7 +87,11 @@ pub(super) fn house(
             let size = Worst { input, output, ..Worst::default() };
             worst.settings.load().prices.worst(model, &size, clock::now())
         }),
-        providers: Box::new(move || providers.providers().iter().map(info).collect()),
+        providers: Box::new(move || {
+            let routing = Arc::clone(&providers.settings.load().routing);
+            providers.providers().iter().map(|provided| info(provided, &routing.failover)).collect()
+        }),
+        explain_route: Box::new(move |question| routes::explain(&routes, question)),
         readiness: Box::new(move || readiness.judge()),
         metrics: Box::new(move || {
             figure::set(&figures, &behind_figures);
@@ -123,8 +129,10 @@ fn effective(live: &Live) -> Value {
     json!({"settings": live.config.load().shown.iter().map(shown).collect::<Vec<_>>()})
 }
 
-fn info(provided: &Provided) -> ProviderInfo {
+fn info(provided: &Provided, failover: &Failover) -> ProviderInfo {
+    let health = provided.usable.as_ref().map(|usable| usable.standing(failover).sentence());
     ProviderInfo {
+        health: health.unwrap_or_else(|| "no valid credential".to_owned()),
         name: provided.configured.name.clone(),
         kind: provided.configured.kind.name().to_owned(),
         base_url: provided.configured.base_url.clone(),

@@ -18,6 +18,7 @@ use gatehouse_domain::policy::Snapshot;
 use gatehouse_domain::price::PriceTable;
 use gatehouse_domain::settings::Catalogue;
 use gatehouse_gateway::counters::Memory;
+use gatehouse_gateway::routes::Routes;
 use gatehouse_gateway::settings::Settings;
 use gatehouse_identity::keyring::Keyring;
 use gatehouse_store::audit::Notary;
@@ -54,6 +55,8 @@ pub(super) struct Live {
     pub(super) policy: Arc<ArcSwap<Snapshot>>,
     /// What is spent of budgets.
     pub(super) counters: Arc<Memory>,
+    /// What is remembered of sessions for routing.
+    pub(super) routes: Arc<Routes>,
     /// Settings for clients.
     pub(super) delivery: Arc<Delivery>,
     /// Whether requests will be served, for the data path's own `/readyz`.
@@ -140,6 +143,7 @@ impl Live {
             settings: Arc::new(ArcSwap::from_pointee(settings)),
             policy: Arc::new(ArcSwap::from_pointee(snapshot)),
             counters,
+            routes: Arc::default(),
             delivery: Arc::new(delivery),
             ready: Arc::new(AtomicBool::new(false)),
             store: parts.store,
@@ -389,6 +393,7 @@ fn settings(config: &Config, prices: PriceTable, providers: &[Provided]) -> Sett
         providers: usable(providers),
         prices: Arc::new(prices),
         proxies: config.listen.proxies.clone(),
+        routing: Arc::new(config.routes.routing.clone()),
     }
 }
 
