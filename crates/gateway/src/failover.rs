@@ -228,7 +228,7 @@ impl Trip {
                 let switched = self.worker.shared.routes.is_with(session, fingerprint(&provider.name));
                 held.flow().open.record().switched = switched;
             }
-            held.flow().permit = Some(permit);
+            held.flow().permit = Some(Box::new(permit));
             return Ok((held, head));
         };
         Err(Box::new(Failure::Reply(held, head, fault)))

@@ -1,5 +1,7 @@
 //! A request on its way through the upstream and back: what is polled, gathered and metered.
 
+mod begin;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -8,13 +10,14 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use gatehouse_domain::exchange::{Ended, Kind};
-use gatehouse_domain::routing::Fault;
-use gatehouse_providers::anthropic::{BodyMeter, Fed, Outcome, SignatureScan, StreamMeter};
+use gatehouse_providers::anthropic::{BodyMeter, Fed, Outcome, StreamMeter};
 use gatehouse_providers::cloud::{Answer, Events, first_party};
 use http::{Request, Response};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
+
+use begin::Learner;
 
 use crate::connection::Tick as _;
 use crate::gather::Gathered;
@@ -62,13 +65,7 @@ pub(crate) struct Flow {
     /// Remembers who signed.
     learner: Option<Box<Learner>>,
     /// Where several providers could answer: says how this one does, and that it is busy.
-    pub(crate) permit: Option<Permit>,
-}
-
-/// Remembers the signatures in a reply.
-struct Learner {
-    scan: SignatureScan,
-    family: u64,
+    pub(crate) permit: Option<Box<Permit>>,
 }
 
 /// What looks at a reply's bytes.
@@ -101,23 +98,6 @@ pub(crate) enum Step {
     Last(Bytes),
     /// The upstream broke off after these bytes.
     Broken(Bytes, &'static str),
-}
-
-impl Step {
-    /// The same with what came before it.
-    fn behind(self, before: Bytes) -> Self {
-        let joined = |after: Bytes| {
-            let mut all = BytesMut::with_capacity(before.len() + after.len());
-            all.extend_from_slice(&before);
-            all.extend_from_slice(&after);
-            all.freeze()
-        };
-        match self {
-            Self::Bytes(bytes) => Self::Bytes(joined(bytes)),
-            Self::Last(bytes) => Self::Last(joined(bytes)),
-            Self::Broken(bytes, why) => Self::Broken(joined(bytes), why),
-        }
-    }
 }
 
 /// What a piece did to a reply.
@@ -166,12 +146,6 @@ impl Flow {
     pub(crate) fn within(mut self, first_byte: Duration) -> Self {
         self.first_byte = first_byte;
         self
-    }
-
-    /// Remembers that what the reply holds of signatures is this family's.
-    pub(crate) fn learn(&mut self, family: u64) {
-        let scan = SignatureScan::new(self.worker.shared.routes.seed());
-        self.learner = Some(Box::new(Learner { scan, family }));
     }
 
     /// Waits for the reply's head. Must not be called again once it has answered.
@@ -241,12 +215,13 @@ impl Flow {
 
     /// The reply's length, where the upstream announced it. A stream has none: pings of our own may come in between.
     pub(crate) fn length(&self) -> Option<u64> {
-        self.body.as_ref().filter(|_| !self.is_stream()).and_then(|body| body.size_hint().exact())
+        let left = self.body.as_ref().filter(|_| !self.is_stream()).and_then(|body| body.size_hint().exact());
+        left.map(|left| left + self.kept.as_ref().map_or(0, Step::len))
     }
 
     /// Whether the reply's head is all there is of it.
     pub(crate) fn is_bodyless(&self) -> bool {
-        self.body.as_ref().is_none_or(Incoming::is_end_stream)
+        self.kept.is_none() && self.body.as_ref().is_none_or(Incoming::is_end_stream)
     }
 
     /// Whether something can be put in at this place of a stream without tearing an event in two.
@@ -261,66 +236,6 @@ impl Flow {
 
     pub(crate) fn poll_cut(&self, cx: &Context<'_>) -> Option<Cut> {
         self.active.poll_cut(cx)
-    }
-
-    /// Waits until it is seen whether the reply begins as one should; what comes until then is kept. None if it does, or if
-    /// we are to stop.
-    pub(crate) fn poll_begin(&mut self, cx: &mut Context<'_>) -> Poll<Option<Fault>> {
-        loop {
-            if self.active.poll_cut(cx).is_some() {
-                return Poll::Ready(None);
-            }
-            let step = ready!(self.poll_next(cx));
-            let step = match self.kept.take() {
-                Some(Step::Bytes(before)) => step.behind(before),
-                Some(_) | None => step,
-            };
-            let verdict = self.judge(&step);
-            let may_wait = matches!(&step, Step::Bytes(bytes) if bytes.len() < PIECE);
-            self.kept = Some(step);
-            match verdict {
-                None if may_wait => {}
-                None => return Poll::Ready(None),
-                Some(verdict) => return Poll::Ready(verdict),
-            }
-        }
-    }
-
-    /// Whether what came is the beginning of a reply, as far as can be said.
-    fn judge(&self, step: &Step) -> Option<Option<Fault>> {
-        let (bytes, broken) = match step {
-            Step::Bytes(bytes) | Step::Last(bytes) => (bytes, None),
-            Step::Broken(bytes, why) => {
-                (bytes, Some(if *why == "upstream_silent" { Fault::Timeout } else { Fault::Broken }))
-            }
-        };
-        let is_last = matches!(step, Step::Last(_));
-        match &self.meter {
-            Meter::Stream(meter) if meter.has_started() => Some(None),
-            Meter::Stream(meter) => match meter.error() {
-                Some("overloaded_error") => Some(Some(Fault::Overloaded)),
-                Some("rate_limit_error") => Some(Some(Fault::RateLimited)),
-                Some("api_error" | "timeout_error") => Some(Some(Fault::ServerError)),
-                // The request's fault: others would say the same.
-                Some(_) => Some(None),
-                None if is_last => Some(Some(Fault::Garbage)),
-                None => broken.map(Some),
-            },
-            Meter::Body(_) | Meter::None if broken.is_some() => broken.map(Some),
-            Meter::Body(_) | Meter::None => match bytes.trim_ascii_start().first() {
-                Some(b'{') => Some(None),
-                Some(_) => Some(Some(Fault::Garbage)),
-                None if is_last => Some(Some(Fault::Garbage)),
-                None => None,
-            },
-        }
-    }
-
-    /// The provider broke off in the middle of its reply.
-    pub(crate) fn broke_off(&mut self) {
-        if let Some(permit) = &mut self.permit {
-            permit.failed(Fault::Broken, None);
-        }
     }
 
     /// All that is ready of the reply, as one piece of whole events.
@@ -381,9 +296,7 @@ impl Flow {
         };
         self.open.record().bytes_out += data.len() as u64;
         if let Some(learner) = &mut self.learner {
-            let Learner { scan, family } = &mut **learner;
-            let routes = &self.worker.shared.routes;
-            scan.feed(&data, |signature| routes.issued(signature, *family));
+            learner.feed(&data, &self.worker.shared.routes);
         }
         match &mut self.meter {
             Meter::None => {}

@@ -124,13 +124,13 @@ fn decide(worker: &Worker, settings: &Settings, granted: &mut Granted) -> Result
         match (serving.next(), serving.next()) {
             (None, _) if settings.providers.is_empty() => return Err(Refusal::NoProvider),
             (None, _) => return Err(Refusal::ModelNotServed(model.to_owned())),
-            (Some(only), None) => {
+            (Some(only), None) if routing.failover.rounds == 1 => {
                 let only = Arc::clone(only);
                 record.provider = Some(only.name.to_string());
                 permitted(worker, &mut granted.open)?;
                 return Ok(Way::One(only));
             }
-            (Some(_), Some(_)) => {}
+            (Some(_), _) => {}
         }
     }
     plan(worker, settings, route, granted)
@@ -178,7 +178,7 @@ fn plan(
     };
     let record = granted.open.record();
     record.provider = Some(first.provider.name.to_string());
-    if let ([only], None, false) = (&candidates[..], session, learns) {
+    if let ([only], 1, false) = (&candidates[..], settings.routing.failover.rounds, learns) {
         return Ok(Way::One(Arc::clone(&only.provider)));
     }
     let routing = Arc::clone(&settings.routing);
@@ -240,26 +240,22 @@ pub(crate) fn seats<'a>(settings: &'a Settings, route: Option<&'a Route>, model:
 }
 
 /// The order in which they are asked.
-pub(crate) fn ordered(
+pub(crate) fn ordered<'a>(
     route: Option<&Route>,
     key: u64,
     stays: Option<u64>,
-    seats: &[(&Arc<Provider>, u32, u32)],
+    seats: &[(&'a Arc<Provider>, u32, u32)],
 ) -> Vec<usize> {
     let strategy = route.map_or(Strategy::Weighted, |route| route.strategy);
     let needs_state = strategy != Strategy::Weighted;
-    let seat = |(provider, weight, priority): &(&'_ Arc<Provider>, u32, u32)| (*weight, *priority, Arc::clone(provider));
-    let held: Vec<_> = seats.iter().map(seat).collect();
-    let all: Vec<Seat<'_>> = held
-        .iter()
-        .map(|(weight, priority, provider)| Seat {
-            name: &provider.name,
-            weight: *weight,
-            priority: *priority,
-            busy: if needs_state { provider.health.busy() } else { 0 },
-            latency_us: if needs_state { provider.health.latency_us() } else { 0 },
-        })
-        .collect();
+    let seat = |(provider, weight, priority): &(&'a Arc<Provider>, u32, u32)| Seat {
+        name: &provider.name,
+        weight: *weight,
+        priority: *priority,
+        busy: if needs_state { provider.health.busy() } else { 0 },
+        latency_us: if needs_state { provider.health.latency_us() } else { 0 },
+    };
+    let all: Vec<Seat<'a>> = seats.iter().map(seat).collect();
     order(strategy, key, stays, &all)
 }
 
