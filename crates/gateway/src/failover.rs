@@ -145,15 +145,14 @@ impl Trip {
         let failover = &routing.failover;
         let deadline = Duration::from_millis(failover.deadline_ms);
         loop {
-            let is_over = self.left == 0 || self.began.elapsed() >= deadline;
-            let soonest = match self.pick(is_first) {
-                _ if is_over && !is_first => return Err(self.soonest()),
-                Some(found) => {
-                    self.left -= u32::from(!is_first);
-                    return Ok(found);
-                }
-                None => self.soonest(),
-            };
+            if !is_first && (self.left == 0 || self.began.elapsed() >= deadline) {
+                return Err(self.soonest());
+            }
+            if let Some(found) = self.pick(is_first) {
+                self.left -= u32::from(!is_first);
+                return Ok(found);
+            }
+            let soonest = self.soonest();
             if self.round >= failover.rounds || self.asked.iter().all(|asked| *asked == NEVER) {
                 return Err(soonest);
             }
@@ -193,7 +192,12 @@ impl Trip {
         open.map(|(candidate, _)| candidate.provider.standing(failover).wait_ms()).min().unwrap_or(0)
     }
 
-    async fn attempt(&mut self, mut open: Open, at: usize, mut permit: Permit) -> Result<Reply, Box<Failure>> {
+    async fn attempt(
+        &mut self,
+        mut open: Open,
+        at: usize,
+        mut permit: Permit,
+    ) -> Result<Reply, Box<Failure>> {
         self.asked[at] += 1;
         let candidate = &self.plan.candidates[at];
         let (provider, model) = (Arc::clone(&candidate.provider), Arc::clone(&candidate.model));
@@ -210,7 +214,9 @@ impl Trip {
         }
         let deadline = Duration::from_millis(self.plan.routing.failover.deadline_ms);
         let left = deadline.saturating_sub(self.began.elapsed());
-        let sent = send(&self.worker, open, &self.active, &provider, translated, provider.first_byte.min(left)).await;
+        let sent =
+            send(&self.worker, open, &self.active, &provider, translated, provider.first_byte.min(left))
+                .await;
         let (mut held, head) = match sent {
             Ok(reply) => reply,
             Err(failed) => {
@@ -235,10 +241,16 @@ impl Trip {
     }
 
     /// The request as this provider takes it. The body is shared with the attempts before and after.
-    fn prepared(&self, provider: &Arc<Provider>, model: &str, open: &mut Open) -> Result<Translated, Refusal> {
+    fn prepared(
+        &self,
+        provider: &Arc<Provider>,
+        model: &str,
+        open: &mut Open,
+    ) -> Result<Translated, Refusal> {
         open.redirect(&provider.name, model)
             .map_err(|why| Refusal::Budget(Box::new(Spent { why: *why, now: Worker::now() })))?;
-        let mut body = Outgoing { pieces: self.body.pieces.clone(), bytes: self.body.bytes, reservation: None };
+        let mut body =
+            Outgoing { pieces: self.body.pieces.clone(), bytes: self.body.bytes, reservation: None };
         if *model != *self.plan.candidates[0].model {
             let pieces = with_model(body.pieces, model);
             body.pieces = pieces.ok_or_else(|| Refusal::Unsupported("model".to_owned()))?;
@@ -290,14 +302,19 @@ impl Failure {
                 return Err(Refused::failed(open, why, ended));
             }
         };
-        let why = match fault {
-            // Nothing of it has gone out, so a status says it better than an event would.
-            Fault::Broken if head.status().is_success() => Refusal::UpstreamBroken,
-            Fault::Timeout if head.status().is_success() => Refusal::UpstreamTimeout,
-            Fault::Garbage if head.status().is_success() => Refusal::UpstreamOdd,
+        let is_success = head.status().is_success();
+        let why = if fault == Fault::Credential && !held.flow().open.record().attempts.is_empty() {
             // A client that is told that a credential is bad asks its user to sign in.
-            Fault::Credential if !held.flow().open.record().attempts.is_empty() => unavailable(soonest),
-            _ => return Ok((held, head)),
+            unavailable(soonest)
+        } else if is_success && fault == Fault::Broken {
+            // Nothing of it has gone out, so a status says it better than an event would.
+            Refusal::UpstreamBroken
+        } else if is_success && fault == Fault::Timeout {
+            Refusal::UpstreamTimeout
+        } else if is_success && fault == Fault::Garbage {
+            Refusal::UpstreamOdd
+        } else {
+            return Ok((held, head));
         };
         Err(Refused::failed(held.into_flow().open, why, Ended::UpstreamFailed))
     }

@@ -82,7 +82,12 @@ impl Standing {
 
 impl Health {
     pub(crate) fn new() -> Self {
-        Self { born: Instant::now(), busy: AtomicU64::new(0), state: Mutex::default(), counters: OnceLock::new() }
+        Self {
+            born: Instant::now(),
+            busy: AtomicU64::new(0),
+            state: Mutex::default(),
+            counters: OnceLock::new(),
+        }
     }
 
     fn now(&self) -> u64 {
@@ -123,16 +128,21 @@ impl Provider {
         let health = &self.health;
         let (now, busy) = (health.now(), health.busy());
         let state = health.state();
-        if !self.has_credential() {
-            return Standing::NoCredential;
-        }
-        match state.breaker.look(now) {
+        let usable = match state.breaker.look(now) {
             Gate::Open(ms) => return Standing::Open(ms),
-            _ if state.cool_until > now => return Standing::Cooling(state.cool_until - now),
-            _ if state.unreachable => return Standing::Unreachable,
-            _ if failover.adaptive && busy >= state.limit.requests() => return Standing::Full,
             Gate::Closed => Standing::Usable,
             Gate::Probe => Standing::Probe,
+        };
+        if !self.has_credential() {
+            Standing::NoCredential
+        } else if state.cool_until > now {
+            Standing::Cooling(state.cool_until - now)
+        } else if state.unreachable {
+            Standing::Unreachable
+        } else if failover.adaptive && busy >= state.limit.requests() {
+            Standing::Full
+        } else {
+            usable
         }
     }
 
@@ -218,12 +228,10 @@ impl Permit {
         if matches!(fault, Fault::RateLimited | Fault::Overloaded | Fault::Timeout) {
             state.limit.overloaded();
         }
-        let cool = match (fault, after) {
-            (Fault::RateLimited | Fault::Credential, None) => Some(failover.cooldown_ms),
-            (Fault::RateLimited | Fault::Overloaded | Fault::Credential, Some(ms)) => Some(ms.min(failover.cooldown_max_ms)),
-            _ => None,
-        };
-        if let Some(ms) = cool {
+        let is_asking = matches!(fault, Fault::RateLimited | Fault::Credential);
+        let asked = after.filter(|_| is_asking || fault == Fault::Overloaded);
+        let asked = asked.map(|ms| ms.min(failover.cooldown_max_ms));
+        if let Some(ms) = asked.or(is_asking.then_some(failover.cooldown_ms)) {
             state.cool_until = state.cool_until.max(now.saturating_add(ms));
         }
     }

@@ -182,9 +182,9 @@ impl Open {
     /// A hard budget that applies there has no room.
     pub(crate) fn redirect(&mut self, provider: &str, model: &str) -> Result<(), Box<Exceeded>> {
         let before = self.record.as_deref().map(|record| (record.provider.clone(), record.model.clone()));
-        let is_same = before.as_ref().is_some_and(|(old, name)| {
-            old.as_deref() == Some(provider) && name.as_deref() == Some(model)
-        });
+        let is_same = before
+            .as_ref()
+            .is_some_and(|(old, name)| old.as_deref() == Some(provider) && name.as_deref() == Some(model));
         if is_same {
             return Ok(());
         }

@@ -219,7 +219,9 @@ impl Refusal {
             Self::Unavailable(seconds) => format!(
                 "All model providers for this request fail or are at their limits now. Try again in {seconds} seconds."
             ),
-            Self::ModelRetired(notice) => format!("This model is out of use: {notice}. Choose another model."),
+            Self::ModelRetired(notice) => {
+                format!("This model is out of use: {notice}. Choose another model.")
+            }
             Self::Unreachable => "The model provider could not be reached. Try again shortly.".into(),
             Self::UpstreamTimeout => "The model provider did not answer in time. Try again shortly.".into(),
             Self::UpstreamBroken => "The model provider's answer broke off. Try again.".into(),

@@ -120,9 +120,7 @@ pub(crate) async fn send(
                 tracing::warn!(provider = %provider.name, %error, "the provider broke off before its reply began");
                 (Refusal::UpstreamBroken, Ended::UpstreamFailed, Some(Fault::Broken))
             }
-            Err(NoHead::Timeout) => {
-                (Refusal::UpstreamTimeout, Ended::UpstreamFailed, Some(Fault::Timeout))
-            }
+            Err(NoHead::Timeout) => (Refusal::UpstreamTimeout, Ended::UpstreamFailed, Some(Fault::Timeout)),
             Err(NoHead::Cut(cut)) => (cut.refusal(), cut.ended(), None),
         };
         return Err(Box::new(Failed { open: held.into_flow().open, why, ended, fault }));

@@ -24,8 +24,8 @@ pub(crate) use directory::Directory;
 pub(crate) use identity::{ClientAuth, Identity, Oidc};
 pub(crate) use mistake::{Mistake, Mistakes};
 pub(crate) use pricing::Pricing;
-pub(crate) use routing::Routes;
 pub(crate) use provider::{Amazon, Cloud, CloudCredential, Provider, Role, SecretSource};
+pub(crate) use routing::Routes;
 pub(crate) use section::{
     Audit, Counters, Drain, Gateway, Journal, Listen, Log, LogFormat, MasterKeySource, Policy, Scim, Secrets,
     Settings, Store, WhenStale,

@@ -74,7 +74,12 @@ impl Fault {
     /// Whether it speaks against the provider's health, so that its breaker counts it.
     pub const fn is_illness(self) -> bool {
         match self {
-            Self::Connect | Self::Timeout | Self::Broken | Self::Garbage | Self::Overloaded | Self::ServerError => true,
+            Self::Connect
+            | Self::Timeout
+            | Self::Broken
+            | Self::Garbage
+            | Self::Overloaded
+            | Self::ServerError => true,
             Self::RateLimited | Self::Credential | Self::NotServed | Self::NotSent => false,
         }
     }

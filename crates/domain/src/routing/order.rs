@@ -26,7 +26,8 @@ pub struct Seat<'a> {
 /// The order in which seats are asked, as places in `seats`. `key` is the session's, or a random number for a request
 /// without one. `stays` is the provider (by fingerprint) that the session was with: the first of its priority.
 pub fn order(strategy: Strategy, key: u64, stays: Option<u64>, seats: &[Seat<'_>]) -> Vec<usize> {
-    let mut ranked: Vec<Rank> = seats.iter().enumerate().map(|(at, seat)| rank(strategy, key, stays, at, seat)).collect();
+    let mut ranked: Vec<Rank> =
+        seats.iter().enumerate().map(|(at, seat)| rank(strategy, key, stays, at, seat)).collect();
     ranked.sort_by(Rank::compare);
     ranked.into_iter().map(|rank| rank.at).collect()
 }

@@ -152,7 +152,11 @@ fn the_least_busy_and_the_quickest_come_first_by_weight() {
     assert_eq!(order(Strategy::LeastBusy, 1, None, &seats), [2, 1, 0]);
     let slow = |name, latency_us| Seat { latency_us, ..seat(name, 1) };
     let seats = [slow("alpha", 300), slow("beta", 100), slow("gamma", 0)];
-    assert_eq!(order(Strategy::Latency, 1, None, &seats), [2, 1, 0], "one that is not known is found out about");
+    assert_eq!(
+        order(Strategy::Latency, 1, None, &seats),
+        [2, 1, 0],
+        "one that is not known is found out about"
+    );
 }
 
 #[test]

@@ -36,7 +36,14 @@ pub(crate) fn run(command: RouteCommand, client: &Client, out: &mut Out) -> Resu
     }
     for one in answer["left_out"].as_array().into_iter().flatten() {
         let (name, why) = (output::field(one, "provider"), output::field(one, "why"));
-        table.row([name, String::new(), String::new(), String::new(), String::new(), format!("not asked: {why}")]);
+        table.row([
+            name,
+            String::new(),
+            String::new(),
+            String::new(),
+            String::new(),
+            format!("not asked: {why}"),
+        ]);
     }
     out.table(&table, "No provider serves it.")?;
     for key in ["rule", "session_with", "notice"] {

@@ -29,14 +29,20 @@ pub(crate) fn routes(top: &Section<'_, '_>, providers: &[Provider]) -> Option<Ro
     for (place, one) in aliases.iter().enumerate() {
         let target = one.model.as_deref();
         if aliases.iter().any(|other| Some(other.name.as_str()) == target) {
-            top.mistake("alias", format!("`{}` stands for another alias; name the model itself", aliases[place].name));
+            top.mistake(
+                "alias",
+                format!("`{}` stands for another alias; name the model itself", aliases[place].name),
+            );
         }
     }
     for route in &listed {
         for member in &route.members {
             if !providers.iter().any(|provider| provider.name == member.provider) {
                 let (route, provider) = (&route.name, brief(&member.provider));
-                top.mistake("route", format!("the route `{route}` names the provider `{provider}`, which there is not"));
+                top.mistake(
+                    "route",
+                    format!("the route `{route}` names the provider `{provider}`, which there is not"),
+                );
             }
         }
     }
@@ -91,7 +97,8 @@ fn route(s: &Section<'_, '_>) -> Option<Route> {
     let name = s.required("name").map(str::to_owned);
     let models = ModelScope::only(&s.texts("models"));
     let models = models.map_err(|error| s.mistake("models", error.to_string())).ok();
-    let read = |text: &str| text.parse::<TeamId>().map_err(|error| s.mistake("teams", error.to_string())).ok();
+    let read =
+        |text: &str| text.parse::<TeamId>().map_err(|error| s.mistake("teams", error.to_string())).ok();
     let teams: Vec<TeamId> = s.texts("teams").into_iter().filter_map(read).collect();
     let words = [Strategy::Weighted, Strategy::LeastBusy, Strategy::Latency];
     let strategy = match s.text("strategy") {
@@ -115,7 +122,11 @@ fn member(s: &Section<'_, '_>) -> Option<Member> {
 }
 
 fn model_name(text: &str) -> Result<String, String> {
-    if is_model_name(text) { Ok(text.to_owned()) } else { Err(format!("`{}` is not a model's name", brief(text))) }
+    if is_model_name(text) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("`{}` is not a model's name", brief(text)))
+    }
 }
 
 fn day(text: &str) -> Result<UnixMillis, String> {

@@ -243,7 +243,9 @@ const ADVISORS: usize = 16;
 fn texts_fit(e: &Exchange) -> bool {
     let fits = |text: &Option<String>| text.as_ref().is_none_or(|t| t.len() <= NAME);
     e.request_id.len() <= NAME
-        && [&e.provider, &e.model, &e.served_model, &e.reason, &e.session, &e.client, &e.asked].into_iter().all(fits)
+        && [&e.provider, &e.model, &e.served_model, &e.reason, &e.session, &e.client, &e.asked]
+            .into_iter()
+            .all(fits)
         && e.usage.advisors.len() <= ADVISORS
         && e.usage.advisors.iter().all(|a| a.model.len() <= NAME)
 }
@@ -251,8 +253,15 @@ fn texts_fit(e: &Exchange) -> bool {
 fn fitted(exchange: &Exchange) -> Exchange {
     let mut e = exchange.clone();
     shorten(&mut e.request_id);
-    let texts =
-        [&mut e.provider, &mut e.model, &mut e.served_model, &mut e.reason, &mut e.session, &mut e.client, &mut e.asked];
+    let texts = [
+        &mut e.provider,
+        &mut e.model,
+        &mut e.served_model,
+        &mut e.reason,
+        &mut e.session,
+        &mut e.client,
+        &mut e.asked,
+    ];
     texts.into_iter().flatten().for_each(shorten);
     let rest = e.usage.advisors.split_off(ADVISORS.min(e.usage.advisors.len()));
     if let Some(last) = e.usage.advisors.last_mut() {
@@ -284,10 +293,15 @@ pub(super) struct ForeignForm {
 
 /// Reads an exchange's payload.
 pub(super) fn read_exchange(version: u8, payload: &[u8]) -> Result<Exchange, ForeignForm> {
-    read(version, payload, |old| {
-        let (before, rest) = postcard::take_from_bytes::<ExchangeBefore>(old)?;
-        Ok(before.3.map(|_| rest))
-    }, &ROUTING)
+    read(
+        version,
+        payload,
+        |old| {
+            let (before, rest) = postcard::take_from_bytes::<ExchangeBefore>(old)?;
+            Ok(before.3.map(|_| rest))
+        },
+        &ROUTING,
+    )
 }
 
 /// Reads an intent's payload.

@@ -24,7 +24,18 @@ fn a_session_stays_with_its_provider_and_a_switch_is_counted() {
     }
     assert!(all.iter().all(|count| *count >= 9), "sessions are spread: {all:?}");
     assert!(w.gatehouse.exchanges().iter().all(|e| e["switched"] == json!(false)));
-    let explain = || w.gatehouse.json(&["route", "explain", "--user", "dev@example.com", "--model", MODEL, "--session", "session 1"]);
+    let explain = || {
+        w.gatehouse.json(&[
+            "route",
+            "explain",
+            "--user",
+            "dev@example.com",
+            "--model",
+            MODEL,
+            "--session",
+            "session 1",
+        ])
+    };
     let told = explain();
     let home = told["session_with"].as_str().unwrap().to_owned();
     assert_eq!(told["candidates"][0]["provider"], home.as_str(), "{told:#}");
@@ -32,7 +43,11 @@ fn a_session_stays_with_its_provider_and_a_switch_is_counted() {
     w.providers[at].now(failing(529, "overloaded_error"));
     assert_eq!(w.post("session 1", &ask(false)).status, 200);
     let e = w.newest();
-    assert_eq!((e["switched"].as_bool(), e["attempts"][0]["provider"].as_str()), (Some(true), Some(home.as_str())), "{e:#}");
+    assert_eq!(
+        (e["switched"].as_bool(), e["attempts"][0]["provider"].as_str()),
+        (Some(true), Some(home.as_str())),
+        "{e:#}"
+    );
     // Its cache is at the new one now, so it stays there when the old one is back.
     w.providers[at].now(echo(1, 1));
     w.counts();
@@ -45,7 +60,8 @@ fn a_session_stays_with_its_provider_and_a_switch_is_counted() {
 
 #[test]
 fn routes_keep_to_their_teams_and_regions() {
-    let w = several(3, &["region = \"us-east-1\"", "region = \"eu-west-1\"", "region = \"eu-central-1\""], "");
+    let w =
+        several(3, &["region = \"us-east-1\"", "region = \"eu-west-1\"", "region = \"eu-central-1\""], "");
     let team = w.gatehouse.json(&["team", "add", "Core"])["id"].as_str().unwrap().to_owned();
     let (_, key) = w.gatehouse.key("eve@example.com", &["--team", "Core"]);
     let more = format!(
@@ -74,7 +90,13 @@ fn the_least_busy_is_asked() {
     let least = POOL.replace("name = \"pool\"", "name = \"pool\"\nstrategy = \"least_busy\"");
     let w = several(3, &[], &least);
     for provider in &w.providers {
-        provider.now(|_| [vec![Act::Hold], gatehouse_testkit::sse::message(MODEL, "so", &gatehouse_testkit::sse::usage(1, 1))].concat());
+        provider.now(|_| {
+            [
+                vec![Act::Hold],
+                gatehouse_testkit::sse::message(MODEL, "so", &gatehouse_testkit::sse::usage(1, 1)),
+            ]
+            .concat()
+        });
     }
     // Three at once, each of a session of its own: one for each provider.
     std::thread::scope(|scope| {
@@ -83,10 +105,14 @@ fn the_least_busy_is_asked() {
             scope.spawn(move || assert_eq!(w.post(&format!("s{n}"), &ask(false)).status, 200));
             // Only when it is there does the next one come.
             gatehouse_testkit::wait::until("the request at a provider", || {
-                (w.providers.iter().map(gatehouse_testkit::provider::FakeProvider::unseen).sum::<usize>() > n).then_some(())
+                (w.providers.iter().map(gatehouse_testkit::provider::FakeProvider::unseen).sum::<usize>() > n)
+                    .then_some(())
             });
         }
-        assert_eq!(w.providers.iter().map(gatehouse_testkit::provider::FakeProvider::unseen).collect::<Vec<_>>(), [1, 1, 1]);
+        assert_eq!(
+            w.providers.iter().map(gatehouse_testkit::provider::FakeProvider::unseen).collect::<Vec<_>>(),
+            [1, 1, 1]
+        );
         w.providers.iter().for_each(gatehouse_testkit::provider::FakeProvider::release);
     });
 }

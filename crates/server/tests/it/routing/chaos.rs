@@ -51,13 +51,39 @@ fn whole(provider: usize, session: &str, turn: u64) -> String {
     let usage = sse::usage(input, output);
     let signature = format!("sig.{}.{session}.{turn}", FAMILIES[provider]);
     let delta = json!({"type": "content_block_delta", "index": 0, "delta": {"type": "signature_delta", "signature": signature}});
-    sse::start(MODEL, &usage) + &sse::event(&delta) + &sse::text(&said(provider, session, turn)) + &sse::stop(&usage)
+    sse::start(MODEL, &usage)
+        + &sse::event(&delta)
+        + &sse::text(&said(provider, session, turn))
+        + &sse::stop(&usage)
+}
+
+/// The same as one document.
+fn document(provider: usize, session: &str, turn: u64) -> String {
+    let (input, output) = tokens(provider, session, turn);
+    let signature = format!("sig.{}.{session}.{turn}", FAMILIES[provider]);
+    let content = json!([{"type": "thinking", "thinking": "", "signature": signature},
+        {"type": "text", "text": said(provider, session, turn)}]);
+    json!({"id": "msg_1", "type": "message", "role": "assistant", "model": MODEL, "content": content, "stop_reason": "end_turn",
+        "usage": sse::usage(input, output)})
+    .to_string()
+}
+
+/// A document of which only this much comes.
+fn part_of(document: &str, sent: usize, then: Act) -> Vec<Act> {
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length:";
+    vec![Act::Send(format!("{head} {}\r\n\r\n{}", document.len(), &document[..sent]).into_bytes()), then]
+}
+
+/// Whether a conversation is streamed: every other one.
+fn is_streamed(session: &str) -> bool {
+    session.ends_with(['0', '2', '4', '6', '8'])
 }
 
 /// One provider: a fifth of what it is asked fails, in each of the ways there are.
 fn answer(provider: usize, log: &Log, seen: &Seen) -> Vec<Act> {
     let asked: Value = serde_json::from_slice(&seen.body).expect("the body arrives whole");
-    let (session, turn) = (asked["metadata"]["user_id"].as_str().unwrap().to_owned(), asked["turn"].as_u64().unwrap());
+    let (session, turn) =
+        (asked["metadata"]["user_id"].as_str().unwrap().to_owned(), asked["turn"].as_u64().unwrap());
     for foreign in FAMILIES.iter().filter(|family| **family != FAMILIES[provider]) {
         if asked["messages"].to_string().contains(&format!("sig.{foreign}.")) {
             log.crossed.lock().unwrap().push(format!("{session} at {}", NAMES[provider]));
@@ -65,19 +91,25 @@ fn answer(provider: usize, log: &Log, seen: &Seen) -> Vec<Act> {
     }
     let text = whole(provider, &session, turn);
     let part = |wanted: &str| text[..text.find(wanted).unwrap() + wanted.len()].to_owned();
-    let error = |status, kind| sse::plain(status, &json!({"type": "error", "error": {"type": kind, "message": "m"}}));
+    let error =
+        |status, kind| sse::plain(status, &json!({"type": "error", "error": {"type": kind, "message": "m"}}));
     let stream = |text: &str, end: Act| vec![sse::stream_head(), sse::chunk(text), end];
+    let (is_streamed, plain) = (is_streamed(&session), document(provider, &session, turn));
     let (what, acts) = match draw(log.draws.fetch_add(1, Ordering::Relaxed)) {
         0..33 => ("429", error(429, "rate_limit_error")),
         33..66 => ("529", error(529, "overloaded_error")),
         66..99 => ("500", error(500, "api_error")),
         99..132 => ("reset", vec![Act::Close]),
         132..137 => ("stall", vec![Act::Hang]),
-        137..140 => ("stalled head", vec![sse::stream_head(), Act::Hang]),
+        137..140 if is_streamed => ("stalled head", vec![sse::stream_head(), Act::Hang]),
+        137..140 => ("stalled head", part_of(&plain, 0, Act::Hang)),
         140..155 => ("garbage", vec![Act::Send(b"\x16\x03\x01 no HTTP at all\r\n\r\n".to_vec()), Act::Close]),
         155..170 => ("page", sse_page()),
+        170..185 if !is_streamed => ("cut before", part_of(&plain, 0, Act::Close)),
         170..185 => ("cut before", stream(&text[..40], Act::Close)),
+        185..200 if !is_streamed => ("cut", part_of(&plain, plain.len() / 2, Act::Close)),
         185..200 => ("cut", stream(&part(&said(provider, &session, turn)), Act::Close)),
+        _ if !is_streamed => ("served", part_of(&plain, plain.len(), Act::Pause(std::time::Duration::ZERO))),
         _ => ("served", stream(&text, sse::last_chunk())),
     };
     log.done.lock().unwrap().entry((session, turn)).or_default().push((provider, what));
@@ -105,13 +137,26 @@ fn got(reply: &Reply, session: &str, turn: u64) -> Got {
         assert!(reply.complete && reply.json()["type"] == "error", "no error of the API: {text}");
         return Got::Error(reply.status);
     }
+    if !is_streamed(session) {
+        // A document that is cut is known to be by its length.
+        let by = |provider: &usize| document(*provider, session, turn) == text;
+        return if reply.complete {
+            Got::Whole((0..3).find(by).expect("whole, and somebody's"))
+        } else {
+            Got::Told
+        };
+    }
     if let Some(provider) = (0..3).find(|provider| whole(*provider, session, turn) == text) {
         assert!(reply.complete);
         return Got::Whole(provider);
     }
-    let (before, after) = text.split_once("event: error\n").unwrap_or_else(|| panic!("cut without a word: {text}"));
+    let (before, after) =
+        text.split_once("event: error\n").unwrap_or_else(|| panic!("cut without a word: {text}"));
     assert!(after.starts_with("data: ") && after.ends_with("\n\n"), "{text}");
-    assert!(before.is_empty() || (0..3).any(|provider| whole(provider, session, turn).starts_with(before)), "corrupted: {text}");
+    assert!(
+        before.is_empty() || (0..3).any(|provider| whole(provider, session, turn).starts_with(before)),
+        "corrupted: {text}"
+    );
     Got::Told
 }
 
@@ -119,7 +164,7 @@ fn converse(w: &Several, session: &str) -> Vec<Got> {
     let mut messages = vec![json!({"role": "user", "content": "hi"})];
     let mut all = Vec::new();
     for turn in 0..TURNS as u64 {
-        let body = json!({"model": MODEL, "max_tokens": 100, "stream": true, "turn": turn, "metadata": {"user_id": session},
+        let body = json!({"model": MODEL, "max_tokens": 100, "stream": is_streamed(session), "turn": turn, "metadata": {"user_id": session},
             "messages": messages});
         let mut connection = Connection::open(&w.gatehouse.gateway);
         let headers = [("x-api-key", w.key.as_str()), ("x-claude-code-session-id", session)];
@@ -137,8 +182,11 @@ fn converse(w: &Several, session: &str) -> Vec<Got> {
 
 #[test]
 fn chaos_corrupts_nothing_and_every_record_is_true() {
-    let count: usize = std::env::var("GATEHOUSE_TEST_CHAOS").ok().and_then(|n| n.parse().ok()).unwrap_or(1500);
-    let each = FAMILIES.map(|family| format!("signature_family = \"{family}\"\nfirst_byte_seconds = 1\nstream_idle_seconds = 1\n"));
+    let count: usize =
+        std::env::var("GATEHOUSE_TEST_CHAOS").ok().and_then(|n| n.parse().ok()).unwrap_or(1500);
+    let each = FAMILIES.map(|family| {
+        format!("signature_family = \"{family}\"\nfirst_byte_seconds = 1\nstream_idle_seconds = 1\n")
+    });
     let each: Vec<&str> = each.iter().map(String::as_str).collect();
     let config = "[routing]\ncooldown_seconds = 0\nretry_percent = 100\nhealth_check_seconds = 0\n[[route]]\nname = \"pool\"\n\
         [[route.providers]]\nname = \"main\"\n[[route.providers]]\nname = \"b\"\n[[route.providers]]\nname = \"c\"\n";
@@ -175,7 +223,8 @@ fn judge(w: &Several, log: &Log, seen: &HashMap<String, Vec<Got>>) {
     for e in w.gatehouse.exchanges() {
         records.entry(e["session"].as_str().unwrap().to_owned()).or_default().push(e);
     }
-    let (mut charged, mut served, mut asked, mut failed_over, mut kinds) = (0, 0, 0, 0, HashMap::<String, usize>::new());
+    let (mut charged, mut served, mut asked, mut failed_over, mut kinds) =
+        (0, 0, 0, 0, HashMap::<String, usize>::new());
     for (session, gots) in seen {
         let of = &records[session];
         assert_eq!(of.len(), gots.len(), "one record each");
@@ -194,13 +243,20 @@ fn judge(w: &Several, log: &Log, seen: &HashMap<String, Vec<Got>>) {
             match got {
                 Got::Whole(provider) => {
                     let (input, output) = tokens(*provider, session, turn);
-                    assert_eq!((e["ended"].as_str(), e["provider"].as_str()), (Some("completed"), Some(NAMES[*provider])));
+                    assert_eq!(
+                        (e["ended"].as_str(), e["provider"].as_str()),
+                        (Some("completed"), Some(NAMES[*provider]))
+                    );
                     let usage = (e["usage"]["input_tokens"].as_u64(), e["usage"]["output_tokens"].as_u64());
                     assert_eq!(usage, (Some(input), Some(output)));
                     assert_eq!((e["estimated"].as_bool(), e["status"].as_u64()), (Some(false), Some(200)));
                     charged += e["cost_nanos"].as_u64().unwrap();
                 }
-                Got::Told => assert_eq!((e["ended"].as_str(), e["status"].as_u64()), (Some("upstream_failed"), Some(200)), "{e:#}"),
+                Got::Told => assert_eq!(
+                    (e["ended"].as_str(), e["status"].as_u64()),
+                    (Some("upstream_failed"), Some(200)),
+                    "{e:#}"
+                ),
                 Got::Error(status) => {
                     assert_eq!(e["status"], *status, "{e:#}");
                     assert_ne!(e["ended"], "completed");

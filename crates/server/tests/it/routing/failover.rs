@@ -27,7 +27,10 @@ fn what_another_provider_may_answer_is_failed_over_before_content() {
         ("broken", vec![Act::Close]),
         ("broken", raw("this is no HTTP\r\n\r\n")),
         ("garbage", raw(html)),
-        ("garbage", raw("HTTP/1.1 302 X\r\nlocation: http://elsewhere.example/\r\ncontent-length: 0\r\n\r\n")),
+        (
+            "garbage",
+            raw("HTTP/1.1 302 X\r\nlocation: http://elsewhere.example/\r\ncontent-length: 0\r\n\r\n"),
+        ),
         ("broken", begun("event: message_sta", Act::Close)),
         ("broken", begun("event: ping\ndata: {\"type\": \"ping\"}\n\n", Act::Close)),
         ("overloaded", begun(&error("overloaded_error"), sse::last_chunk())),
@@ -47,7 +50,11 @@ fn what_another_provider_may_answer_is_failed_over_before_content() {
         assert_eq!((e["provider"].as_str(), e["ended"].as_str()), (Some("b"), Some("completed")), "{e:#}");
         let attempts = e["attempts"].as_array().unwrap();
         assert_eq!(attempts.len(), 1, "{e:#}");
-        assert_eq!((attempts[0]["provider"].as_str(), attempts[0]["fault"].as_str()), (Some("main"), Some(fault)), "{e:#}");
+        assert_eq!(
+            (attempts[0]["provider"].as_str(), attempts[0]["fault"].as_str()),
+            (Some("main"), Some(fault)),
+            "{e:#}"
+        );
         let counted = (&e["usage"]["input_tokens"], &e["usage"]["output_tokens"], &e["estimated"]);
         assert_eq!(counted, (&json!(10), &json!(5), &json!(false)));
         assert_eq!(e["bytes_out"], reply.body.len());
@@ -58,7 +65,8 @@ fn what_another_provider_may_answer_is_failed_over_before_content() {
     assert_eq!(w.post("s", &ask(false)).json()["content"][0]["text"], "forty-two");
     let count = w.gatehouse.post_to("/v1/messages/count_tokens", &w.key, &ask(false));
     assert_eq!(count.json()["input_tokens"], 10);
-    w.providers[0].now(|_| raw("HTTP/1.1 200 X\r\ncontent-type: application/json\r\ncontent-length: 5\r\n\r\n<oh>\n"));
+    w.providers[0]
+        .now(|_| raw("HTTP/1.1 200 X\r\ncontent-type: application/json\r\ncontent-length: 5\r\n\r\n<oh>\n"));
     assert_eq!(w.post("s", &ask(false)).json()["content"][0]["text"], "forty-two");
 }
 
@@ -69,7 +77,8 @@ fn nobody() -> gatehouse_testkit::provider::Seen {
 #[test]
 fn what_is_the_requests_fault_or_has_begun_is_not_failed_over() {
     let w = several(2, &[], PATIENT);
-    for (status, kind) in [(400, "invalid_request_error"), (413, "request_too_large"), (402, "billing_error")] {
+    for (status, kind) in [(400, "invalid_request_error"), (413, "request_too_large"), (402, "billing_error")]
+    {
         w.providers[0].now(failing(status, kind));
         let reply = w.post("s", &ask(true));
         assert_eq!((reply.status, reply.json()["error"]["type"].as_str()), (status, Some(kind)));
@@ -83,7 +92,10 @@ fn what_is_the_requests_fault_or_has_begun_is_not_failed_over() {
     assert_eq!(w.counts(), [1, 0]);
     assert!(reply.text().contains("half a wo") && reply.text().contains("event: error"), "{}", reply.text());
     let e = w.newest();
-    assert_eq!((e["ended"].as_str(), e["attempts"].as_array().map(Vec::len)), (Some("upstream_failed"), Some(0)));
+    assert_eq!(
+        (e["ended"].as_str(), e["attempts"].as_array().map(Vec::len)),
+        (Some("upstream_failed"), Some(0))
+    );
     assert_eq!(e["provider"], "main");
 }
 
@@ -95,7 +107,10 @@ fn the_last_answer_goes_to_the_client_and_never_that_a_credential_is_bad() {
     let reply = w.post("s", &ask(true));
     assert_eq!((reply.status, reply.header("x-gatehouse-provider")), (500, Some("b")));
     let e = w.newest();
-    assert_eq!((e["status"].as_u64(), e["ended"].as_str(), e["cost_nanos"].as_u64()), (Some(500), Some("upstream_error"), Some(0)));
+    assert_eq!(
+        (e["status"].as_u64(), e["ended"].as_str(), e["cost_nanos"].as_u64()),
+        (Some(500), Some("upstream_error"), Some(0))
+    );
     w.providers[1].now(failing(401, "authentication_error"));
     assert_eq!(w.post("s", &ask(true)).status, 503, "the client would ask its user to sign in");
     w.providers[1].now(|_| vec![sse::stream_head(), Act::Close]);
@@ -128,7 +143,11 @@ fn a_check_finds_a_provider_that_cannot_be_connected_to() {
 
 #[test]
 fn a_breaker_opens_and_closes_as_documented() {
-    let w = several(2, &[], "[routing]\nbreaker_failures = 3\nbreaker_open_seconds = 4\nbreaker_probes = 2\nretry_burst = 100\n");
+    let w = several(
+        2,
+        &[],
+        "[routing]\nbreaker_failures = 3\nbreaker_open_seconds = 4\nbreaker_probes = 2\nretry_burst = 100\n",
+    );
     w.providers[0].now(failing(500, "api_error"));
     for _ in 0..3 {
         assert_eq!(w.post("s", &ask(false)).status, 200);
@@ -140,7 +159,10 @@ fn a_breaker_opens_and_closes_as_documented() {
     assert_eq!(w.counts(), [0, 3], "it is left alone");
     let told = w.gatehouse.json(&["route", "explain", "--user", "dev@example.com", "--model", MODEL]);
     assert!(told["candidates"][0]["state"].as_str().unwrap().starts_with("breaker open for"), "{told:#}");
-    assert_eq!((told["candidates"][0]["usable"].as_bool(), told["candidates"][1]["usable"].as_bool()), (Some(false), Some(true)));
+    assert_eq!(
+        (told["candidates"][0]["usable"].as_bool(), told["candidates"][1]["usable"].as_bool()),
+        (Some(false), Some(true))
+    );
     // A probe fails, and the breaker is open anew; then two are good.
     let probe = || {
         wait::until("a probe", || {
@@ -158,13 +180,17 @@ fn a_breaker_opens_and_closes_as_documented() {
     }
     assert_eq!(w.counts(), [3, 0], "it is in use again");
     let metrics = gatehouse_testkit::http::once(&w.gatehouse.admin, "GET", "/metrics", &[], b"").text();
-    assert!(metrics.contains("gatehouse_attempts_total{provider=\"main\",outcome=\"server_error\"} 4"), "{metrics}");
+    assert!(
+        metrics.contains("gatehouse_attempts_total{provider=\"main\",outcome=\"server_error\"} 4"),
+        "{metrics}"
+    );
 }
 
 #[test]
 fn where_all_are_left_alone_nobody_is_asked() {
     let w = several(2, &[], "[routing]\nretry_burst = 100\n");
-    let limited = "HTTP/1.1 429 X\r\nretry-after: 50\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}";
+    let limited =
+        "HTTP/1.1 429 X\r\nretry-after: 50\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}";
     for provider in &w.providers {
         provider.now(move |_| vec![Act::Send(limited.as_bytes().to_vec())]);
     }
@@ -218,7 +244,11 @@ fn budgets_are_held_and_charged_once_however_many_are_asked() {
     let cost: u64 = w.gatehouse.exchanges().iter().map(|e| e["cost_nanos"].as_u64().unwrap()).sum();
     assert_eq!(cost, 3 * (10 * 2_000 + 5 * 10_000));
     let shown = w.gatehouse.json(&["budget", "show", &id]);
-    assert_eq!((shown["spent_nanos"].as_u64(), shown["held_nanos"].as_u64()), (Some(cost), Some(0)), "{shown:#}");
+    assert_eq!(
+        (shown["spent_nanos"].as_u64(), shown["held_nanos"].as_u64()),
+        (Some(cost), Some(0)),
+        "{shown:#}"
+    );
     // One that counts the second provider only, and is used up: that provider is not asked.
     w.gatehouse.json(&["budget", "add", "0.000001", "--provider", "b"]);
     w.counts();
@@ -226,5 +256,9 @@ fn budgets_are_held_and_charged_once_however_many_are_asked() {
     assert_eq!(reply.status, 429, "{}", reply.text());
     assert_eq!(w.counts(), [1, 0]);
     let shown = w.gatehouse.json(&["budget", "show", &id]);
-    assert_eq!((shown["spent_nanos"].as_u64(), shown["held_nanos"].as_u64()), (Some(cost), Some(0)), "{shown:#}");
+    assert_eq!(
+        (shown["spent_nanos"].as_u64(), shown["held_nanos"].as_u64()),
+        (Some(cost), Some(0)),
+        "{shown:#}"
+    );
 }

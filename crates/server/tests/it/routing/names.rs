@@ -7,7 +7,8 @@ use crate::world::MODEL;
 
 fn ask(model: &str) -> Vec<u8> {
     // Odd spacing: every other byte is to stay as it was.
-    format!("{{\"max_tokens\": 100 ,\n \"model\" : {} , \"x\":[1e2], \"messages\": []}}", json!(model)).into_bytes()
+    format!("{{\"max_tokens\": 100 ,\n \"model\" : {} , \"x\":[1e2], \"messages\": []}}", json!(model))
+        .into_bytes()
 }
 
 #[test]
@@ -17,7 +18,10 @@ fn a_name_stands_for_a_model_and_every_other_byte_stays() {
     let reply = w.post("s", &ask("sonnet"));
     assert_eq!((reply.status, reply.header("x-gatehouse-notice")), (200, None));
     let sent = String::from_utf8(w.providers[0].seen().body).unwrap();
-    assert_eq!(sent, format!("{{\"max_tokens\": 100 ,\n \"model\":\"{MODEL}\" , \"x\":[1e2], \"messages\": []}}"));
+    assert_eq!(
+        sent,
+        format!("{{\"max_tokens\": 100 ,\n \"model\":\"{MODEL}\" , \"x\":[1e2], \"messages\": []}}")
+    );
     let e = w.newest();
     assert_eq!((e["asked"].as_str(), e["model"].as_str()), (Some("sonnet"), Some(MODEL)));
     // What a key may use is decided by what is meant.
@@ -68,7 +72,8 @@ fn mistakes_in_routes_are_told() {
         [[alias]]\nname = \"b\"\nmodel = \"c\"\n[[alias]]\nname = \"c\"\nmodel = \"d\"\n[routing]\nattempts = 0\n";
     std::fs::write(&file, wrong).unwrap();
     let output = w.gatehouse.cli(&["config", "check", "--config", &file.display().to_string()]);
-    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let text =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     for part in [
         "route[r].stratgy: unknown setting (did you mean `strategy`?)",
         "the route `r` names the provider `nobody`, which there is not",

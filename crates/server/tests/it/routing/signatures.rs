@@ -41,7 +41,11 @@ fn signed(signature: &str) -> Value {
 
 #[test]
 fn a_conversation_goes_only_where_its_signatures_were_issued() {
-    let w = several(3, &["signature_family = \"x\"", "signature_family = \"y\"", "signature_family = \"x\""], PATIENT);
+    let w = several(
+        3,
+        &["signature_family = \"x\"", "signature_family = \"y\"", "signature_family = \"x\""],
+        PATIENT,
+    );
     w.providers[0].now(signing("from-main"));
     w.providers[1].now(signing("from-b"));
     w.providers[2].now(signing("from-c"));
@@ -76,7 +80,8 @@ fn where_it_is_not_known_who_signed_no_other_family_is_asked() {
         assert_eq!(w.post("s", &ask(true, &blocks)).status, 529);
         assert_eq!(w.counts(), [1, 0]);
     }
-    let escaped = String::from_utf8(ask(true, &signed("x"))).unwrap().replace("\"signature\"", "\"\\u0073ignature\"");
+    let escaped =
+        String::from_utf8(ask(true, &signed("x"))).unwrap().replace("\"signature\"", "\"\\u0073ignature\"");
     assert_eq!(w.post("s", escaped.as_bytes()).status, 529);
     assert_eq!(w.counts(), [1, 0]);
     assert_eq!(w.post("s", &ask(true, &json!("the \"signature\": of nobody"))).status, 200);
@@ -87,7 +92,8 @@ fn where_it_is_not_known_who_signed_no_other_family_is_asked() {
 fn two_accounts_at_one_address_are_one_family_and_two_addresses_are_two() {
     let w = several(2, &[], PATIENT);
     let told = w.gatehouse.json(&["route", "explain", "--user", "dev@example.com", "--model", MODEL]);
-    let families: Vec<&str> = (0..2).map(|n| told["candidates"][n]["signature_family"].as_str().unwrap()).collect();
+    let families: Vec<&str> =
+        (0..2).map(|n| told["candidates"][n]["signature_family"].as_str().unwrap()).collect();
     assert_ne!(families[0], families[1]);
     assert!(w.providers[0].url.ends_with(families[0]), "{families:?}");
 }
