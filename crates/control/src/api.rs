@@ -37,6 +37,7 @@ pub mod audit;
 pub mod backup;
 pub mod config;
 pub mod provider;
+pub mod route;
 pub mod secret;
 pub mod settings;
 pub mod ownership;
@@ -168,6 +169,7 @@ fn all_routes<R: Routes>(into: R) -> R {
         .routes(routes!(config::get))
         .routes(routes!(config::reload))
         .routes(routes!(provider::list))
+        .routes(routes!(route::explain))
         .routes(routes!(provider::set_key, provider::remove_key))
         .routes(routes!(secret::list))
         .routes(routes!(secret::rotate))

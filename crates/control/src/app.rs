@@ -26,6 +26,7 @@ use crate::config::{ReloadRefused, Reloaded};
 use crate::directory::Configured;
 use crate::keys::Keys;
 use crate::provider::ProviderInfo;
+use crate::route::{RouteExplained, RouteQuestion};
 use crate::settings::{Delivery, Rules};
 use crate::status::{LedgerState, Readiness};
 
@@ -55,6 +56,9 @@ pub type BudgetsOf = Box<dyn Fn(&Principal) -> Vec<Standing> + Send + Sync>;
 
 /// The most that a request to a model can cost, of so many input and output tokens.
 pub type WorstCost = Box<dyn Fn(&str, u64, u64) -> Nanos + Send + Sync>;
+
+/// Says where a request would go.
+pub type ExplainRoute = Box<dyn Fn(&RouteQuestion) -> RouteExplained + Send + Sync>;
 
 /// Makes a directory ready to be asked, by its name.
 pub type OpenDirectory = Box<dyn Fn(&str) -> Opened + Send + Sync>;
@@ -185,6 +189,8 @@ pub struct House {
     pub proxy: crate::proxy::Face,
     /// The configured providers.
     pub providers: Box<dyn Fn() -> Vec<ProviderInfo> + Send + Sync>,
+    /// Says where a request would go on this node now.
+    pub explain_route: ExplainRoute,
     /// Whether requests will be served.
     pub readiness: Box<dyn Fn() -> Readiness + Send + Sync>,
     /// What this node can find out of the readiness checklist. Answers within some seconds.

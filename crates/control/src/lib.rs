@@ -33,6 +33,7 @@ pub mod audit;
 pub mod backup;
 pub mod config;
 pub mod provider;
+pub mod route;
 pub mod session;
 pub mod factor;
 pub mod portal;

@@ -28,6 +28,8 @@ pub struct ProviderInfo {
     pub credential: String,
     /// `ok`, or what is wrong with it.
     pub state: String,
+    /// Whether requests go to it now where others could answer: `ok`, or why not.
+    pub health: String,
 }
 
 /// Seals a provider's key, in place of the one sealed before. It can be used from now on and never be read back.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{ExchangeId, KeyId, OrgId, ProjectId, SessionId, TeamId, UserId};
 use crate::money::Nanos;
+use crate::routing::Fault;
 use crate::time::UnixMillis;
 use crate::usage::Usage;
 
@@ -155,6 +156,18 @@ pub struct Cost {
     pub basis: PriceBasis,
 }
 
+/// An attempt that came to nothing, after which another provider was asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Attempt {
+    /// The provider that was asked.
+    pub provider: String,
+    /// What went wrong.
+    pub fault: Fault,
+    /// From the head's arrival to the attempt's end, in milliseconds.
+    pub ended_ms: u32,
+}
+
 /// The record of one exchange.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exchange {
@@ -166,9 +179,9 @@ pub struct Exchange {
     pub kind: Kind,
     /// Whose it is; `None` when the credential was not recognized.
     pub principal: Option<Principal>,
-    /// The provider it was sent to.
+    /// The provider it was sent to; after several attempts, the last one, whose answer the client got.
     pub provider: Option<String>,
-    /// The model asked for.
+    /// The model asked for; where an alias or a fallback stands for another, that one.
     pub model: Option<String>,
     /// The model the reply names.
     pub served_model: Option<String>,
@@ -204,6 +217,12 @@ pub struct Exchange {
     pub session: Option<String>,
     /// The client's product and version, from `User-Agent`, at most 64 printable characters.
     pub client: Option<String>,
+    /// What the client asked for, where [`Exchange::model`] is another.
+    pub asked: Option<String>,
+    /// Attempts at other providers (or at the same one) that came to nothing before; at most as many as are configured.
+    pub attempts: Vec<Attempt>,
+    /// Whether the client's session was with another provider before, so that its cache was left behind.
+    pub switched: bool,
 }
 
 /// What is known when a request is about to be sent upstream; replay turns an intent without an
@@ -260,6 +279,9 @@ impl Intent {
             peer: self.peer,
             session: None,
             client: None,
+            asked: None,
+            attempts: Vec::new(),
+            switched: false,
         }
     }
 

@@ -28,3 +28,4 @@ pub mod source;
 pub mod settings;
 pub mod ownership;
 pub mod assessment;
+pub mod routing;

@@ -14,9 +14,9 @@ use gatehouse_domain::time::UnixMillis;
 use gatehouse_domain::usage::{Geo, Speed};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
-use crate::handle::Routed;
 use crate::refusal::Refusal;
 use crate::refused::Refused;
+use crate::route::Routed;
 use crate::worker::Worker;
 
 /// Output tokens of a request that does not say how many it allows in a way that can be read. Providers refuse such
@@ -48,10 +48,14 @@ pub(crate) fn admit(worker: &Rc<Worker>, mut routed: Routed) -> Result<Admitted,
         speed: if body.facts.fast { Speed::Fast } else { Speed::Standard },
         geo: if body.facts.placed { Geo::Us } else { Geo::Global },
     };
+    let fallback = routed.fallback().map(str::to_owned);
     let open = &mut routed.granted.open;
     let record = open.record();
     let settings = worker.shared.settings.load();
-    let worst = record.model.as_deref().map(|model| settings.prices.worst(model, &asked, record.started_at));
+    // The dearest of the models that may answer.
+    let models = [record.model.as_deref(), fallback.as_deref()];
+    let worst = models.into_iter().flatten();
+    let worst = worst.map(|model| settings.prices.worst(model, &asked, record.started_at)).max();
     drop(settings);
     match open.reserve(worst.unwrap_or_default()) {
         Ok(standing) => Ok(Admitted { routed, standing }),

@@ -16,10 +16,10 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header
 use crate::connection::Connection;
 use crate::flow::Step;
 use crate::held::Held;
-use crate::inspect::Received;
 use crate::open::Open;
 use crate::refusal::Refusal;
 use crate::reply::{ReplyBody, whole};
+use crate::send::Outgoing;
 use crate::settings::{Credential, Provider};
 use crate::upstream::Upload;
 use crate::worker::Worker;
@@ -35,7 +35,7 @@ pub(crate) fn request(
     (dialect, credential): (&Dialect, &Credential),
     head: &Parts,
     open: &mut Open,
-    body: Received,
+    body: Outgoing,
 ) -> Result<(Request<Upload>, Answer), Refusal> {
     let record = open.record();
     let model = record.model.clone().unwrap_or_default();

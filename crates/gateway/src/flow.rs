@@ -1,5 +1,7 @@
 //! A request on its way through the upstream and back: what is polled, gathered and metered.
 
+mod begin;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -15,8 +17,11 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 
+use begin::Learner;
+
 use crate::connection::Tick as _;
 use crate::gather::Gathered;
+use crate::health::Permit;
 use crate::ledger::Ticket;
 use crate::open::Open;
 use crate::settings::Provider;
@@ -55,6 +60,12 @@ pub(crate) struct Flow {
     /// The stream's last events. A client may take a reply as complete once it knows why the model stopped, so they are
     /// kept back until the record is durable (promise P1).
     ending: Option<BytesMut>,
+    /// A step that was taken to see whether the reply begins, and has not been handed on.
+    kept: Option<Step>,
+    /// Remembers who signed.
+    learner: Option<Box<Learner>>,
+    /// Where several providers could answer: says how this one does, and that it is busy.
+    pub(crate) permit: Option<Box<Permit>>,
 }
 
 /// What looks at a reply's bytes.
@@ -125,7 +136,16 @@ impl Flow {
             partial: BytesMut::new(),
             in_parts: false,
             ending: None,
+            kept: None,
+            learner: None,
+            permit: None,
         }
+    }
+
+    /// Waits no longer than this for the reply's head.
+    pub(crate) fn within(mut self, first_byte: Duration) -> Self {
+        self.first_byte = first_byte;
+        self
     }
 
     /// Waits for the reply's head. Must not be called again once it has answered.
@@ -195,12 +215,13 @@ impl Flow {
 
     /// The reply's length, where the upstream announced it. A stream has none: pings of our own may come in between.
     pub(crate) fn length(&self) -> Option<u64> {
-        self.body.as_ref().filter(|_| !self.is_stream()).and_then(|body| body.size_hint().exact())
+        let left = self.body.as_ref().filter(|_| !self.is_stream()).and_then(|body| body.size_hint().exact());
+        left.map(|left| left + self.kept.as_ref().map_or(0, Step::len))
     }
 
     /// Whether the reply's head is all there is of it.
     pub(crate) fn is_bodyless(&self) -> bool {
-        self.body.as_ref().is_none_or(Incoming::is_end_stream)
+        self.kept.is_none() && self.body.as_ref().is_none_or(Incoming::is_end_stream)
     }
 
     /// Whether something can be put in at this place of a stream without tearing an event in two.
@@ -219,6 +240,13 @@ impl Flow {
 
     /// All that is ready of the reply, as one piece of whole events.
     pub(crate) fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+        match self.kept.take() {
+            Some(step) => Poll::Ready(step),
+            None => self.poll_next(cx),
+        }
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
         let mut out = Gathered::default();
         loop {
             self.upstream.drive(cx);
@@ -267,6 +295,9 @@ impl Flow {
             Some(frames) => frames.feed(&data),
         };
         self.open.record().bytes_out += data.len() as u64;
+        if let Some(learner) = &mut self.learner {
+            learner.feed(&data, &self.worker.shared.routes);
+        }
         match &mut self.meter {
             Meter::None => {}
             Meter::Body(meter) => meter.feed(&data),

@@ -1,7 +1,6 @@
 //! One request, on one screen: its stages, each taking what the one before returned.
 
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use gatehouse_domain::access::Question;
@@ -10,15 +9,14 @@ use gatehouse_domain::data_class::Level;
 use gatehouse_domain::exchange::{Ended, Kind};
 use gatehouse_domain::model::is_model_name;
 use gatehouse_domain::policy::{Grant, Snapshot};
-use gatehouse_providers::cloud::Answer;
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Request, Response, header};
 use hyper::body::Incoming;
 
-use crate::admit::{self, Admitted};
+use crate::admit;
 use crate::cloud;
 use crate::connection::{Connection, Phase, Tick as _};
-use crate::flow::{Flow, NoHead};
+use crate::failover;
 use crate::held::Held;
 use crate::identify::recognize;
 use crate::inspect::{self, Received};
@@ -30,8 +28,8 @@ use crate::refusal::Refusal;
 use crate::refused::Refused;
 use crate::relay::Relay;
 use crate::reply::{Content, ReplyBody, whole};
-use crate::settings::{Face, Limits, Provider, Settings};
-use crate::upstream::{Upload, Upstream};
+use crate::route;
+use crate::settings::{Limits, Settings};
 use crate::worker::{Active, Worker};
 
 /// Serves one request. Never fails: whatever happens is a reply and a record.
@@ -65,11 +63,10 @@ async fn exchange(
         return list_models(worker, connection, identified).await;
     }
     let received = receive(worker, identified).await?;
-    let granted = authorize(received)?;
-    let routed = route(worker, granted)?;
+    let granted = authorize(worker, received)?;
+    let routed = route::route(worker, granted)?;
     let admitted = admit::admit(worker, routed)?;
-    let translated = translate(admitted)?;
-    let answered = forward(worker, translated).await?;
+    let answered = failover::forward(worker, admitted).await?;
     Ok(relay(worker, connection, answered).await)
 }
 
@@ -235,15 +232,21 @@ async fn receive(worker: &Rc<Worker>, identified: Identified) -> Result<Complete
 /// A request that its sender may make.
 pub(crate) struct Granted {
     pub(crate) open: Open,
-    head: Parts,
-    active: Rc<Active>,
+    pub(crate) head: Parts,
+    pub(crate) grant: Grant,
+    pub(crate) active: Rc<Active>,
     pub(crate) body: Received,
 }
 
-fn authorize(complete: Complete) -> Result<Granted, Box<Refused>> {
+fn authorize(worker: &Worker, complete: Complete) -> Result<Granted, Box<Refused>> {
     let Complete { mut open, head, grant, active, mut body } = complete;
     let Some(model) = body.facts.model.take() else {
         return Err(Refused::new(open, Refusal::ModelMissing, None));
+    };
+    let resolved = route::resolve(&worker.shared.settings.load().routing, model, &mut open, &mut body);
+    let model = match resolved {
+        Ok(model) => model,
+        Err(why) => return Err(Refused::new(open, why, None)),
     };
     let allowed = grant.models().allows(&model);
     if !is_model_name(&model) {
@@ -256,175 +259,25 @@ fn authorize(complete: Complete) -> Result<Granted, Box<Refused>> {
     if !allowed {
         return Err(Refused::new(open, Refusal::ModelNotAllowed(model), None));
     }
-    Ok(Granted { open, head, active, body })
-}
-
-/// A request that has somewhere to go.
-pub(crate) struct Routed {
-    pub(crate) granted: Granted,
-    provider: Arc<Provider>,
-}
-
-fn route(worker: &Rc<Worker>, mut granted: Granted) -> Result<Routed, Box<Refused>> {
-    let settings = worker.shared.settings.load();
-    let model = granted.open.record().model.as_deref().unwrap_or_default();
-    let Some(provider) = settings.provider_for(model) else {
-        let why = if settings.providers.is_empty() {
-            Refusal::NoProvider
-        } else {
-            Refusal::ModelNotServed(model.to_owned())
-        };
-        return Err(Refused::new(granted.open, why, None));
-    };
-    let provider = Arc::clone(provider);
-    granted.open.record().provider = Some(provider.name.to_string());
-    match permitted(worker, &settings, &mut granted) {
-        Ok(()) => Ok(Routed { granted, provider }),
-        Err(why) => Err(Refused::new(granted.open, why, None)),
-    }
-}
-
-/// Whether the organization's rules let through what is about to be sent.
-fn permitted(worker: &Worker, settings: &Settings, granted: &mut Granted) -> Result<(), Refusal> {
-    let policy = worker.shared.policy.load();
-    let (classes, raised) = (&settings.classes, class_said(&policy, settings, &granted.head.headers));
-    let record = granted.open.record();
-    let (Some(principal), Some(model), Some(provider)) = (&record.principal, &record.model, &record.provider)
-    else {
-        // What cannot be asked about is not let through.
-        let by = "what is to be decided is not known".to_owned();
-        return Err(Refusal::NotPermitted { model: record.model.clone().unwrap_or_default(), by });
-    };
-    let (peer, stream) = (record.peer, record.stream);
-    let question = Question { principal, model, provider, peer, stream, classes, raised };
-    let verdict = policy.decide(&question);
-    if verdict.allowed {
-        return Ok(());
-    }
-    Err(Refusal::NotPermitted { model: model.clone(), by: verdict.by.to_string() })
+    Ok(Granted { open, head, grant, active, body })
 }
 
 /// The data class that a client says; nothing is looked at unless a policy may ask for it.
-fn class_said(policy: &Snapshot, settings: &Settings, headers: &HeaderMap) -> Level {
+pub(crate) fn class_said(policy: &Snapshot, settings: &Settings, headers: &HeaderMap) -> Level {
     if policy.speaks_of_classes() { settings.class_said(headers) } else { Level::default() }
 }
 
-/// A request as the provider takes it.
-struct Translated {
-    open: Open,
-    active: Rc<Active>,
-    provider: Arc<Provider>,
-    request: Request<Upload>,
-    /// Of a cloud: in which form it answers.
-    answer: Option<Answer>,
-    standing: Option<Standing>,
-}
-
-/// Gives the request the provider's head. The body stays as it came, but for what a cloud has otherwise.
-fn translate(admitted: Admitted) -> Result<Translated, Box<Refused>> {
-    let (routed, standing) = admitted.into_parts();
-    let Routed { granted: Granted { mut open, head, active, body }, provider } = routed;
-    let (credential_name, credential) = match &provider.face {
-        Face::Plain(name, value) => (name, value),
-        Face::Cloud(dialect, credential) => {
-            return match cloud::request(&provider, (dialect, credential), &head, &mut open, body) {
-                Ok((request, answer)) => {
-                    let provider = Arc::clone(&provider);
-                    Ok(Translated { open, active, provider, request, answer: Some(answer), standing })
-                }
-                Err(why) => Err(Refused::new(open, why, None)),
-            };
-        }
-    };
-    let Some(target) = provider.target(head.uri.path(), head.uri.query()) else {
-        return Err(Refused::new(open, Refusal::HeadTooLarge, None));
-    };
-    let mut headers = gatehouse_providers::anthropic::request_headers(&head.headers);
-    headers.insert(header::HOST, provider.authority.clone());
-    headers.insert(credential_name.clone(), credential.clone());
-    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.bytes));
-    let mut request = Request::new(Upload::new(body.pieces, body.bytes, body.reservation));
-    *request.method_mut() = head.method;
-    *request.uri_mut() = target;
-    *request.headers_mut() = headers;
-    Ok(Translated { open, active, provider, request, answer: None, standing })
-}
-
 /// A request that has been answered, so far by a head.
-struct Answered {
-    held: Held,
-    head: Response<()>,
-    standing: Option<Standing>,
-}
-
-async fn forward(worker: &Rc<Worker>, translated: Translated) -> Result<Answered, Box<Refused>> {
-    let Translated { mut open, active, provider, mut request, answer, standing } = translated;
-    let intent = open.intent().expect("only an identified request gets here");
-    if worker.shared.ledger.open(&intent).is_err() {
-        open.nothing_consumed();
-        return Err(Refused::new(open, Refusal::LedgerFull, None));
-    }
-    let mut pooled = worker.pool.take(&provider);
-    loop {
-        let reused = pooled.is_some();
-        let upstream: Box<Upstream> = match pooled.take() {
-            Some(upstream) => upstream,
-            None => match worker.pool.connect(&provider).await {
-                Ok(upstream) => upstream,
-                Err(why) => {
-                    open.nothing_consumed();
-                    return Err(Refused::failed(open, why, Ended::UpstreamFailed));
-                }
-            },
-        };
-        let mut held =
-            Held::new(Flow::send(worker, open, Rc::clone(&active), &provider, upstream, (request, answer)));
-        let why = match std::future::poll_fn(|cx| held.flow().poll_head(cx)).await {
-            Ok(head) if is_odd(&head) => {
-                let status = head.status().as_u16();
-                tracing::error!(provider = %provider.name, status, "what answers at the provider's address is none");
-                if !head.status().is_success() {
-                    held.flow().open.nothing_consumed();
-                }
-                (Refusal::UpstreamOdd, Ended::UpstreamFailed)
-            }
-            Ok(head) => return Ok(Answered { held, head, standing }),
-            // The provider had closed the connection that we kept: nothing was sent, so it is safe to try another.
-            Err(NoHead::Unsent(again)) if reused => {
-                (open, request) = (held.into_flow().open, *again);
-                continue;
-            }
-            Err(NoHead::Unsent(_)) => {
-                held.flow().open.nothing_consumed();
-                (Refusal::Unreachable, Ended::UpstreamFailed)
-            }
-            Err(NoHead::Broken(error)) => {
-                tracing::warn!(provider = %provider.name, %error, "the provider broke off before its reply began");
-                (Refusal::UpstreamBroken, Ended::UpstreamFailed)
-            }
-            Err(NoHead::Timeout) => (Refusal::UpstreamTimeout, Ended::UpstreamFailed),
-            Err(NoHead::Cut(cut)) => (cut.refusal(), cut.ended()),
-        };
-        return Err(Refused::failed(held.into_flow().open, why.0, why.1));
-    }
-}
-
-/// Whether a head is one that no Messages API sends. A redirect would lead the client, with its key, to somewhere else;
-/// a protocol switch or a compression that we asked not to have cannot be metered.
-fn is_odd(head: &Response<()>) -> bool {
-    let status = head.status();
-    status.is_informational()
-        || status.is_redirection()
-        || (status.is_success()
-            && head.headers().get(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity"))
+pub(crate) struct Answered {
+    pub(crate) held: Held,
+    pub(crate) head: Response<()>,
+    pub(crate) standing: Option<Standing>,
 }
 
 /// Hands the reply on.
 async fn relay(worker: &Rc<Worker>, connection: &Rc<Connection>, answered: Answered) -> Response<ReplyBody> {
     let Answered { mut held, head, standing } = answered;
     let flow = held.flow();
-    flow.expect(&head);
     // In a box: the way of all other replies is not to carry what only few need.
     if flow.answer().is_some()
         && let Some(reply) = Box::pin(cloud::reply(worker, connection, &mut held, &head)).await
@@ -448,6 +301,7 @@ async fn relay(worker: &Rc<Worker>, connection: &Rc<Connection>, answered: Answe
     if let Some(standing) = standing {
         admit::tell(&mut headers, &standing, head.status());
     }
+    route::tell(&mut headers, &mut flow.open, &worker.shared.settings.load());
     flow.open.record().status = head.status().as_u16();
     let whole = if head.status().is_success() { Ended::Completed } else { Ended::UpstreamError };
     if head.status() == http::StatusCode::UNAUTHORIZED {

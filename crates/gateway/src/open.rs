@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use gatehouse_domain::budget::{Charge, Exceeded, Hold, Standing};
-use gatehouse_domain::exchange::{Cost, Ended, Exchange, Intent, Kind, estimate_tokens};
+use gatehouse_domain::exchange::{Attempt, Cost, Ended, Exchange, Intent, Kind, estimate_tokens};
 use gatehouse_domain::money::Nanos;
 use gatehouse_domain::policy::Grant;
 use gatehouse_domain::usage::Usage;
@@ -33,6 +33,10 @@ pub(crate) struct Open {
     counted: bool,
     /// What is held of budgets for it.
     hold: Option<Hold>,
+    /// The most that it may cost.
+    worst: Nanos,
+    /// What the client is told of its model.
+    pub(crate) notice: Option<String>,
     request_id: String,
 }
 
@@ -80,6 +84,9 @@ impl Open {
             peer: Some(peer),
             session: None,
             client: None,
+            asked: None,
+            attempts: Vec::new(),
+            switched: false,
         };
         let request_id = format!("req_{}", &id.to_string()[4..]);
         Self {
@@ -90,6 +97,8 @@ impl Open {
             sent: false,
             counted: false,
             hold: None,
+            worst: Nanos::ZERO,
+            notice: None,
             request_id,
         }
     }
@@ -162,7 +171,53 @@ impl Open {
         let Some(charge) = self.record.as_deref().and_then(charge) else { return Ok(None) };
         let admission = shared.counters.reserve(&charge, worst, Worker::now())?;
         self.hold = admission.hold;
+        self.worst = worst;
         Ok(admission.fullest)
+    }
+
+    /// Sends it to another provider, or as another model: what is held moves to the budgets that apply there. If one
+    /// has no room, everything is as it was but the hold.
+    ///
+    /// # Errors
+    /// A hard budget that applies there has no room.
+    pub(crate) fn redirect(&mut self, provider: &str, model: &str) -> Result<(), Box<Exceeded>> {
+        let before = self.record.as_deref().map(|record| (record.provider.clone(), record.model.clone()));
+        let is_same = before
+            .as_ref()
+            .is_some_and(|(old, name)| old.as_deref() == Some(provider) && name.as_deref() == Some(model));
+        if is_same {
+            return Ok(());
+        }
+        let shared = Arc::clone(&self.shared);
+        if let (Some(hold), Some(charge)) = (self.hold.take(), self.record.as_deref().and_then(charge)) {
+            shared.counters.settle(Some(hold), &charge, Nanos::ZERO, Ticket(0));
+        }
+        let record = self.record();
+        record.provider = Some(provider.to_owned());
+        if record.model.as_deref() != Some(model) {
+            let asked = record.asked.take().or(record.model.take());
+            record.asked = asked.filter(|asked| asked != model);
+            record.model = Some(model.to_owned());
+        }
+        if self.worst == Nanos::ZERO || shared.counters.is_idle() {
+            return Ok(());
+        }
+        let worst = self.worst;
+        let reserved = self.reserve(worst).map(drop);
+        if reserved.is_err() {
+            let (provider, model) = before.unwrap_or_default();
+            let record = self.record();
+            (record.provider, record.model) = (provider, model);
+        }
+        reserved
+    }
+
+    /// An attempt came to nothing and another begins: what it said and cost is no part of the exchange.
+    pub(crate) fn begin_anew(&mut self, failed: Attempt) {
+        self.sent = false;
+        let record = self.record();
+        record.attempts.push(failed);
+        (record.bytes_out, record.reason) = (0, None);
     }
 
     /// What is written down before the upstream is asked.
@@ -170,7 +225,13 @@ impl Open {
         self.sent = true;
         let elapsed = self.began.elapsed();
         let record = self.record();
+        // Of a further attempt, what came before is the providers' time.
+        let is_first = record.attempts.is_empty();
+        let before = record.overhead_us;
         record.overhead_us = u32::try_from(elapsed.as_micros()).unwrap_or(u32::MAX);
+        if !is_first {
+            record.overhead_us = before;
+        }
         Some(Intent {
             id: record.id,
             kind: record.kind,

@@ -68,6 +68,10 @@ pub(crate) enum Refusal {
     Unsupported(String),
     /// There is no credential for the provider at the moment.
     NoProviderCredential,
+    /// All providers for the request fail or are at their limits; one may be asked again in so many seconds.
+    Unavailable(u16),
+    /// The model is out of use.
+    ModelRetired(String),
     /// The provider could not be reached.
     Unreachable,
     /// The provider did not answer in time.
@@ -138,6 +142,9 @@ impl Refusal {
             // The client goes by the status and the field's name.
             Self::Unsupported(_) => row("unsupported", 400, INVALID),
             Self::NoProviderCredential => later("no_provider_credential", 503, "api_error", 5),
+            // Not 529: of that the client makes only three attempts.
+            Self::Unavailable(seconds) => later("providers_unavailable", 503, "api_error", *seconds),
+            Self::ModelRetired(_) => row("model_retired", 451, "not_found_error"),
             Self::Unreachable => later("upstream_unreachable", 502, "api_error", 2),
             Self::UpstreamTimeout => later("upstream_timeout", 504, "timeout_error", 2),
             Self::UpstreamBroken => later("upstream_broken", 502, "api_error", 1),
@@ -208,6 +215,12 @@ impl Refusal {
             Self::Unsupported(what) => format!("{what}: the model provider does not support it."),
             Self::NoProviderCredential => {
                 "Gatehouse has no valid credential for the model provider now. Ask your administrator.".into()
+            }
+            Self::Unavailable(seconds) => format!(
+                "All model providers for this request fail or are at their limits now. Try again in {seconds} seconds."
+            ),
+            Self::ModelRetired(notice) => {
+                format!("This model is out of use: {notice}. Choose another model.")
             }
             Self::Unreachable => "The model provider could not be reached. Try again shortly.".into(),
             Self::UpstreamTimeout => "The model provider did not answer in time. Try again shortly.".into(),
@@ -297,6 +310,8 @@ mod tests {
             Refusal::NotCounted,
             Refusal::Unsupported("safeguards".into()),
             Refusal::NoProviderCredential,
+            Refusal::Unavailable(3),
+            Refusal::ModelRetired("the model m retires on 2026-11-30".into()),
             Refusal::Unreachable,
             Refusal::UpstreamTimeout,
             Refusal::UpstreamBroken,

@@ -144,6 +144,7 @@ impl Relay {
                 None
             }
             Step::Broken(bytes, why) => {
+                self.held.flow().broke_off();
                 self.end_broken(bytes, &Refusal::UpstreamBroken, why, Ended::UpstreamFailed);
                 None
             }

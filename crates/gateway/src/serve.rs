@@ -28,6 +28,7 @@ use crate::ledger::Ledger;
 use crate::observe::Meters;
 use crate::portal::Portal;
 use crate::reception::Reception;
+use crate::routes::Routes;
 use crate::settings::Settings;
 use crate::worker::{Shared, Worker};
 
@@ -45,6 +46,8 @@ pub struct Parts {
     pub ledger: Arc<dyn Ledger>,
     /// Where budgets are counted.
     pub counters: Arc<dyn Counters>,
+    /// What is remembered of sessions for routing.
+    pub routes: Arc<Routes>,
     /// Whether `/readyz` says so.
     pub ready: Arc<AtomicBool>,
 }
@@ -69,6 +72,7 @@ pub fn start(listener: &TcpListener, workers: usize, parts: Parts) -> io::Result
         reception: Reception::new(parts.portal, parts.runtime),
         ledger: parts.ledger,
         counters: parts.counters,
+        routes: parts.routes,
         ready: parts.ready,
         budget: Arc::new(Budget::default()),
         in_flight: AtomicUsize::new(0),

@@ -8,12 +8,15 @@ use arc_swap::ArcSwapOption;
 use gatehouse_domain::data_class::{DataClasses, Level};
 use gatehouse_domain::network::Proxies;
 use gatehouse_domain::price::PriceTable;
+use gatehouse_domain::routing::Routing;
 use gatehouse_providers::anthropic::CredentialKind;
 use gatehouse_providers::cloud::Dialect;
 use gatehouse_providers::sigv4::{AwsKeys, Scope};
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use rustls::ClientConfig;
+
+use crate::health::Health;
 
 /// Everything the data path is configured with.
 #[derive(Clone)]
@@ -32,6 +35,8 @@ pub struct Settings {
     pub classes: DataClasses,
     /// The header in which a client may say that its data is of a higher class than what else is known of it.
     pub class_header: Option<HeaderName>,
+    /// Which provider a request goes to, and which others may take its place.
+    pub routing: Arc<Routing>,
 }
 
 /// Whose request it is: the connection's other end, or whom a proxy of ours asks for.
@@ -137,6 +142,12 @@ pub struct Provider {
     pub pool_idle: Duration,
     /// Connections at once on each worker; above it 529.
     pub max_connections: usize,
+    /// The region that it is in, for residency; empty if it is in none.
+    pub region: String,
+    /// Where signatures of thinking that it issues are valid: at the providers of the same family.
+    pub family: String,
+    /// How it fares. A provider changed by a reload begins anew.
+    pub health: Health,
 }
 
 /// How a provider is spoken to.
@@ -198,6 +209,10 @@ pub struct ProviderSpec<'a> {
     pub pool_idle: Duration,
     /// See [`Provider::max_connections`].
     pub max_connections: usize,
+    /// See [`Provider::region`].
+    pub region: String,
+    /// See [`Provider::family`].
+    pub family: String,
 }
 
 /// Why a provider cannot be used as configured.
@@ -256,6 +271,9 @@ impl Provider {
             stream_idle: spec.stream_idle,
             pool_idle: spec.pool_idle,
             max_connections: spec.max_connections,
+            region: spec.region,
+            family: spec.family,
+            health: Health::new(),
         })
     }
 

@@ -152,6 +152,11 @@ impl Pool {
     }
 }
 
+/// Connects to a provider, TLS included, and hangs up: costs it nothing, and says whether it can be reached.
+pub(crate) async fn reaches(provider: &Provider) -> bool {
+    matches!(tokio::time::timeout(provider.connect, dial(provider)).await, Ok(Ok(_)))
+}
+
 async fn dial(provider: &Provider) -> io::Result<Wire> {
     let tcp = TcpStream::connect((provider.host.as_str(), provider.port)).await?;
     tcp.set_nodelay(true)?;
@@ -221,11 +226,12 @@ impl AsyncWrite for Wire {
 pub(crate) struct Upload {
     pieces: std::vec::IntoIter<Bytes>,
     left: u64,
-    _reservation: Reservation,
+    /// None where the body is kept for another attempt: then it is held there.
+    _reservation: Option<Reservation>,
 }
 
 impl Upload {
-    pub(crate) fn new(pieces: Vec<Bytes>, bytes: u64, reservation: Reservation) -> Self {
+    pub(crate) fn new(pieces: Vec<Bytes>, bytes: u64, reservation: Option<Reservation>) -> Self {
         Self { pieces: pieces.into_iter(), left: bytes, _reservation: reservation }
     }
 }

@@ -26,6 +26,7 @@ use crate::observe::Meters;
 use crate::open::Open;
 use crate::reception::Reception;
 use crate::refusal::Refusal;
+use crate::routes::Routes;
 use crate::settings::Settings;
 use crate::upstream::Pool;
 
@@ -36,6 +37,7 @@ pub(crate) struct Shared {
     pub(crate) reception: Reception,
     pub(crate) ledger: Arc<dyn Ledger>,
     pub(crate) counters: Arc<dyn Counters>,
+    pub(crate) routes: Arc<Routes>,
     pub(crate) ready: Arc<AtomicBool>,
     pub(crate) budget: Arc<Budget>,
     pub(crate) in_flight: AtomicUsize,

@@ -6,6 +6,7 @@
 pub use body::BodyMeter;
 pub use envelope::error_body;
 pub use headers::{BadCredential, CredentialKind, credential_header, reply_headers, request_headers};
+pub use signature::{Carried, SignatureScan, carried};
 pub use stream::{Fed, StreamMeter};
 
 mod headers;
@@ -13,6 +14,7 @@ mod envelope;
 mod usage;
 mod stream;
 mod body;
+mod signature;
 
 use gatehouse_domain::usage::Usage;
 

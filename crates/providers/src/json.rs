@@ -3,7 +3,7 @@
 pub use problem::{Problem, ScanError};
 pub use request::{RequestError, RequestFacts, RequestScan};
 pub use scan::{Document, MAX_CAPTURES, MAX_DEPTH, Member, Raw, Root, Scanner, Wanted};
-pub use splice::Edits;
+pub use splice::{Edits, with_model};
 
 mod request;
 mod scan;

@@ -10,6 +10,7 @@ mod access;
 mod budget;
 mod proxy;
 mod role;
+mod route;
 mod directory;
 mod key;
 mod session;
@@ -120,6 +121,7 @@ fn run(args: Args, environment: &Environment, out: &mut Out) -> Result<u8, Failu
         }
         Command::Price(command) => spending::price(&command, environment, out),
         Command::Provider(command) => operate::provider(command, &client::connect(global, environment)?, out),
+        Command::Route(command) => route::run(command, &client::connect(global, environment)?, out),
         Command::Secrets(command) => secret::run(command, &client::connect(global, environment)?, out),
         Command::Admin(command) => operate::admin(command, &client::connect(global, environment)?, out),
         Command::Directory(command) => {

@@ -16,6 +16,7 @@ mod directory;
 mod proxy;
 mod pricing;
 mod backup;
+mod routing;
 mod show;
 
 use std::collections::BTreeMap;
@@ -30,6 +31,7 @@ pub(crate) use mistake::{Mistake, Mistakes};
 pub(crate) use pricing::Pricing;
 pub(crate) use provider::{Amazon, Cloud, CloudCredential, Provider, Role, SecretSource};
 pub(crate) use proxy::Proxy;
+pub(crate) use routing::Routes;
 pub(crate) use section::{
     Audit, Counters, Drain, Gateway, Journal, Listen, Log, LogFormat, MasterKeySource, Policy, Scim, Secrets,
     Settings, Store, WhenStale,
@@ -81,6 +83,8 @@ pub(crate) struct Config {
     pub(crate) pricing: Pricing,
     /// Providers, in order of preference.
     pub(crate) providers: Vec<Provider>,
+    /// Which provider a request goes to.
+    pub(crate) routes: Routes,
     /// Directories that are read by LDAP.
     pub(crate) directories: Vec<Directory>,
     /// Every effective setting as text, secrets left out.
@@ -167,6 +171,7 @@ fn read_all(top: &Section<'_, '_>, tree: &Node) -> Option<Config> {
     let identity = top.section("identity", identity::identity);
     let pricing = top.section("pricing", pricing::pricing);
     let providers = provider::providers(top);
+    let routes = routing::routes(top, &providers);
     let directories = directory::directories(top);
     Some(Config {
         listen: listen??,
@@ -187,6 +192,7 @@ fn read_all(top: &Section<'_, '_>, tree: &Node) -> Option<Config> {
         identity: identity?,
         pricing: pricing?,
         providers,
+        routes: routes?,
         directories,
         shown: show::settings(tree),
     })

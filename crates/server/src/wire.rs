@@ -6,6 +6,7 @@
 mod foundation;
 mod ledger;
 mod provider;
+mod routes;
 mod cloud;
 mod renewal;
 mod fresh;

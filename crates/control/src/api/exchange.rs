@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use gatehouse_domain::exchange::Ended;
+use gatehouse_domain::exchange::{Attempt, Ended};
 use gatehouse_domain::usage::{Geo, ServiceTier, Speed, Tokens, Usage};
 use gatehouse_store::ledger::{ExchangeRow, Order};
 use serde::{Deserialize, Serialize};
@@ -80,6 +80,24 @@ pub struct ExchangeView {
     pub session: Option<String>,
     /// The client's program and version.
     pub client: Option<String>,
+    /// What the client asked for, where an alias or a fallback made another model of it.
+    pub asked: Option<String>,
+    /// Attempts that came to nothing before, in order; empty for most.
+    pub attempts: Vec<AttemptOf>,
+    /// Whether the client's session was with another provider before.
+    pub switched: bool,
+}
+
+/// An attempt that came to nothing.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AttemptOf {
+    /// The provider that was asked.
+    pub provider: String,
+    /// `connect`, `timeout`, `broken`, `garbage`, `rate_limited`, `overloaded`, `server_error`, `credential`, `not_served` or
+    /// `not_sent`.
+    pub fault: &'static str,
+    /// From the exchange's beginning to the attempt's end, in milliseconds.
+    pub ended_ms: u32,
 }
 
 /// Usage, in the words of the Messages API.
@@ -208,6 +226,10 @@ pub struct Query {
     limit: Option<u32>,
 }
 
+fn attempt(attempt: Attempt) -> AttemptOf {
+    AttemptOf { provider: attempt.provider, fault: attempt.fault.as_str(), ended_ms: attempt.ended_ms }
+}
+
 impl From<EndedView> for Ended {
     fn from(ended: EndedView) -> Self {
         match ended {
@@ -310,6 +332,9 @@ impl From<ExchangeRow> for ExchangeView {
             peer: e.peer.map(|peer| peer.to_string()),
             session: e.session,
             client: e.client,
+            asked: e.asked,
+            attempts: e.attempts.into_iter().map(attempt).collect(),
+            switched: e.switched,
         }
     }
 }

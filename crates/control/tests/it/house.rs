@@ -193,10 +193,19 @@ fn house(knobs: &Arc<Knobs>) -> House {
         budgets_of: Box::new(|_| Vec::new()),
         worst_cost: Box::new(|_, input, output| Nanos(i64::try_from(input + output).unwrap())),
         proxy: gatehouse_control::proxy::Face::absent(),
+        explain_route: Box::new(|question| gatehouse_control::route::RouteExplained {
+            model: Some(question.model.clone()),
+            notice: None,
+            rule: "no route".into(),
+            session_with: None,
+            candidates: Vec::new(),
+            left_out: Vec::new(),
+        }),
         providers: Box::new(|| {
             vec![ProviderInfo {
                 name: "main".into(),
                 kind: "anthropic".into(),
+                health: "ok".into(),
                 base_url: "http://127.0.0.1:9".into(),
                 credential: "sealed:main".into(),
                 state: "ok".into(),

@@ -50,6 +50,9 @@ fn exchange(principal: Option<Principal>, ago_ms: i64, n: u128) -> Exchange {
         peer: Some("192.0.2.1".parse().unwrap()),
         session: Some("s-1".into()),
         client: Some("claude-cli/2.1.330".into()),
+        asked: None,
+        attempts: Vec::new(),
+        switched: false,
     }
 }
 

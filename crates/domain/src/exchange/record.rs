@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Cost, Credential, Ended, Exchange, Kind, PriceBasis, Principal};
+use super::{Attempt, Cost, Credential, Ended, Exchange, Kind, PriceBasis, Principal};
 use crate::id::{ExchangeId, KeyId, OrgId, ProjectId, SessionId, TeamId, UserId};
 use crate::money::Nanos;
 use crate::time::UnixMillis;
@@ -66,6 +66,12 @@ struct Record<'a> {
     session: Option<Cow<'a, str>>,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     client: Option<Cow<'a, str>>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    asked: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "<[Attempt]>::is_empty")]
+    attempts: Cow<'a, [Attempt]>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    switched: bool,
 }
 
 /// [`Usage`], flat.
@@ -204,6 +210,9 @@ impl Exchange {
             peer: self.peer,
             session: text(self.session.as_ref()),
             client: text(self.client.as_ref()),
+            asked: text(self.asked.as_ref()),
+            attempts: Cow::Borrowed(&self.attempts),
+            switched: self.switched,
         };
         serde_json::to_writer(out, &record).expect("numbers, names and texts can always be written as JSON");
     }
@@ -247,6 +256,9 @@ impl Exchange {
             peer: record.peer,
             session: owned(record.session),
             client: owned(record.client),
+            asked: owned(record.asked),
+            attempts: record.attempts.into_owned(),
+            switched: record.switched,
         })
     }
 }
@@ -299,6 +311,13 @@ mod tests {
             peer: Some("2001:db8::1".parse().unwrap()),
             session: Some("s".to_owned()),
             client: Some("c".to_owned()),
+            asked: Some("opus".to_owned()),
+            attempts: vec![Attempt {
+                provider: "other".to_owned(),
+                fault: crate::routing::Fault::Overloaded,
+                ended_ms: 7,
+            }],
+            switched: true,
         }
     }
 
@@ -317,6 +336,9 @@ mod tests {
             peer: None,
             session: None,
             client: None,
+            asked: None,
+            attempts: Vec::new(),
+            switched: false,
             ..full()
         }
     }

@@ -107,6 +107,16 @@ impl StreamMeter {
         Fed { complete_to, final_from, ended: self.has_ended() }
     }
 
+    /// Whether a message has begun.
+    pub const fn has_started(&self) -> bool {
+        self.started
+    }
+
+    /// The type of the error that came instead of a message, or in the middle of one.
+    pub fn error(&self) -> Option<&str> {
+        self.error.as_deref()
+    }
+
     fn has_ended(&self) -> bool {
         self.stopped || self.error.is_some()
     }

@@ -4,6 +4,8 @@ use std::ops::Range;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 
+use super::scan::{Scanner, Wanted};
+
 /// What is to be changed in an object. Places are counted from the start of the text.
 #[derive(Debug, Clone, Default)]
 pub struct Edits {
@@ -64,6 +66,19 @@ impl Edits {
         changes.sort_by_key(|(range, _)| (range.start, range.end));
         text.changed(&changes)
     }
+}
+
+/// A request's body with another model in it, every other byte as it was. Nothing if it names none.
+pub fn with_model(pieces: Vec<Bytes>, model: &str) -> Option<Vec<Bytes>> {
+    let mut scan = Scanner::new(&[Wanted { name: "model", limit: 0 }]);
+    for piece in &pieces {
+        scan.feed(piece).ok()?;
+    }
+    let named = Bytes::from(format!("\"model\":{}", serde_json::to_string(model).ok()?));
+    let found = scan.finish().ok()?.members;
+    // From the key on: the key itself may be written in another way.
+    let replace: Vec<_> = found.iter().map(|member| (member.key_at..member.end, named.clone())).collect();
+    if replace.is_empty() { None } else { Edits { replace, ..Edits::default() }.apply(pieces) }
 }
 
 /// A text in pieces, looked up by place.

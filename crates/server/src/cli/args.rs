@@ -20,7 +20,9 @@ use super::settings::{BundleCommand, SettingsCommand};
 pub(crate) use access::{AccessCommand, ExplainArgs, RoleCommand};
 pub(crate) use code::{ApplyArgs, DiffArgs, ExportArgs};
 pub(crate) use directory::{DirectoryCommand, GroupCommand, ScimCommand, ScimTokenCommand};
-pub(crate) use operate::{AdminCommand, AuditCommand, ProviderCommand, TokenCommand};
+pub(crate) use operate::{
+    AdminCommand, AuditCommand, ProviderCommand, RouteCommand, RouteExplainArgs, TokenCommand,
+};
 pub(crate) use secret::SecretsCommand;
 
 /// The house around AI coding assistants: gateway, keys, ledger and audit log in one program.
@@ -118,6 +120,9 @@ pub(crate) enum Command {
     /// Model providers
     #[command(subcommand)]
     Provider(ProviderCommand),
+    /// Which provider a request goes to
+    #[command(subcommand)]
+    Route(RouteCommand),
     /// The server's own keys: rotate them while it serves
     #[command(subcommand)]
     Secrets(SecretsCommand),

@@ -18,12 +18,12 @@ pub(crate) fn provider(command: ProviderCommand, client: &Client, out: &mut Out)
     match command {
         ProviderCommand::List => {
             let providers = client.list("/api/v1/providers", &[], None)?;
-            let columns =
-                ["NAME", "KIND", "ADDRESS", "CREDENTIAL", "STATE"].map(|title| (title, Align::Left));
+            let columns = ["NAME", "KIND", "ADDRESS", "CREDENTIAL", "STATE", "HEALTH"]
+                .map(|title| (title, Align::Left));
             let mut table = Table::new(&columns);
             for provider in &providers {
                 table.row(
-                    ["name", "kind", "base_url", "credential", "state"]
+                    ["name", "kind", "base_url", "credential", "state", "health"]
                         .map(|key| output::field(provider, key)),
                 );
             }

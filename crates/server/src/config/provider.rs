@@ -48,6 +48,10 @@ pub(crate) struct Provider {
     pub(crate) pool_idle: Duration,
     /// Open connections per worker.
     pub(crate) max_connections: usize,
+    /// The region that it is in; empty if it is not said.
+    pub(crate) region: String,
+    /// The providers where signatures of thinking that it issues are valid: those of the same family.
+    pub(crate) family: String,
 }
 
 /// Where a secret comes from. Never the secret itself.
@@ -194,14 +198,21 @@ fn provider(s: &Section<'_, '_>) -> Option<Provider> {
     } else {
         None
     };
+    let region = match kind {
+        Kind::Anthropic | Kind::Foundry => s.text("region").unwrap_or_default().to_owned(),
+        Kind::Bedrock | Kind::BedrockMantle | Kind::ClaudePlatformAws | Kind::Vertex => region.to_owned(),
+    };
+    let family = s.text("signature_family").map(str::to_owned);
     let serves = s.texts("serves").into_iter().map(str::to_owned).collect();
     // Anthropic's API as it is needs nothing of what the clouds need.
     let cloud = cloud?;
     let is_plain = kind == Kind::Anthropic && cloud.models.is_empty() && cloud.counts;
+    let base_url = base_url?;
+    let family = family.unwrap_or_else(|| family_of(kind, &base_url));
     Some(Provider {
         name: name?,
         kind,
-        base_url: base_url?,
+        base_url,
         api_key,
         cloud: (!is_plain).then_some(cloud),
         serves,
@@ -213,7 +224,18 @@ fn provider(s: &Section<'_, '_>) -> Option<Provider> {
         stream_idle: common.stream_idle,
         pool_idle: common.pool_idle,
         max_connections: common.max_connections,
+        region,
+        family,
     })
+}
+
+/// A cloud signs as one; of what speaks as Anthropic's API does, each address is taken to sign for itself.
+fn family_of(kind: Kind, base_url: &str) -> String {
+    if kind != Kind::Anthropic {
+        return kind.name().to_owned();
+    }
+    let place = base_url.split_once("://").map_or(base_url, |(_, rest)| rest);
+    place.split('/').next().unwrap_or_default().to_owned()
 }
 
 fn valid_name(text: &str) -> Result<String, String> {

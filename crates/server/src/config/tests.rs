@@ -358,7 +358,7 @@ fn clouds_need_what_their_kind_needs_and_nothing_else() {
         ("kind = \"foundry\"\napi_key = \"env:A\"", "provider[p].base_url: it is required"),
         ("kind = \"foundry\"\nbase_url = \"https://x\"", "provider[p].api_key: it is required"),
         ("api_key = \"env:A\"\nmodels = [\"x\"]", "provider[p].models: expected names in { }, found a list"),
-        ("api_key = \"env:A\"\nregion = \"x\"", "provider[p].region: unknown setting"),
+        ("api_key = \"env:A\"\nproject = \"x\"", "provider[p].project: unknown setting"),
     ] {
         let found = mistakes(&provider(text), &[]);
         assert!(found.iter().any(|mistake| mistake.contains(expected)), "{text}: {found:?}");

@@ -18,6 +18,12 @@ pub(super) fn set(live: &Live, books: &Books) {
     gauge!("gatehouse_journal_open_exchanges").set(real(journal.open as u64));
     counter!("gatehouse_journal_shed_total").absolute(journal.shed);
     counter!("gatehouse_journal_flushes_total").absolute(journal.commits);
+    let settings = live.settings.load();
+    for provider in &settings.providers {
+        let usable = provider.standing(&settings.routing.failover).is_usable();
+        let name = provider.name.to_string();
+        gauge!("gatehouse_provider_usable", "provider" => name).set(f64::from(u8::from(usable)));
+    }
     gauge!("gatehouse_policy_age_seconds").set(live.fresh.age().as_secs_f64());
     gauge!("gatehouse_policy_version").set(real(policy.version()));
     gauge!("gatehouse_policy_keys").set(real(policy.len() as u64));

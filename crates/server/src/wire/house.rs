@@ -10,6 +10,7 @@ use gatehouse_control::settings::Rules;
 use gatehouse_control::status::LedgerState;
 use gatehouse_domain::money::Nanos;
 use gatehouse_domain::price::Worst;
+use gatehouse_domain::routing::Failover;
 use gatehouse_domain::settings::lint::ModelState;
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::{Value, json};
@@ -18,6 +19,7 @@ use super::figure;
 use super::ledger::Books;
 use super::live::Live;
 use super::provider::Provided;
+use super::routes;
 use crate::clock;
 use crate::config::Shown;
 
@@ -39,7 +41,7 @@ pub(super) fn house(
     let (config, providers, readiness, figures) = (of(), of(), of(), of());
     let (rules, classes, models, portal) = (of(), of(), of(), of());
     let [scim, directories, directory, budget, budgets, worst] = std::array::from_fn(|_| of());
-    let [backups, probes] = std::array::from_fn(|_| of());
+    let [backups, probes, routes] = std::array::from_fn(|_| of());
     let (flush, behind, behind_figures) = (Arc::clone(books), Arc::clone(books), Arc::clone(books));
     House {
         now: Box::new(clock::now),
@@ -83,7 +85,11 @@ pub(super) fn house(
         budgets_of: Box::new(move |principal| budgets.counters.standings(principal, clock::now())),
         worst_cost: Box::new(move |model, input, output| worst_cost(&worst, model, input, output)),
         proxy: super::proxy::face(live),
-        providers: Box::new(move || providers.providers().iter().map(info).collect()),
+        providers: Box::new(move || {
+            let routing = Arc::clone(&providers.settings.load().routing);
+            providers.providers().iter().map(|provided| info(provided, &routing.failover)).collect()
+        }),
+        explain_route: Box::new(move |question| routes::explain(&routes, question)),
         readiness: Box::new(move || readiness.judge()),
         backups: Box::new(move || super::backup::rule(&backups)),
         probes: Box::new(move || Box::pin(super::probe::all(Arc::clone(&probes)))),
@@ -136,8 +142,10 @@ fn effective(live: &Live) -> Value {
     json!({"settings": live.config.load().shown.iter().map(shown).collect::<Vec<_>>()})
 }
 
-fn info(provided: &Provided) -> ProviderInfo {
+fn info(provided: &Provided, failover: &Failover) -> ProviderInfo {
+    let health = provided.usable.as_ref().map(|usable| usable.standing(failover).sentence());
     ProviderInfo {
+        health: health.unwrap_or_else(|| "no valid credential".to_owned()),
         name: provided.configured.name.clone(),
         kind: provided.configured.kind.name().to_owned(),
         base_url: provided.configured.base_url.clone(),

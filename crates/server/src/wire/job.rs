@@ -15,7 +15,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::live::Live;
 use super::portal::SignIn;
-use super::{backup, directory, proxy, signal};
+use super::{backup, directory, proxy, routes, signal};
 use crate::{clock, metric};
 
 /// How often the policy's version is asked for; a change on another node is in force here this much later at most.
@@ -54,6 +54,7 @@ pub(super) fn start(
     jobs.spawn(credentials(Arc::clone(live)));
     jobs.spawn(publications(app.clone()));
     jobs.spawn(backup::job(Arc::clone(live), app.clone()));
+    jobs.spawn(routes::checks(Arc::clone(live)));
     jobs.spawn(readiness(Arc::clone(live)));
     jobs.spawn(sign_ins(Arc::clone(portal)));
     jobs.spawn(directory::job(app.clone()));

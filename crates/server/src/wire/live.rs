@@ -18,6 +18,7 @@ use gatehouse_domain::policy::Snapshot;
 use gatehouse_domain::price::PriceTable;
 use gatehouse_domain::settings::Catalogue;
 use gatehouse_gateway::counters::Memory;
+use gatehouse_gateway::routes::Routes;
 use gatehouse_gateway::settings::Settings;
 use gatehouse_identity::keyring::Keyring;
 use gatehouse_store::audit::Notary;
@@ -56,6 +57,8 @@ pub(super) struct Live {
     pub(super) policy: Arc<ArcSwap<Snapshot>>,
     /// What is spent of budgets.
     pub(super) counters: Arc<Memory>,
+    /// What is remembered of sessions for routing.
+    pub(super) routes: Arc<Routes>,
     /// Settings for clients.
     pub(super) delivery: Arc<Delivery>,
     /// Whether requests will be served, for the data path's own `/readyz`.
@@ -148,6 +151,7 @@ impl Live {
             settings: Arc::new(ArcSwap::from_pointee(settings)),
             policy: Arc::new(ArcSwap::from_pointee(snapshot)),
             counters,
+            routes: Arc::default(),
             delivery: Arc::new(delivery),
             ready: Arc::new(AtomicBool::new(false)),
             store: parts.store,
@@ -425,6 +429,7 @@ fn settings(config: &Config, prices: PriceTable, providers: &[Provided]) -> Sett
         proxies: config.listen.proxies.clone(),
         classes: config.data_class.order.clone(),
         class_header: config.data_class.header.clone(),
+        routing: Arc::new(config.routes.routing.clone()),
     }
 }
 

@@ -141,6 +141,8 @@ fn one(
         stream_idle: configured.stream_idle,
         pool_idle: configured.pool_idle,
         max_connections: configured.max_connections,
+        region: configured.region.clone(),
+        family: configured.family.clone(),
     };
     let usable = Provider::new(spec).map_err(|error| error.to_string())?;
     let (usable, renewal) = (Some(Arc::new(usable)), renewal.map(Arc::new));

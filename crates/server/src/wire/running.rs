@@ -87,6 +87,7 @@ pub(super) async fn build(
         runtime: tokio::runtime::Handle::current(),
         ledger: books.for_data_path(),
         counters: live.counters.clone(),
+        routes: Arc::clone(&live.routes),
         ready: Arc::clone(&live.ready),
     };
     let gateway = gatehouse_gateway::start(&gateway, workers, parts).map_err(failed)?;

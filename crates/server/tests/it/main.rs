@@ -29,3 +29,4 @@ mod settings;
 mod code;
 mod clouds;
 mod proxy;
+mod routing;

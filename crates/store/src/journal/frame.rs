@@ -24,8 +24,10 @@ pub(super) const MAX_PAYLOAD: usize = 8 * 1024;
 pub(super) const CONTROL: usize = HEADER + 8;
 /// Version of the payload's form: postcard of the domain's `Intent` and `Exchange`. Fields and enum variants are told apart
 /// by position, so a change of those types needs a new number and a reader for the old. Form 1 had the key's identifier
-/// where there is a credential now; see [`up_to_date`].
-const VERSION: u8 = 2;
+/// where there is a credential now; see [`up_to_date`]. Form 2 had nothing of routing at an exchange's end; see [`ROUTING`].
+const VERSION: u8 = 3;
+/// What form 3 has behind an exchange of form 2, when there is nothing to say: no model asked for, no attempts, no switch.
+const ROUTING: [u8; 3] = [0, 0, 0];
 
 /// What a frame holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -241,7 +243,9 @@ const ADVISORS: usize = 16;
 fn texts_fit(e: &Exchange) -> bool {
     let fits = |text: &Option<String>| text.as_ref().is_none_or(|t| t.len() <= NAME);
     e.request_id.len() <= NAME
-        && [&e.provider, &e.model, &e.served_model, &e.reason, &e.session, &e.client].into_iter().all(fits)
+        && [&e.provider, &e.model, &e.served_model, &e.reason, &e.session, &e.client, &e.asked]
+            .into_iter()
+            .all(fits)
         && e.usage.advisors.len() <= ADVISORS
         && e.usage.advisors.iter().all(|a| a.model.len() <= NAME)
 }
@@ -249,8 +253,15 @@ fn texts_fit(e: &Exchange) -> bool {
 fn fitted(exchange: &Exchange) -> Exchange {
     let mut e = exchange.clone();
     shorten(&mut e.request_id);
-    let texts =
-        [&mut e.provider, &mut e.model, &mut e.served_model, &mut e.reason, &mut e.session, &mut e.client];
+    let texts = [
+        &mut e.provider,
+        &mut e.model,
+        &mut e.served_model,
+        &mut e.reason,
+        &mut e.session,
+        &mut e.client,
+        &mut e.asked,
+    ];
     texts.into_iter().flatten().for_each(shorten);
     let rest = e.usage.advisors.split_off(ADVISORS.min(e.usage.advisors.len()));
     if let Some(last) = e.usage.advisors.last_mut() {
@@ -282,15 +293,20 @@ pub(super) struct ForeignForm {
 
 /// Reads an exchange's payload.
 pub(super) fn read_exchange(version: u8, payload: &[u8]) -> Result<Exchange, ForeignForm> {
-    read(version, payload, |old| {
-        let (before, rest) = postcard::take_from_bytes::<ExchangeBefore>(old)?;
-        Ok(before.3.map(|_| rest))
-    })
+    read(
+        version,
+        payload,
+        |old| {
+            let (before, rest) = postcard::take_from_bytes::<ExchangeBefore>(old)?;
+            Ok(before.3.map(|_| rest))
+        },
+        &ROUTING,
+    )
 }
 
 /// Reads an intent's payload.
 pub(super) fn read_intent(version: u8, payload: &[u8]) -> Result<Intent, ForeignForm> {
-    read(version, payload, |old| Ok(Some(postcard::take_from_bytes::<IntentBefore>(old)?.1)))
+    read(version, payload, |old| Ok(Some(postcard::take_from_bytes::<IntentBefore>(old)?.1)), &[])
 }
 
 /// Reads only the identifier, which both kinds of entry begin with, in every form.
@@ -313,10 +329,12 @@ fn read<T: serde::de::DeserializeOwned>(
     version: u8,
     payload: &[u8],
     from_credential: FromCredential,
+    routing: &[u8],
 ) -> Result<T, ForeignForm> {
     let foreign = |_| ForeignForm { version };
     let payload = match version {
-        1 => up_to_date(payload, from_credential(payload).map_err(foreign)?),
+        1 => Cow::Owned([&up_to_date(payload, from_credential(payload).map_err(foreign)?), routing].concat()),
+        2 => Cow::Owned([payload, routing].concat()),
         VERSION => Cow::Borrowed(payload),
         _ => return Err(ForeignForm { version }),
     };

@@ -65,6 +65,9 @@ pub(crate) fn exchange(at: i64) -> Exchange {
         peer: Some("192.0.2.7".parse().unwrap()),
         session: Some("session".to_owned()),
         client: Some("claude-cli/2.1".to_owned()),
+        asked: None,
+        attempts: Vec::new(),
+        switched: false,
     }
 }
 

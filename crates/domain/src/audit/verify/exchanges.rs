@@ -113,6 +113,9 @@ mod tests {
             peer: None,
             session: None,
             client: None,
+            asked: None,
+            attempts: Vec::new(),
+            switched: false,
         }
     }
 

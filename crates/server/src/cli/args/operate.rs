@@ -53,6 +53,30 @@ pub(crate) enum ProviderCommand {
     },
 }
 
+/// `route …`
+#[derive(Subcommand)]
+pub(crate) enum RouteCommand {
+    /// Which rule decides, which providers would be asked in which order, and why not the others; exit code 1 if none would
+    Explain(RouteExplainArgs),
+}
+
+/// Arguments of `route explain`.
+#[derive(clap::Args)]
+pub(crate) struct RouteExplainArgs {
+    /// E-mail address or id
+    #[arg(long)]
+    pub(crate) user: String,
+    /// The model that the client asks for
+    #[arg(long)]
+    pub(crate) model: String,
+    /// The client's session (X-Claude-Code-Session-Id)
+    #[arg(long, value_name = "ID")]
+    pub(crate) session: Option<String>,
+    /// Charged to this team
+    #[arg(long)]
+    pub(crate) team: Option<String>,
+}
+
 /// `admin …`
 #[derive(Subcommand)]
 pub(crate) enum AdminCommand {

@@ -1,0 +1,138 @@
+//! One attempt: a request as the provider takes it, and what comes of sending it.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use gatehouse_domain::exchange::Ended;
+use gatehouse_domain::routing::Fault;
+use gatehouse_providers::cloud::Answer;
+use http::request::Parts;
+use http::{HeaderValue, Request, Response, header};
+
+use crate::cloud;
+use crate::flow::{Flow, NoHead};
+use crate::held::Held;
+use crate::inspect::Reservation;
+use crate::open::Open;
+use crate::refusal::Refusal;
+use crate::settings::{Face, Provider};
+use crate::upstream::{Upload, Upstream};
+use crate::worker::{Active, Worker};
+
+/// A body that is about to be sent.
+pub(crate) struct Outgoing {
+    pub(crate) pieces: Vec<Bytes>,
+    pub(crate) bytes: u64,
+    /// None where it is kept for another attempt.
+    pub(crate) reservation: Option<Reservation>,
+}
+
+/// A request as a provider takes it; of a cloud, in which form it answers.
+pub(crate) type Translated = (Request<Upload>, Option<Answer>);
+
+/// Gives the request the provider's head. The body stays as it came, but for what a cloud has otherwise.
+pub(crate) fn translate(
+    provider: &Arc<Provider>,
+    head: &Parts,
+    open: &mut Open,
+    body: Outgoing,
+) -> Result<Translated, Refusal> {
+    let (credential_name, credential) = match &provider.face {
+        Face::Plain(name, value) => (name, value),
+        Face::Cloud(dialect, credential) => {
+            let (request, answer) = cloud::request(provider, (dialect, credential), head, open, body)?;
+            return Ok((request, Some(answer)));
+        }
+    };
+    let target = provider.target(head.uri.path(), head.uri.query()).ok_or(Refusal::HeadTooLarge)?;
+    let mut headers = gatehouse_providers::anthropic::request_headers(&head.headers);
+    headers.insert(header::HOST, provider.authority.clone());
+    headers.insert(credential_name.clone(), credential.clone());
+    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.bytes));
+    let mut request = Request::new(Upload::new(body.pieces, body.bytes, body.reservation));
+    *request.method_mut() = head.method.clone();
+    *request.uri_mut() = target;
+    *request.headers_mut() = headers;
+    Ok((request, None))
+}
+
+/// An attempt that got no head of a reply that could be handed on.
+pub(crate) struct Failed {
+    pub(crate) open: Open,
+    pub(crate) why: Refusal,
+    pub(crate) ended: Ended,
+    /// What went wrong with the provider; none where it was not the provider, and nobody else is to be asked.
+    pub(crate) fault: Option<Fault>,
+}
+
+/// Sends a request and waits for the reply's head, at most for this long.
+pub(crate) async fn send(
+    worker: &Rc<Worker>,
+    mut open: Open,
+    active: &Rc<Active>,
+    provider: &Arc<Provider>,
+    (mut request, answer): Translated,
+    first_byte: Duration,
+) -> Result<(Held, Response<()>), Box<Failed>> {
+    let mut pooled = worker.pool.take(provider);
+    loop {
+        let reused = pooled.is_some();
+        let upstream: Box<Upstream> = match pooled.take() {
+            Some(upstream) => upstream,
+            None => match worker.pool.connect(provider).await {
+                Ok(upstream) => upstream,
+                Err(why) => {
+                    open.nothing_consumed();
+                    let is_full = matches!(why, Refusal::Overloaded(_));
+                    let fault = Some(if is_full { Fault::NotSent } else { Fault::Connect });
+                    return Err(Box::new(Failed { open, why, ended: Ended::UpstreamFailed, fault }));
+                }
+            },
+        };
+        let flow = Flow::send(worker, open, Rc::clone(active), provider, upstream, (request, answer));
+        let mut held = Held::new(flow.within(first_byte));
+        let (why, ended, fault) = match std::future::poll_fn(|cx| held.flow().poll_head(cx)).await {
+            Ok(head) if is_odd(&head) => {
+                let status = head.status().as_u16();
+                tracing::error!(provider = %provider.name, status, "what answers at the provider's address is none");
+                if !head.status().is_success() {
+                    held.flow().open.nothing_consumed();
+                }
+                (Refusal::UpstreamOdd, Ended::UpstreamFailed, Some(Fault::Garbage))
+            }
+            Ok(head) => {
+                held.flow().expect(&head);
+                return Ok((held, head));
+            }
+            // The provider had closed the connection that we kept: nothing was sent, so it is safe to try another.
+            Err(NoHead::Unsent(again)) if reused => {
+                (open, request) = (held.into_flow().open, *again);
+                continue;
+            }
+            Err(NoHead::Unsent(_)) => {
+                held.flow().open.nothing_consumed();
+                (Refusal::Unreachable, Ended::UpstreamFailed, Some(Fault::Connect))
+            }
+            Err(NoHead::Broken(error)) => {
+                tracing::warn!(provider = %provider.name, %error, "the provider broke off before its reply began");
+                (Refusal::UpstreamBroken, Ended::UpstreamFailed, Some(Fault::Broken))
+            }
+            Err(NoHead::Timeout) => (Refusal::UpstreamTimeout, Ended::UpstreamFailed, Some(Fault::Timeout)),
+            Err(NoHead::Cut(cut)) => (cut.refusal(), cut.ended(), None),
+        };
+        return Err(Box::new(Failed { open: held.into_flow().open, why, ended, fault }));
+    }
+}
+
+/// Whether a head is one that no Messages API sends. A redirect would lead the client, with its key, to somewhere else;
+/// a protocol switch or a compression that we asked not to have cannot be metered.
+fn is_odd(head: &Response<()>) -> bool {
+    let status = head.status();
+    status.is_informational()
+        || status.is_redirection()
+        || (status.is_success()
+            && head.headers().get(header::CONTENT_ENCODING).is_some_and(|coding| coding != "identity"))
+}
