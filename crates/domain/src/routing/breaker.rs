@@ -13,7 +13,7 @@ pub struct Thresholds {
 
 impl Default for Thresholds {
     fn default() -> Self {
-        Self { failures: 5, open_ms: 10_000, probes: 2 }
+        Self { failures: 10, open_ms: 10_000, probes: 2 }
     }
 }
 

@@ -273,6 +273,6 @@ fn judge(w: &Several, log: &Log, seen: &HashMap<String, Vec<Got>>) {
     let whole = seen.values().flatten().filter(|got| matches!(got, Got::Whole(_))).count();
     let all = seen.len() * TURNS;
     println!("{all} requests, {asked} attempts, {failed_over} failed over, {whole} whole replies; {kinds:?}");
-    assert!(whole * 100 >= all * 85, "failing over helps: {whole} of {all}");
+    assert!(whole * 100 >= all * 80, "failing over helps: {whole} of {all}");
     assert!(asked <= all * 2, "no storm");
 }
