@@ -33,9 +33,9 @@ fn one_request_goes_on_without_what_was_for_the_proxy_and_nothing_behind_it() {
         client.all()
     };
     assert!(send().contains("X-Gatehouse-Rule: no-rule\r\n"));
-    w.allow("tunnels", &["--host", "a.test"]);
+    w.allow("only-tunnels", &["--host", "a.test"]);
     assert!(send().contains("X-Gatehouse-Rule: plain-http\r\n"));
-    w.gatehouse.json(&["proxy", "rule", "remove", "tunnels"]);
+    w.gatehouse.json(&["proxy", "rule", "remove", "only-tunnels"]);
     w.allow("plain", &["--host", "a.test", "--plain"]);
     let answer = send();
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\nok"), "{answer}");

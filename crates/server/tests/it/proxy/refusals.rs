@@ -105,6 +105,7 @@ fn our_own_listeners_are_reached_by_nobody_but_the_gateway_by_its_names() {
     through.send(b"GET /readyz HTTP/1.1\r\nHost: gw\r\nConnection: close\r\n\r\n");
     let answer = through.all();
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    drop(through);
     let tunnel = w.ended();
     assert_eq!((&tunnel["rule"], &tunnel["verdict"]), (&"gateway".into(), &"allow".into()));
     w.find();
