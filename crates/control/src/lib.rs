@@ -27,6 +27,7 @@ pub mod group;
 pub mod scim;
 pub mod directory;
 pub mod usage;
+pub mod telemetry;
 pub mod exchange;
 pub mod audit;
 pub mod backup;

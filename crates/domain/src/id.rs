@@ -143,6 +143,14 @@ id!(
     /// A budget: what may be spent in a period, by whom.
     BudgetId, "bud_", "a budget"
 );
+id!(
+    /// An event that a client told of.
+    ClientEventId, "cev_", "a client's event"
+);
+id!(
+    /// A change of the deployment mode.
+    ModeChangeId, "mod_", "a mode change"
+);
 
 #[cfg(test)]
 mod tests {

@@ -26,3 +26,5 @@ pub mod source;
 pub mod settings;
 pub mod ownership;
 pub mod assessment;
+pub mod telemetry;
+pub mod mode;

@@ -14,6 +14,7 @@ mod ci;
 mod directory;
 mod pricing;
 mod backup;
+mod telemetry;
 mod show;
 
 use std::collections::BTreeMap;
@@ -31,6 +32,7 @@ pub(crate) use section::{
     Settings, Store, WhenStale,
 };
 pub(crate) use show::{Shown, changes};
+pub(crate) use telemetry::{Collector, Telemetry};
 pub(crate) use tree::Origin;
 
 use read::{Reader, Section};
@@ -71,6 +73,8 @@ pub(crate) struct Config {
     pub(crate) identity: Identity,
     /// What things cost.
     pub(crate) pricing: Pricing,
+    /// What becomes of telemetry.
+    pub(crate) telemetry: Telemetry,
     /// Providers, in order of preference.
     pub(crate) providers: Vec<Provider>,
     /// Directories that are read by LDAP.
@@ -156,6 +160,7 @@ fn read_all(top: &Section<'_, '_>, tree: &Node) -> Option<Config> {
     let secrets = top.section("secrets", section::secrets);
     let identity = top.section("identity", identity::identity);
     let pricing = top.section("pricing", pricing::pricing);
+    let telemetry = top.section("telemetry", telemetry::telemetry);
     let providers = provider::providers(top);
     let directories = directory::directories(top);
     Some(Config {
@@ -174,6 +179,7 @@ fn read_all(top: &Section<'_, '_>, tree: &Node) -> Option<Config> {
         secrets: secrets??,
         identity: identity?,
         pricing: pricing?,
+        telemetry: telemetry?,
         providers,
         directories,
         shown: show::settings(tree),

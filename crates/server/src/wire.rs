@@ -8,6 +8,7 @@ mod ledger;
 mod provider;
 mod cloud;
 mod renewal;
+mod relay;
 mod fresh;
 mod live;
 mod rehash;

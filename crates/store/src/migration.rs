@@ -51,6 +51,8 @@ pub const ALL: &[Migration] = &[
     migration!(12, "0012_machines", "machines", needs 12),
     migration!(13, "0013_budgets", "budgets", needs 13),
     migration!(14, "0014_readiness", "readiness", needs 14),
+    // What is new is read by nothing of the program before.
+    migration!(15, "0015_telemetry", "telemetry", needs 14),
 ];
 
 /// Why the schema cannot be brought up to date. Nothing was changed by the migration named.

@@ -216,7 +216,7 @@ fn provider(s: &Section<'_, '_>) -> Option<Provider> {
     })
 }
 
-fn valid_name(text: &str) -> Result<String, String> {
+pub(super) fn valid_name(text: &str) -> Result<String, String> {
     let good = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     if text.len() <= 64 && text.chars().all(good) {
         return Ok(text.to_owned());
@@ -225,7 +225,7 @@ fn valid_name(text: &str) -> Result<String, String> {
 }
 
 /// An address: `http` or `https`, a host, perhaps a port and a path.
-fn valid_base_url(text: &str) -> Result<String, String> {
+pub(super) fn valid_base_url(text: &str) -> Result<String, String> {
     let bad = |why: &str| format!("expected an address such as \"https://api.anthropic.com\": {why}");
     let uri: http::Uri = text.parse().map_err(|error| bad(&format!("{error}")))?;
     if !matches!(uri.scheme_str(), Some("http" | "https")) {

@@ -49,6 +49,7 @@ fn is_reloadable(key: &str) -> bool {
         "directory[",
         "scim.",
         "settings.",
+        "telemetry.",
         "provider[",
         "provider_defaults.",
         "pricing.",
