@@ -15,6 +15,7 @@ mod directory;
 mod pricing;
 mod backup;
 mod telemetry;
+mod mode;
 mod show;
 
 use std::collections::BTreeMap;
@@ -25,6 +26,7 @@ pub(crate) use ci::{Ci, CiRule};
 pub(crate) use directory::Directory;
 pub(crate) use identity::{ClientAuth, Identity, Oidc};
 pub(crate) use mistake::{Mistake, Mistakes};
+pub(crate) use mode::Mode;
 pub(crate) use pricing::Pricing;
 pub(crate) use provider::{Amazon, Cloud, CloudCredential, Provider, Role, SecretSource};
 pub(crate) use section::{
@@ -75,6 +77,8 @@ pub(crate) struct Config {
     pub(crate) pricing: Pricing,
     /// What becomes of telemetry.
     pub(crate) telemetry: Telemetry,
+    /// Where the forward proxy is, for who begins.
+    pub(crate) mode: Mode,
     /// Providers, in order of preference.
     pub(crate) providers: Vec<Provider>,
     /// Directories that are read by LDAP.
@@ -161,6 +165,7 @@ fn read_all(top: &Section<'_, '_>, tree: &Node) -> Option<Config> {
     let identity = top.section("identity", identity::identity);
     let pricing = top.section("pricing", pricing::pricing);
     let telemetry = top.section("telemetry", telemetry::telemetry);
+    let mode = top.section("mode", mode::mode);
     let providers = provider::providers(top);
     let directories = directory::directories(top);
     Some(Config {
@@ -180,6 +185,7 @@ fn read_all(top: &Section<'_, '_>, tree: &Node) -> Option<Config> {
         identity: identity?,
         pricing: pricing?,
         telemetry: telemetry?,
+        mode: mode?,
         providers,
         directories,
         shown: show::settings(tree),

@@ -43,13 +43,14 @@ pub(crate) fn changes(old: &[Shown], new: &[Shown]) -> Vec<Change> {
 }
 
 fn is_reloadable(key: &str) -> bool {
-    const STARTS: [&str; 14] = [
+    const STARTS: [&str; 15] = [
         "secrets.",
         "identity.",
         "directory[",
         "scim.",
         "settings.",
         "telemetry.",
+        "mode.",
         "provider[",
         "provider_defaults.",
         "pricing.",
