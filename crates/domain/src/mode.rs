@@ -68,7 +68,7 @@ impl FromStr for Mode {
 
 /// Something that a client's machine has, or must not have, in a mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Artefact {
+pub enum Artifact {
     /// The gateway's address as the client's base URL.
     BaseUrl,
     /// A key or a sign-in of Gatehouse for model requests.
@@ -87,7 +87,7 @@ pub enum Artefact {
     SettingsFile,
 }
 
-impl Artefact {
+impl Artifact {
     /// All of them.
     pub const ALL: [Self; 8] = [
         Self::BaseUrl,
@@ -130,15 +130,15 @@ impl Artefact {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Difference {
     /// What comes.
-    pub add: Vec<Artefact>,
+    pub add: Vec<Artifact>,
     /// What goes.
-    pub remove: Vec<Artefact>,
+    pub remove: Vec<Artifact>,
 }
 
 /// What changes on a machine between two modes.
 pub fn difference(from: Mode, to: Mode) -> Difference {
     let only = |a: Mode, b: Mode| {
-        Artefact::ALL.into_iter().filter(move |artefact| artefact.is_in(a) && !artefact.is_in(b)).collect()
+        Artifact::ALL.into_iter().filter(move |artifact| artifact.is_in(a) && !artifact.is_in(b)).collect()
     };
     Difference { add: only(to, from), remove: only(from, to) }
 }
@@ -146,7 +146,9 @@ pub fn difference(from: Mode, to: Mode) -> Difference {
 /// What nobody can see or hold back in a mode, in the order of weight. Each is a stable code; texts are elsewhere.
 pub const fn blind(mode: Mode) -> &'static [&'static str] {
     match mode {
-        Mode::Direct => &["claims_only", "no_budgets", "no_content_rules", "no_revocation", "no_audit", "personal_use"],
+        Mode::Direct => {
+            &["claims_only", "no_budgets", "no_content_rules", "no_revocation", "no_audit", "personal_use"]
+        }
         Mode::Proxy => &["bytes_only", "no_budgets", "no_content_rules", "costs_are_claims"],
         Mode::Gateway => &["other_routes"],
         Mode::Hybrid => &[],
@@ -175,7 +177,7 @@ mod tests {
             assert_eq!(difference(from, from), Difference::default());
         }
         let plan = difference(Mode::Direct, Mode::Hybrid);
-        assert!(plan.add.contains(&Artefact::BaseUrl) && plan.add.contains(&Artefact::ProxyUrl));
-        assert_eq!(plan.remove, [Artefact::ProviderKey, Artefact::SettingsFile]);
+        assert!(plan.add.contains(&Artifact::BaseUrl) && plan.add.contains(&Artifact::ProxyUrl));
+        assert_eq!(plan.remove, [Artifact::ProviderKey, Artifact::SettingsFile]);
     }
 }

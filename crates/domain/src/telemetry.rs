@@ -309,7 +309,10 @@ impl Value {
     pub fn number(&self) -> Option<f64> {
         match self {
             Self::Text(text) => text.trim().parse().ok().filter(|n: &f64| n.is_finite()),
-            #[expect(clippy::cast_precision_loss, reason = "what is this large is cut to `MAX_AMOUNT` anyway")]
+            #[expect(
+                clippy::cast_precision_loss,
+                reason = "what is this large is cut to `MAX_AMOUNT` anyway"
+            )]
             Self::Whole(n) => Some(*n as f64),
             Self::Real(n) => Some(*n).filter(|n| n.is_finite()),
             Self::Flag(_) => None,

@@ -205,11 +205,7 @@ fn asked(
 }
 
 /// Reads a whole body, up to a size and for a time. What was refused before its end stays where it is.
-async fn collect(
-    body: &mut Option<Incoming>,
-    limits: &Limits,
-    most: usize,
-) -> Result<Bytes, Refusal> {
+async fn collect(body: &mut Option<Incoming>, limits: &Limits, most: usize) -> Result<Bytes, Refusal> {
     let Some(incoming) = body.as_mut() else { return Ok(Bytes::new()) };
     // Before anything is read, so that who waits for a go-ahead does not get one.
     if incoming.size_hint().lower() > most as u64 {

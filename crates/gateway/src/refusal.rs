@@ -204,7 +204,9 @@ impl Refusal {
             Self::LedgerFull => "Gatehouse cannot record new requests at the moment, so it takes none. \
                 Administrators have been told."
                 .into(),
-            Self::Telemetry => "Gatehouse takes no more telemetry at the moment. Send it again shortly.".into(),
+            Self::Telemetry => {
+                "Gatehouse takes no more telemetry at the moment. Send it again shortly.".into()
+            }
             Self::NoProvider => {
                 "No model provider is configured on this gateway. Ask your administrator.".into()
             }

@@ -207,12 +207,7 @@ pub(crate) async fn post(
     sent.unwrap_or_else(|_| Err("it does not answer in time".to_owned()))
 }
 
-async fn send_post(
-    to: &Post,
-    path: &str,
-    media_type: &'static str,
-    body: Bytes,
-) -> Result<Posted, String> {
+async fn send_post(to: &Post, path: &str, media_type: &'static str, body: Bytes) -> Result<Posted, String> {
     let address: http::Uri = format!("{}{path}", to.endpoint).parse().map_err(|error| format!("{error}"))?;
     let authority = address.authority().ok_or("its address has no host")?;
     let host = authority.host().trim_matches(['[', ']']).to_owned();

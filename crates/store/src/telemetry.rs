@@ -46,12 +46,7 @@ impl Store {
         let mut gone = 0;
         for (sql, kept) in [(OLD_BATCHES, REMEMBERED_MS), (OLD_STREAMS, STREAM_MS)] {
             gone += change!(tx, |db| {
-                sqlx::query(sql)
-                    .bind(org.to_string())
-                    .bind(now.0 - kept)
-                    .bind(CLEARED)
-                    .execute(db)
-                    .await
+                sqlx::query(sql).bind(org.to_string()).bind(now.0 - kept).bind(CLEARED).execute(db).await
             })?;
         }
         let before = ClientEventId::new(now.plus_millis(-events_ms), 0);

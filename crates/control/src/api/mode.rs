@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use gatehouse_domain::mode::{Artefact, Mode, blind};
+use gatehouse_domain::mode::{Artifact, Mode, blind};
 use gatehouse_store::mode::ModeChange;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -128,7 +128,7 @@ fn views(modes: &Modes) -> Items<ModeView> {
 
 impl From<Plan> for ModePlan {
     fn from(plan: Plan) -> Self {
-        let names = |all: Vec<Artefact>| all.into_iter().map(Artefact::as_str).collect();
+        let names = |all: Vec<Artifact>| all.into_iter().map(Artifact::as_str).collect();
         Self {
             from: plan.from.as_str(),
             to: plan.to.as_str(),

@@ -32,12 +32,9 @@ impl Refused {
     /// Status, code of <https://grpc.io/docs/guides/status-codes/>, sentence, and after how many seconds to come again.
     const fn row(self) -> (u16, u8, &'static str, Option<u16>) {
         match self {
-            Self::Form => (
-                415,
-                3,
-                "the content type must be application/x-protobuf or application/json",
-                None,
-            ),
+            Self::Form => {
+                (415, 3, "the content type must be application/x-protobuf or application/json", None)
+            }
             Self::Packing => (415, 3, "the content encoding must be gzip or identity", None),
             Self::Unpacking => (400, 3, "the body is not gzip, or larger than 4 MiB when unpacked", None),
             Self::Malformed(Malformed(why)) => (400, 3, why, None),

@@ -208,7 +208,10 @@ impl Intake {
             Form::Protobuf => protobuf::stamped(&body, &who),
             Form::Json if body.len() <= MAX_JSON_ON => json::stamped(&body, &who),
             Form::Json => {
-                tracing::warn!(bytes = body.len(), "telemetry in JSON is too large to be passed on to collectors");
+                tracing::warn!(
+                    bytes = body.len(),
+                    "telemetry in JSON is too large to be passed on to collectors"
+                );
                 return;
             }
         };
@@ -237,7 +240,9 @@ impl Intake {
                         let _ = done.send(kept);
                     }
                 }
-                Err(error) => tracing::warn!(%error, "what clients said of their use was not written down; they send it again"),
+                Err(error) => {
+                    tracing::warn!(%error, "what clients said of their use was not written down; they send it again")
+                }
             }
         }
     }

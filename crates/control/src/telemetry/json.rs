@@ -7,8 +7,8 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use gatehouse_domain::telemetry::Value;
-use serde::de::{Deserializer, Error, IgnoredAny, SeqAccess, Visitor};
 use serde::Deserialize;
+use serde::de::{Deserializer, Error, IgnoredAny, SeqAccess, Visitor};
 
 use super::item::{Attributes, Malformed, Number, Record, Sink, Temporality};
 

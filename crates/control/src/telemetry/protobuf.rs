@@ -144,9 +144,12 @@ fn grouped<'a>(
         }
         let of_resource = field.bytes()?;
         let mut resource = Attributes::default();
-        each(of_resource, |number, field| {
-            if number == 1 { attributes(field.bytes()?, 1, &mut resource) } else { Ok(()) }
-        })?;
+        each(
+            of_resource,
+            |number, field| {
+                if number == 1 { attributes(field.bytes()?, 1, &mut resource) } else { Ok(()) }
+            },
+        )?;
         each(of_resource, |number, field| {
             if number != 2 {
                 return Ok(());

@@ -89,7 +89,8 @@ fn table_of(items: &[Value]) -> Table {
     let columns = ["OF", "MODE", "SET BY", "SET AT"].map(|title| (title, Align::Left));
     let mut table = Table::new(&columns);
     for item in items {
-        let of = item["team"].as_str().map_or_else(|| "organization".to_owned(), |team| format!("team {team}"));
+        let of =
+            item["team"].as_str().map_or_else(|| "organization".to_owned(), |team| format!("team {team}"));
         let mode = item["mode"].as_str().unwrap_or("(the organization's)").to_owned();
         table.row([of, mode, output::field(item, "set_by"), output::field(item, "set_at")]);
     }
@@ -104,7 +105,9 @@ fn show(answer: &Value, out: &mut Out) -> Result<(), Failure> {
     let items = answer["items"].as_array().map_or(&[][..], Vec::as_slice);
     out.table(&table_of(items), "")?;
     for item in items {
-        let name = item["team"].as_str().map_or_else(|| "the organization".to_owned(), |team| format!("the team {team}"));
+        let name = item["team"]
+            .as_str()
+            .map_or_else(|| "the organization".to_owned(), |team| format!("the team {team}"));
         for blind in texts(&item["blind"]) {
             out.line(format!("Blind for {name}: {}", blind_text(blind)))?;
         }
@@ -117,12 +120,13 @@ fn plan(plan: &Value, args: &ModeArgs, out: &mut Out) -> Result<(), Failure> {
         out.json(plan)?;
         return Ok(());
     }
-    let of = args.team.as_deref().map_or_else(|| "the organization".to_owned(), |team| format!("the team {team}"));
+    let of =
+        args.team.as_deref().map_or_else(|| "the organization".to_owned(), |team| format!("the team {team}"));
     let (from, to) = (output::field(plan, "from"), output::field(plan, "to"));
     out.line(format!("From {from} to {to}, of {of}. Nothing was changed."))?;
     for (key, verb) in [("add", "Comes to machines"), ("remove", "Goes from machines")] {
-        for artefact in texts(&plan[key]) {
-            out.line(format!("  {verb}: {}", artefact_text(artefact)))?;
+        for artifact in texts(&plan[key]) {
+            out.line(format!("  {verb}: {}", artifact_text(artifact)))?;
         }
     }
     out.line(format!("People whose mode changes: {}", output::field(plan, "affected")))?;
@@ -154,7 +158,7 @@ fn texts(list: &Value) -> impl Iterator<Item = &str> {
     list.as_array().map_or(&[][..], Vec::as_slice).iter().filter_map(Value::as_str)
 }
 
-fn artefact_text(code: &str) -> &str {
+fn artifact_text(code: &str) -> &str {
     match code {
         "base_url" => "the gateway's address (ANTHROPIC_BASE_URL)",
         "gateway_credential" => "a key or sign-in of Gatehouse (ANTHROPIC_AUTH_TOKEN)",
@@ -179,7 +183,9 @@ pub(super) fn blind_text(code: &str) -> &str {
         "no_revocation" => "disabling a person or key here does not stop their provider key",
         "no_audit" => "requests leave no entry in the audit log",
         "personal_use" => "use with a personal account looks like no use",
-        "other_routes" => "a client that is pointed elsewhere goes around the gateway unless the network forbids it",
+        "other_routes" => {
+            "a client that is pointed elsewhere goes around the gateway unless the network forbids it"
+        }
         other => other,
     }
 }

@@ -106,7 +106,11 @@ fn guide(facts: &Facts, os: Os, shell: Shell, words: &Words) -> Guide {
         notes: Vec::new(),
     };
     guide.steps.push(words.install.to_owned());
-    if facts.mode.uses_gateway() { at_gateway(facts, words, &mut guide) } else { at_provider(facts, words, &mut guide) }
+    if facts.mode.uses_gateway() {
+        at_gateway(facts, words, &mut guide)
+    } else {
+        at_provider(facts, words, &mut guide)
+    }
     if facts.mode.uses_proxy() {
         through_proxy(facts, words, &mut guide);
     }
@@ -186,7 +190,14 @@ fn as_json(facts: &Facts, guide: &Guide) -> Value {
     })
 }
 
-fn print(facts: &Facts, guide: &Guide, os: Os, shell: Shell, words: &Words, out: &mut Out) -> std::io::Result<()> {
+fn print(
+    facts: &Facts,
+    guide: &Guide,
+    os: Os,
+    shell: Shell,
+    words: &Words,
+    out: &mut Out,
+) -> std::io::Result<()> {
     out.line(format!("{} {} ({}: {})", words.title, facts.user, words.mode, facts.mode))?;
     for (step, number) in guide.steps.iter().zip(1..) {
         out.line(format!("{number}. {step}"))?;

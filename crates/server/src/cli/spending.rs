@@ -95,7 +95,10 @@ fn claimed(title: &'static str, rows: &[Value], out: &mut Out) -> Result<u8, Fai
         cells.push(output::field(row, "cost_usd"));
         table.row(cells);
     }
-    out.table(&table, "No client has told of its use in this time; `gatehouse onboarding` says what makes one do so.")?;
+    out.table(
+        &table,
+        "No client has told of its use in this time; `gatehouse onboarding` says what makes one do so.",
+    )?;
     out.line(
         "\nThese are claims of clients, not part of what the gateway counted. Who sends no telemetry is missing, and no budget, \
          access policy or audit entry stands behind them: docs/modes.md.",

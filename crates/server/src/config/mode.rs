@@ -18,7 +18,8 @@ pub(crate) fn mode(s: &Section<'_, '_>) -> Mode {
 }
 
 fn proxy_url(text: &str) -> Result<String, &'static str> {
-    const EXPECTED: &str = "expected an address such as \"http://proxy.corp.example:3128\", without user and password";
+    const EXPECTED: &str =
+        "expected an address such as \"http://proxy.corp.example:3128\", without user and password";
     let uri: http::Uri = text.trim_end_matches('/').parse().map_err(|_| EXPECTED)?;
     let bare = matches!(uri.path(), "" | "/") && uri.query().is_none();
     match (uri.scheme_str(), uri.authority()) {

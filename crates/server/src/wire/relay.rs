@@ -121,7 +121,11 @@ async fn run(name: String, post: Arc<Post>, mut inbox: mpsc::Receiver<Item>) {
             Err(why) => {
                 counter!("gatehouse_telemetry_relay_dropped_total", "collector" => name.clone()).increment(1);
                 if !failing {
-                    tracing::warn!(collector = name, why, "a collector does not take telemetry; it is dropped for it");
+                    tracing::warn!(
+                        collector = name,
+                        why,
+                        "a collector does not take telemetry; it is dropped for it"
+                    );
                 }
             }
         }

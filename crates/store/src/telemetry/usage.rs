@@ -54,7 +54,15 @@ macro_rules! select {
     ($id:literal, $name:literal, $join:literal) => {{
         static SQL: LazyLock<String> = LazyLock::new(|| {
             format!(
-                concat!("SELECT ", $id, ", ", $name, ", {} FROM client_rollups r ", $join, " WHERE r.org_id = $1"),
+                concat!(
+                    "SELECT ",
+                    $id,
+                    ", ",
+                    $name,
+                    ", {} FROM client_rollups r ",
+                    $join,
+                    " WHERE r.org_id = $1"
+                ),
                 *SUMS
             )
         });

@@ -27,3 +27,4 @@ mod settings;
 mod rollout;
 mod ownership;
 mod silence;
+mod telemetry;

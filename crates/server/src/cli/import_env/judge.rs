@@ -65,8 +65,14 @@ const SECRETS: [(&str, &str); 7] = [
 
 /// What the client does with the variables that it knows.
 const KNOWN: [(&str, &str); 30] = [
-    ("ANTHROPIC_API_KEY", "sends it as `x-api-key` with every request to a model; asks once before it is used interactively"),
-    ("ANTHROPIC_AUTH_TOKEN", "sends it as `Authorization: Bearer` with every request to a model; comes before ANTHROPIC_API_KEY"),
+    (
+        "ANTHROPIC_API_KEY",
+        "sends it as `x-api-key` with every request to a model; asks once before it is used interactively",
+    ),
+    (
+        "ANTHROPIC_AUTH_TOKEN",
+        "sends it as `Authorization: Bearer` with every request to a model; comes before ANTHROPIC_API_KEY",
+    ),
     ("ANTHROPIC_BASE_URL", "sends requests to models there instead of to the provider"),
     ("ANTHROPIC_MODEL", "uses this model"),
     ("ANTHROPIC_SMALL_FAST_MODEL", "uses this model for small tasks (older name)"),
@@ -122,7 +128,8 @@ pub(super) fn judge(variables: &[Variable], prices: &PriceTable, now: UnixMillis
         (true, false) => Mode::Gateway,
         (true, true) => Mode::Hybrid,
     };
-    let meanings = variables.iter().map(|v| Meaning { name: v.name.clone(), line: v.line, does: does(&v.name) });
+    let meanings =
+        variables.iter().map(|v| Meaning { name: v.name.clone(), line: v.line, does: does(&v.name) });
     Judged {
         mode,
         meanings: meanings.collect(),
@@ -133,7 +140,10 @@ pub(super) fn judge(variables: &[Variable], prices: &PriceTable, now: UnixMillis
 }
 
 fn does(name: &str) -> &'static str {
-    KNOWN.iter().find(|(known, _)| *known == name).map_or("is not known to do anything with it", |(_, does)| does)
+    KNOWN
+        .iter()
+        .find(|(known, _)| *known == name)
+        .map_or("is not known to do anything with it", |(_, does)| does)
 }
 
 struct Judge<'a> {
@@ -217,12 +227,19 @@ impl Judge<'_> {
                 return;
             }
             _ => {
-                let told = format!("a proxy's address begins with http://: http://{host}. The client does not start with another");
+                let told = format!(
+                    "a proxy's address begins with http://: http://{host}. The client does not start with another"
+                );
                 self.find(Level::Warning, "bad-proxy", v, told);
             }
         }
         if v.name.eq_ignore_ascii_case("http_proxy") && self.has(&["HTTPS_PROXY", "https_proxy"]) {
-            self.find(Level::Note, "not-needed", v, "HTTPS_PROXY alone does for the client; other programs may want it");
+            self.find(
+                Level::Note,
+                "not-needed",
+                v,
+                "HTTPS_PROXY alone does for the client; other programs may want it",
+            );
         }
         self.propose(&v.name, format!("http://{host}"));
     }
@@ -237,7 +254,8 @@ impl Judge<'_> {
         let value = match self.prices.find(&v.value) {
             Some(known) if !offered(known) => {
                 let newer = successor(&v.value, self.prices, self.now);
-                let instead = newer.as_deref().map_or_else(String::new, |newer| format!("; `{newer}` is offered"));
+                let instead =
+                    newer.as_deref().map_or_else(String::new, |newer| format!("; `{newer}` is offered"));
                 let told = format!("the model `{}` is retired: requests for it fail{instead}", v.value);
                 self.find(Level::Warning, "retired-model", v, told);
                 newer.unwrap_or_else(|| v.value.clone())
@@ -258,11 +276,17 @@ impl Judge<'_> {
         let host = v.value.split_once("://").map_or("", |(_, rest)| rest);
         let is_local = ["127.0.0.1", "localhost", "[::1]"].iter().any(|local| host.starts_with(local));
         if v.value.starts_with("http://") && !is_local {
-            let told = "the key and all that is asked and answered go over the network in clear; use https://";
+            let told =
+                "the key and all that is asked and answered go over the network in clear; use https://";
             self.find(Level::Warning, "plain-http", v, told);
         }
         if v.value.trim_end_matches('/').ends_with("/v1") {
-            self.find(Level::Warning, "bad-base-url", v, "the client appends /v1/messages itself; leave /v1 out");
+            self.find(
+                Level::Warning,
+                "bad-base-url",
+                v,
+                "the client appends /v1/messages itself; leave /v1 out",
+            );
         }
         self.propose("ANTHROPIC_BASE_URL", v.value.trim_end_matches('/').trim_end_matches("/v1").to_owned());
     }
@@ -282,9 +306,16 @@ impl Judge<'_> {
         }
         let exports = self.has(&["OTEL_METRICS_EXPORTER", "OTEL_LOGS_EXPORTER"]);
         if let (Some(told), false) = (of("CLAUDE_CODE_ENABLE_TELEMETRY"), exports) {
-            self.find(Level::Warning, "no-exporter", told, "without OTEL_METRICS_EXPORTER=otlp nothing is exported");
+            self.find(
+                Level::Warning,
+                "no-exporter",
+                told,
+                "without OTEL_METRICS_EXPORTER=otlp nothing is exported",
+            );
         }
-        if let (Some(url), false) = (of("OTEL_EXPORTER_OTLP_ENDPOINT"), self.has(&["OTEL_EXPORTER_OTLP_PROTOCOL"])) {
+        if let (Some(url), false) =
+            (of("OTEL_EXPORTER_OTLP_ENDPOINT"), self.has(&["OTEL_EXPORTER_OTLP_PROTOCOL"]))
+        {
             let told = "the client has no default for OTEL_EXPORTER_OTLP_PROTOCOL; write http/protobuf";
             self.find(Level::Warning, "no-protocol", url, told);
             self.propose("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf");
@@ -299,7 +330,9 @@ fn is_reference(value: &str) -> bool {
 
 /// The newest model on offer of the same family (`opus`, `sonnet`, `haiku`, …).
 fn successor(name: &str, prices: &PriceTable, now: UnixMillis) -> Option<String> {
-    let family = name.split('-').find(|part| part.len() > 3 && *part != "claude" && part.bytes().all(|b| b.is_ascii_alphabetic()))?;
+    let family = name
+        .split('-')
+        .find(|part| part.len() > 3 && *part != "claude" && part.bytes().all(|b| b.is_ascii_alphabetic()))?;
     let same = prices.models(now).filter(|model| model.id.split('-').any(|part| part == family));
     same.max_by_key(|model| model.created_at).map(|model| model.id.clone())
 }

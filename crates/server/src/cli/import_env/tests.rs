@@ -45,7 +45,11 @@ fn the_four_usual_snippets() {
         (
             "```bash\n    # direct\n    export ANTHROPIC_API_KEY=sk-ant-xxx\n    export CLAUDE_CODE_MODEL=claude-sonnet-4-20250514\n```> x",
             "direct",
-            &["secret-in-file ANTHROPIC_API_KEY", "ignored-variable CLAUDE_CODE_MODEL", "retired-model CLAUDE_CODE_MODEL"][..],
+            &[
+                "secret-in-file ANTHROPIC_API_KEY",
+                "ignored-variable CLAUDE_CODE_MODEL",
+                "retired-model CLAUDE_CODE_MODEL",
+            ][..],
             "ANTHROPIC_MODEL",
             "claude-sonnet-5-5",
         ),
@@ -72,7 +76,11 @@ fn the_four_usual_snippets() {
         ),
     ] {
         let judged = judged(text);
-        assert_eq!((judged.mode.as_str(), codes(&judged)), (mode, expected.iter().map(|s| (*s).to_owned()).collect()), "{text}");
+        assert_eq!(
+            (judged.mode.as_str(), codes(&judged)),
+            (mode, expected.iter().map(|s| (*s).to_owned()).collect()),
+            "{text}"
+        );
         assert_eq!(proposed(&judged, name), Some(value), "{text}");
         assert_eq!(proposed(&judged, "CLAUDE_CODE_MODEL"), None);
         assert!(judged.settings["env"]["ANTHROPIC_AUTH_TOKEN"].is_null());

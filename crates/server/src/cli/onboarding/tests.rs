@@ -18,20 +18,20 @@ fn names(guide: &Guide) -> Vec<&str> {
 }
 
 #[test]
-fn each_mode_needs_what_its_artefacts_say() {
-    use gatehouse_domain::mode::Artefact;
+fn each_mode_needs_what_its_artifacts_say() {
+    use gatehouse_domain::mode::Artifact;
 
     for mode in Mode::ALL {
         let guide = guide(&facts(mode), Os::Linux, Shell::Bash, text::words(Language::English));
         let names = names(&guide);
-        for (artefact, name) in [
-            (Artefact::BaseUrl, "ANTHROPIC_BASE_URL"),
-            (Artefact::GatewayCredential, "ANTHROPIC_AUTH_TOKEN"),
-            (Artefact::ProviderKey, "ANTHROPIC_API_KEY"),
-            (Artefact::ProxyUrl, "HTTPS_PROXY"),
-            (Artefact::ProxyCa, "NODE_EXTRA_CA_CERTS"),
+        for (artifact, name) in [
+            (Artifact::BaseUrl, "ANTHROPIC_BASE_URL"),
+            (Artifact::GatewayCredential, "ANTHROPIC_AUTH_TOKEN"),
+            (Artifact::ProviderKey, "ANTHROPIC_API_KEY"),
+            (Artifact::ProxyUrl, "HTTPS_PROXY"),
+            (Artifact::ProxyCa, "NODE_EXTRA_CA_CERTS"),
         ] {
-            assert_eq!(names.contains(&name), artefact.is_in(mode), "{mode} {name}");
+            assert_eq!(names.contains(&name), artifact.is_in(mode), "{mode} {name}");
         }
         let told = !mode.uses_gateway();
         assert_eq!(names.contains(&"OTEL_EXPORTER_OTLP_ENDPOINT"), told, "{mode}");
@@ -50,7 +50,9 @@ fn who_can_sign_in_gets_no_key_and_a_missing_proxy_is_said() {
     assert_eq!(guided.settings["forceLoginGatewayUrl"], "https://gw.example.com");
     let without = Facts { proxy: None, ..facts(Mode::Proxy) };
     let guided = guide(&without, Os::Linux, Shell::Bash, words);
-    assert!(guided.notes.contains(&words.no_proxy_url.to_owned()) && !names(&guided).contains(&"HTTPS_PROXY"));
+    assert!(
+        guided.notes.contains(&words.no_proxy_url.to_owned()) && !names(&guided).contains(&"HTTPS_PROXY")
+    );
 }
 
 #[test]
@@ -70,13 +72,29 @@ fn values_cannot_leave_their_quotes() {
 fn the_two_scripts_are_not_mixed() {
     let all = |w: &Words| {
         [
-            w.title, w.mode, w.install, w.sign_in, w.no_key, w.gatehouse_key, w.gatehouse_key_telemetry, w.provider_key,
-            w.keep_secret, w.claims, w.proxy_ca, w.proxy_sign_in, w.no_proxy_url, w.set, w.settings, w.run_test, w.test,
+            w.title,
+            w.mode,
+            w.install,
+            w.sign_in,
+            w.no_key,
+            w.gatehouse_key,
+            w.gatehouse_key_telemetry,
+            w.provider_key,
+            w.keep_secret,
+            w.claims,
+            w.proxy_ca,
+            w.proxy_sign_in,
+            w.no_proxy_url,
+            w.set,
+            w.settings,
+            w.run_test,
+            w.test,
         ]
     };
-    for (language, foreign) in
-        [(Language::SimplifiedChinese, "網關閘實設變試戶員錄證個這請"), (Language::TraditionalChinese, "网关设变试户员录证个这请")]
-    {
+    for (language, foreign) in [
+        (Language::SimplifiedChinese, "網關閘實設變試戶員錄證個這請"),
+        (Language::TraditionalChinese, "网关设变试户员录证个这请"),
+    ] {
         for text in all(text::words(language)) {
             assert!(!text.is_empty() && !text.chars().any(|c| foreign.contains(c)), "{text}");
         }
