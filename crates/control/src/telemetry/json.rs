@@ -238,6 +238,10 @@ struct TracesRequest {
 }
 
 fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Malformed> {
+    // A list would be taken for the members of a request in their order.
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Malformed("the body is not a JSON object"));
+    }
     serde_json::from_slice(body).map_err(|error| match error.classify() {
         serde_json::error::Category::Data => Malformed("the JSON is not that of this path's request"),
         serde_json::error::Category::Io
