@@ -43,7 +43,7 @@ pub(crate) fn changes(old: &[Shown], new: &[Shown]) -> Vec<Change> {
 }
 
 fn is_reloadable(key: &str) -> bool {
-    const STARTS: [&str; 15] = [
+    const STARTS: [&str; 16] = [
         "secrets.",
         "identity.",
         "directory[",
