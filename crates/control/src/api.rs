@@ -33,6 +33,8 @@ pub mod scim;
 pub mod directory;
 pub mod usage;
 pub mod exchange;
+pub mod telemetry;
+pub mod mode;
 pub mod audit;
 pub mod backup;
 pub mod config;
@@ -157,6 +159,11 @@ fn all_routes<R: Routes>(into: R) -> R {
         .routes(routes!(ownership::list, ownership::mark))
         .routes(routes!(ownership::release))
         .routes(routes!(usage::get))
+        .routes(routes!(telemetry::list))
+        .routes(routes!(mode::list, mode::set))
+        .routes(routes!(mode::plan))
+        .routes(routes!(mode::changes))
+        .routes(routes!(mode::onboarding))
         .routes(routes!(exchange::list))
         .routes(routes!(audit::list))
         .routes(routes!(audit::export))

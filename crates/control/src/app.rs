@@ -30,6 +30,19 @@ use crate::route::{RouteExplained, RouteQuestion};
 use crate::settings::{Delivery, Rules};
 use crate::status::{LedgerState, Readiness};
 
+/// Where people's machines reach what this deployment offers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ways {
+    /// The gateway, without a `/` at its end.
+    pub gateway_url: String,
+    /// Whether that is the address that was configured for the outside; else nobody can sign in.
+    pub is_public: bool,
+    /// The forward proxy.
+    pub proxy_url: Option<String>,
+    /// Where machines have the certificate of the authority that the proxy's certificates come from.
+    pub proxy_ca_file: Option<String>,
+}
+
 /// An answer that takes a while.
 pub type Later<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -169,6 +182,8 @@ pub struct House {
     pub scim_base: Box<dyn Fn() -> String + Send + Sync>,
     /// The address where people sign in, without a `/` at its end; none when nobody can.
     pub sign_in_base: Box<dyn Fn() -> Option<String> + Send + Sync>,
+    /// Where people's machines reach what this deployment offers.
+    pub ways: Box<dyn Fn() -> Ways + Send + Sync>,
     /// The directories that are read by LDAP, as configured.
     pub directories: Box<dyn Fn() -> Vec<Configured> + Send + Sync>,
     /// Makes the directory of this name ready to be asked; a sentence when that cannot be done.

@@ -28,6 +28,8 @@ pub mod group;
 pub mod scim;
 pub mod directory;
 pub mod usage;
+pub mod telemetry;
+pub mod mode;
 pub mod exchange;
 pub mod audit;
 pub mod backup;

@@ -25,6 +25,7 @@ mod exchange;
 mod refresh;
 mod revoke;
 mod about;
+mod telemetry;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -37,6 +38,7 @@ use gatehouse_identity::refresh::RefreshKeys;
 use zeroize::Zeroizing;
 
 use crate::app::App;
+use crate::telemetry::Intake;
 
 pub use request::{Asked, Entry};
 pub use settings::{
@@ -64,6 +66,7 @@ pub struct Portal<F> {
     turns: Vec<tokio::sync::Mutex<()>>,
     passwords: tokio::sync::Semaphore,
     directories: tokio::sync::Semaphore,
+    intake: Intake,
 }
 
 impl<F: Fetch> Portal<F> {
@@ -77,6 +80,7 @@ impl<F: Fetch> Portal<F> {
             turns: (0..TURNS).map(|_| tokio::sync::Mutex::new(())).collect(),
             passwords: tokio::sync::Semaphore::new(PASSWORDS),
             directories: tokio::sync::Semaphore::new(DIRECTORIES),
+            intake: Intake::default(),
         }
     }
 
@@ -117,7 +121,7 @@ impl<F: Fetch> Portal<F> {
             (Path::Settings, _) => about::settings(&self.app, asked),
             (Path::Usage, _) => self.usage(asked).await,
             (Path::Bootstrap, url) => Ok(about::bootstrap(&rules, url.as_ref(), self.app.now())),
-            (Path::Telemetry, _) => Ok(about::telemetry(asked)),
+            (Path::Telemetry(signal), _) => self.telemetry(&rules, signal, asked).await,
             (Path::Discovery, Some(url)) => Ok(discovery::document(url)),
             (Path::DeviceAuthorization, Some(url)) => self.authorize_device(&rules, url, asked).await,
             (Path::Token, Some(_)) => self.token(&rules, asked).await,

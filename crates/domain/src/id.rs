@@ -147,6 +147,14 @@ id!(
     /// A tunnel through the forward proxy, or a refusal of one.
     TunnelId, "tun_", "a tunnel"
 );
+id!(
+    /// An event that a client told of.
+    ClientEventId, "cev_", "a client's event"
+);
+id!(
+    /// A change of the deployment mode.
+    ModeChangeId, "mod_", "a mode change"
+);
 
 #[cfg(test)]
 mod tests {

@@ -29,3 +29,5 @@ pub mod settings;
 pub mod ownership;
 pub mod assessment;
 pub mod routing;
+pub mod telemetry;
+pub mod mode;

@@ -22,8 +22,8 @@ pub enum Entry {
     Open(usize),
     /// By who holds a good key or session, without a body.
     Granted,
-    /// By who holds a good key or session; the body is read away.
-    Discarding,
+    /// By who holds a good key or session, with a body of at most so many bytes, packed or not.
+    Telling(usize),
 }
 
 /// A request to the portal.
@@ -41,7 +41,7 @@ pub struct Asked {
     pub body: Bytes,
     /// The client's address.
     pub peer: IpAddr,
-    /// Whose request it is; always there for [`Entry::Granted`] and [`Entry::Discarding`].
+    /// Whose request it is; always there for [`Entry::Granted`] and [`Entry::Telling`].
     pub principal: Option<Principal>,
 }
 

@@ -33,6 +33,9 @@ use crate::worker::Worker;
 const OPEN_SEATS: usize = 64;
 /// Requests of known clients that are answered at once; beyond it 529. Apart, so that strangers take no room from them.
 const GRANTED_SEATS: usize = 512;
+/// Requests with which known clients tell of their use that are taken at once; beyond it 503. Apart, and few, so that they take no
+/// room from others and little memory.
+const TELLING_SEATS: usize = 32;
 /// How long an answer may take. One that asks an identity provider takes a few of its answers.
 const ANSWER: Duration = Duration::from_secs(30);
 
@@ -42,12 +45,13 @@ pub(crate) struct Reception {
     runtime: Handle,
     open: Semaphore,
     granted: Semaphore,
+    telling: Semaphore,
 }
 
 impl Reception {
     pub(crate) fn new(portal: Arc<dyn Portal>, runtime: Handle) -> Self {
         let (open, granted) = (Semaphore::new(OPEN_SEATS), Semaphore::new(GRANTED_SEATS));
-        Self { portal, runtime, open, granted }
+        Self { portal, runtime, open, granted, telling: Semaphore::new(TELLING_SEATS) }
     }
 
     /// Brings the policy up to date.
@@ -103,9 +107,8 @@ pub(crate) async fn visit(
     let mut body = Some(body);
     let answered = match entry {
         Entry::Open(most) => open(worker, connection, &settings, &head, &mut body, most).await,
-        Entry::Granted | Entry::Discarding => {
-            granted(worker, connection, &settings, &head, &mut body, entry).await
-        }
+        Entry::Granted => granted(worker, connection, &settings, &head).await,
+        Entry::Telling(most) => telling(worker, connection, &settings, &head, &mut body, most).await,
     };
     Visit::Answered(match answered {
         Ok(mut response) => {
@@ -147,7 +150,7 @@ async fn open(
         return Err(Refusal::EncodedBody);
     }
     // A seat is taken once all has arrived: who sends slowly keeps nobody out.
-    let bytes = collect(body, &settings.limits, most, Keep::All).await?;
+    let bytes = collect(body, &settings.limits, most).await?;
     let reception = &worker.shared.reception;
     let _seat =
         reception.open.try_acquire().map_err(|_| Refusal::Overloaded("sign-in requests under way"))?;
@@ -159,18 +162,28 @@ async fn granted(
     connection: &Rc<Connection>,
     settings: &Settings,
     head: &Parts,
-    body: &mut Option<Incoming>,
-    entry: Entry,
 ) -> Result<Response<Bytes>, Refusal> {
     let grant = recognize(worker, &head.headers).await?;
-    if entry == Entry::Discarding {
-        let most = usize::try_from(settings.limits.max_body).unwrap_or(usize::MAX);
-        collect(body, &settings.limits, most, Keep::Nothing).await?;
-    }
     let reception = &worker.shared.reception;
     let _seat =
         reception.granted.try_acquire().map_err(|_| Refusal::Overloaded("requests of clients under way"))?;
     reception.answer(asked(connection, settings, head, Bytes::new(), Some(&grant))).await
+}
+
+async fn telling(
+    worker: &Rc<Worker>,
+    connection: &Rc<Connection>,
+    settings: &Settings,
+    head: &Parts,
+    body: &mut Option<Incoming>,
+    most: usize,
+) -> Result<Response<Bytes>, Refusal> {
+    let grant = recognize(worker, &head.headers).await?;
+    let reception = &worker.shared.reception;
+    // Before the body, since bodies are what takes memory; a body that comes slowly is given up in time.
+    let Ok(_seat) = reception.telling.try_acquire() else { return Err(Refusal::Telemetry) };
+    let bytes = collect(body, &settings.limits, most).await?;
+    reception.answer(asked(connection, settings, head, bytes, Some(&grant))).await
 }
 
 fn asked(
@@ -191,40 +204,25 @@ fn asked(
     }
 }
 
-/// What is kept of a body.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Keep {
-    All,
-    Nothing,
-}
-
 /// Reads a whole body, up to a size and for a time. What was refused before its end stays where it is.
-async fn collect(
-    body: &mut Option<Incoming>,
-    limits: &Limits,
-    most: usize,
-    keep: Keep,
-) -> Result<Bytes, Refusal> {
+async fn collect(body: &mut Option<Incoming>, limits: &Limits, most: usize) -> Result<Bytes, Refusal> {
     let Some(incoming) = body.as_mut() else { return Ok(Bytes::new()) };
     // Before anything is read, so that who waits for a go-ahead does not get one.
     if incoming.size_hint().lower() > most as u64 {
         return Err(Refusal::BodyTooLarge(most as u64));
     }
     let reading = async {
-        let (mut bytes, mut length) = (BytesMut::new(), 0_usize);
+        let mut bytes = BytesMut::new();
         loop {
             let next = poll_fn(|cx| Pin::new(&mut *incoming).poll_frame(cx));
             let frame =
                 tokio::time::timeout(limits.body_idle, next).await.map_err(|_| Refusal::BodyTooSlow)?;
             let Some(frame) = frame else { return Ok(bytes.freeze()) };
             let Ok(data) = frame.map_err(|_| Refusal::BodyCut)?.into_data() else { continue };
-            length = length.saturating_add(data.len());
-            if length > most {
+            if data.len() > most - bytes.len() {
                 return Err(Refusal::BodyTooLarge(most as u64));
             }
-            if keep == Keep::All {
-                bytes.extend_from_slice(&data);
-            }
+            bytes.extend_from_slice(&data);
         }
     };
     let read = tokio::time::timeout(limits.body, reading).await.map_err(|_| Refusal::BodyTooSlow)?;

@@ -58,6 +58,8 @@ pub(crate) enum Refusal {
     Overloaded(&'static str),
     /// The ledger cannot take new exchanges.
     LedgerFull,
+    /// As much telemetry as may be is under way already.
+    Telemetry,
     /// No provider is configured.
     NoProvider,
     /// No provider serves this model.
@@ -135,6 +137,8 @@ impl Refusal {
             Self::ModelMissing => row("model_missing", 400, INVALID),
             Self::Overloaded(_) => later("overloaded", 529, "overloaded_error", 2),
             Self::LedgerFull => later("ledger_full", 529, "overloaded_error", 5),
+            // A status that its protocol lets be sent again.
+            Self::Telemetry => later("telemetry_full", 503, "api_error", 5),
             Self::NoProvider => row("no_provider", 503, "api_error"),
             Self::ModelNotServed(_) => row("model_not_served", 404, "not_found_error"),
             // The client counts by itself then.
@@ -207,6 +211,9 @@ impl Refusal {
             Self::LedgerFull => "Gatehouse cannot record new requests at the moment, so it takes none. \
                 Administrators have been told."
                 .into(),
+            Self::Telemetry => {
+                "Gatehouse takes no more telemetry at the moment. Send it again shortly.".into()
+            }
             Self::NoProvider => {
                 "No model provider is configured on this gateway. Ask your administrator.".into()
             }
@@ -305,6 +312,7 @@ mod tests {
             Refusal::ModelMissing,
             Refusal::Overloaded("requests under way"),
             Refusal::LedgerFull,
+            Refusal::Telemetry,
             Refusal::NoProvider,
             Refusal::ModelNotServed("m".into()),
             Refusal::NotCounted,

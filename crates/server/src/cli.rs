@@ -17,6 +17,9 @@ mod session;
 mod factor;
 mod helper;
 mod spending;
+mod mode;
+mod onboarding;
+mod import_env;
 mod audit;
 mod config;
 mod operate;
@@ -116,6 +119,12 @@ fn run(args: Args, environment: &Environment, out: &mut Out) -> Result<u8, Failu
         Command::Session(command) => session::run(command, &client::connect(global, environment)?, out),
         Command::Client(command) => helper::run(command, global, environment, out),
         Command::Usage(command) => spending::usage(&command, &client::connect(global, environment)?, out),
+        Command::Telemetry(command) => mode::telemetry(&command, &client::connect(global, environment)?, out),
+        Command::Mode(command) => mode::mode(&command, &client::connect(global, environment)?, out),
+        Command::Onboarding(args) => {
+            onboarding::run(&args, &client::connect(global, environment)?, environment, out)
+        }
+        Command::ImportEnv(args) => import_env::run(&args, out),
         Command::Exchanges(command) => {
             spending::exchanges(&command, &client::connect(global, environment)?, out)
         }

@@ -17,6 +17,8 @@ mod proxy;
 mod pricing;
 mod backup;
 mod routing;
+mod telemetry;
+mod mode;
 mod show;
 
 use std::collections::BTreeMap;
@@ -28,6 +30,7 @@ pub(crate) use data_class::DataClass;
 pub(crate) use directory::Directory;
 pub(crate) use identity::{ClientAuth, Identity, Oidc};
 pub(crate) use mistake::{Mistake, Mistakes};
+pub(crate) use mode::Mode;
 pub(crate) use pricing::Pricing;
 pub(crate) use provider::{Amazon, Cloud, CloudCredential, Provider, Role, SecretSource};
 pub(crate) use proxy::Proxy;
@@ -37,6 +40,7 @@ pub(crate) use section::{
     Settings, Store, WhenStale,
 };
 pub(crate) use show::{Shown, changes};
+pub(crate) use telemetry::{Collector, Telemetry};
 pub(crate) use tree::Origin;
 
 use read::{Reader, Section};
@@ -81,6 +85,10 @@ pub(crate) struct Config {
     pub(crate) identity: Identity,
     /// What things cost.
     pub(crate) pricing: Pricing,
+    /// What becomes of telemetry.
+    pub(crate) telemetry: Telemetry,
+    /// Where the forward proxy is, for who begins.
+    pub(crate) mode: Mode,
     /// Providers, in order of preference.
     pub(crate) providers: Vec<Provider>,
     /// Which provider a request goes to.
@@ -170,6 +178,8 @@ fn read_all(top: &Section<'_, '_>, tree: &Node) -> Option<Config> {
     let secrets = top.section("secrets", section::secrets);
     let identity = top.section("identity", identity::identity);
     let pricing = top.section("pricing", pricing::pricing);
+    let telemetry = top.section("telemetry", telemetry::telemetry);
+    let mode = top.section("mode", mode::mode);
     let providers = provider::providers(top);
     let routes = routing::routes(top, &providers);
     let directories = directory::directories(top);
@@ -191,6 +201,8 @@ fn read_all(top: &Section<'_, '_>, tree: &Node) -> Option<Config> {
         secrets: secrets??,
         identity: identity?,
         pricing: pricing?,
+        telemetry: telemetry?,
+        mode: mode?,
         providers,
         routes: routes?,
         directories,

@@ -174,6 +174,82 @@ where
     Ok(HttpResponse { status, body: Secret::new(body.to_bytes().to_vec()) })
 }
 
+/// Where requests are sent that the operator wrote down: its host may be a private one. Holds secrets, so there is no
+/// `Debug`.
+pub(crate) struct Post {
+    /// The beginning of the address, without a `/` at its end. Checked.
+    pub(crate) endpoint: String,
+    /// Headers to send.
+    pub(crate) headers: Vec<(http::HeaderName, http::HeaderValue)>,
+    /// How it is trusted.
+    pub(crate) tls: Arc<ClientConfig>,
+}
+
+/// What a [`post`] was answered.
+pub(crate) struct Posted {
+    /// The status.
+    pub(crate) status: u16,
+    /// After how long to come again.
+    pub(crate) retry_after: Option<Duration>,
+}
+
+/// Sends one request to a path, on a connection of its own. Follows no redirect, reads nothing of the answer's body.
+///
+/// # Errors
+/// A sentence why there is no answer.
+pub(crate) async fn post(
+    to: &Post,
+    path: &str,
+    media_type: &'static str,
+    body: Bytes,
+) -> Result<Posted, String> {
+    let sent = tokio::time::timeout(PATIENCE, send_post(to, path, media_type, body)).await;
+    sent.unwrap_or_else(|_| Err("it does not answer in time".to_owned()))
+}
+
+async fn send_post(to: &Post, path: &str, media_type: &'static str, body: Bytes) -> Result<Posted, String> {
+    let address: http::Uri = format!("{}{path}", to.endpoint).parse().map_err(|error| format!("{error}"))?;
+    let authority = address.authority().ok_or("its address has no host")?;
+    let host = authority.host().trim_matches(['[', ']']).to_owned();
+    let is_https = address.scheme_str() == Some("https");
+    let port = authority.port_u16().unwrap_or(if is_https { 443 } else { 80 });
+    let target = address.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+    let mut request = Request::builder()
+        .method("POST")
+        .uri(target)
+        .header(header::HOST, authority.as_str())
+        .header(header::CONTENT_TYPE, media_type)
+        .header(header::USER_AGENT, concat!("gatehouse/", env!("CARGO_PKG_VERSION")));
+    for (name, value) in &to.headers {
+        request = request.header(name, value);
+    }
+    let request = request.body(Full::new(body)).map_err(|error| error.to_string())?;
+    let socket = connect(&host, port, true).await.map_err(|error| match error {
+        FetchError::Unreachable(why) => format!("it cannot be reached: {why}"),
+        other @ (FetchError::TimedOut | FetchError::TooLong(_) | FetchError::Status(_)) => other.to_string(),
+    })?;
+    if !is_https {
+        return answer(socket, request).await;
+    }
+    let name = ServerName::try_from(host).map_err(|_| "its host is no name for a certificate")?;
+    let secured = TlsConnector::from(Arc::clone(&to.tls)).connect(name, socket).await;
+    answer(secured.map_err(|error| error.to_string())?, request).await
+}
+
+async fn answer<S>(socket: S, request: Request<Full<Bytes>>) -> Result<Posted, String>
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+{
+    let made = hyper::client::conn::http1::handshake::<_, Full<Bytes>>(TokioIo::new(socket)).await;
+    let (mut sender, connection) = made.map_err(|error| error.to_string())?;
+    let driver = AbortOnDrop(tokio::spawn(async move { drop(connection.await) }));
+    let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
+    let after = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
+    let retry_after = after.and_then(|text| text.parse().ok()).map(Duration::from_secs);
+    drop(driver);
+    Ok(Posted { status: response.status().as_u16(), retry_after })
+}
+
 /// The connection's task, which ends with the request.
 struct AbortOnDrop(tokio::task::JoinHandle<()>);
 

@@ -9,6 +9,7 @@ mod provider;
 mod routes;
 mod cloud;
 mod renewal;
+mod relay;
 mod fresh;
 mod live;
 mod rehash;

@@ -54,6 +54,8 @@ pub mod audit;
 pub mod backup;
 pub mod journal;
 pub mod ledger;
+pub mod telemetry;
+pub mod mode;
 
 pub use engine::{OpenError, Store, StoreConfig, Tx, in_time};
 pub use error::StoreError;

@@ -55,6 +55,8 @@ pub const ALL: &[Migration] = &[
     migration!(15, "0015_data_class", "data_class", needs 15),
     // A program that knows of no purposes would take a key for the proxy at the gateway.
     migration!(16, "0016_proxy", "proxy", needs 16),
+    // What is new is read by nothing of the program before.
+    migration!(17, "0017_telemetry", "telemetry", needs 17),
 ];
 
 /// Why the schema cannot be brought up to date. Nothing was changed by the migration named.

@@ -2,8 +2,11 @@
 
 use axum::Json;
 use axum::extract::State;
+use gatehouse_domain::money::Nanos;
+use gatehouse_domain::telemetry::Measure;
 use gatehouse_domain::time::UnixMillis;
 use gatehouse_store::ledger::{By, UsageRow};
+use gatehouse_store::telemetry::{ClientBy, ClientUsageRow};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -11,9 +14,9 @@ use super::auth::{ReadUsage, Scoped};
 use super::error::ApiError;
 use super::extract::Params;
 use super::page::Items;
-use crate::act::Range;
+use crate::act::{ActError, Range};
 use crate::app::App;
-use crate::usage;
+use crate::{telemetry, usage};
 
 /// A sum of usage.
 #[derive(Debug, Serialize, ToSchema)]
@@ -50,6 +53,60 @@ pub struct UsageView {
     pub mean_duration_ms: u64,
     /// Mean time to the first byte of a reply in milliseconds, of those that had one.
     pub mean_first_byte_ms: Option<u64>,
+    /// Whose word it is: `gateway` (counted here) or `client` (claimed by clients).
+    pub source: &'static str,
+    /// What only clients tell; with `source=client`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client: Option<ClientUsage>,
+}
+
+/// What only clients tell of their use.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ClientUsage {
+    /// Sessions begun.
+    pub sessions: i64,
+    /// Prompts.
+    pub prompts: i64,
+    /// Milliseconds that people were active.
+    pub active_user_ms: i64,
+    /// Milliseconds that clients were active.
+    pub active_client_ms: i64,
+    /// Lines added.
+    pub lines_added: i64,
+    /// Lines removed.
+    pub lines_removed: i64,
+    /// Commits.
+    pub commits: i64,
+    /// Pull requests.
+    pub pull_requests: i64,
+    /// Edits that people accepted.
+    pub edits_accepted: i64,
+    /// Edits that people rejected.
+    pub edits_rejected: i64,
+    /// Uses of tools.
+    pub tool_calls: i64,
+    /// Of these, how many failed.
+    pub tool_failures: i64,
+    /// Surveys shown.
+    pub surveys_shown: i64,
+    /// Surveys answered.
+    pub surveys_answered: i64,
+    /// Nano-dollars by the metric `claude_code.cost.usage`.
+    pub metric_cost_nanos: i64,
+    /// Nano-dollars by the events `claude_code.api_request`. They say the same of the same use; `cost_nanos` is the larger one,
+    /// since a client may send but one of the two.
+    pub event_cost_nanos: i64,
+}
+
+/// Whose word is wanted.
+#[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SourceView {
+    /// What the gateway counted.
+    #[default]
+    Gateway,
+    /// What clients claim. Never part of the gateway's sums.
+    Client,
 }
 
 /// What to sum by.
@@ -88,6 +145,24 @@ pub struct Query {
     since: Option<String>,
     /// Up to this UTC time, or a span back from now.
     until: Option<String>,
+    /// Whose word is wanted; `gateway` if not given.
+    #[param(inline)]
+    source: Option<SourceView>,
+}
+
+/// What clients' claims can be summed by.
+fn client_by(by: By) -> Result<ClientBy, ActError> {
+    match by {
+        By::User => Ok(ClientBy::User),
+        By::Team => Ok(ClientBy::Team),
+        By::Model => Ok(ClientBy::Model),
+        By::Day => Ok(ClientBy::Day),
+        By::Hour => Ok(ClientBy::Hour),
+        By::Total => Ok(ClientBy::Total),
+        By::Key | By::Project | By::Provider => {
+            Err(ActError::field("by", "what clients tell is summed by user, team, model, day, hour or total"))
+        }
+    }
 }
 
 impl From<ByView> for By {
@@ -131,6 +206,46 @@ fn view(by: By, row: UsageRow) -> UsageView {
         cost_usd: row.cost.to_string(),
         mean_duration_ms: row.duration_ms.checked_div(row.requests).unwrap_or(0),
         mean_first_byte_ms: row.first_byte_ms.checked_div(row.first_bytes),
+        source: "gateway",
+        client: None,
+    }
+}
+
+fn client_view(by: By, row: ClientUsageRow) -> UsageView {
+    let of = |measure| row.sums.of(measure);
+    let count = |measure| of(measure).max(0).unsigned_abs();
+    let cost = Nanos(of(Measure::Cost).max(of(Measure::RequestCost)));
+    let known = UsageRow { id: row.id.clone(), name: row.name.clone(), ..UsageRow::default() };
+    UsageView {
+        requests: count(Measure::Requests),
+        errors: count(Measure::Errors),
+        input_tokens: count(Measure::Input),
+        cache_creation_input_tokens: count(Measure::CacheWrite),
+        cache_read_input_tokens: count(Measure::CacheRead),
+        output_tokens: count(Measure::Output),
+        cost_nanos: cost.0,
+        cost_usd: cost.to_string(),
+        mean_duration_ms: count(Measure::RequestTime).checked_div(count(Measure::Requests)).unwrap_or(0),
+        source: "client",
+        client: Some(ClientUsage {
+            sessions: of(Measure::Sessions),
+            prompts: of(Measure::Prompts),
+            active_user_ms: of(Measure::ActiveUser),
+            active_client_ms: of(Measure::ActiveClient),
+            lines_added: of(Measure::LinesAdded),
+            lines_removed: of(Measure::LinesRemoved),
+            commits: of(Measure::Commits),
+            pull_requests: of(Measure::PullRequests),
+            edits_accepted: of(Measure::EditsAccepted),
+            edits_rejected: of(Measure::EditsRejected),
+            tool_calls: of(Measure::Tools),
+            tool_failures: of(Measure::ToolFailures),
+            surveys_shown: of(Measure::SurveysShown),
+            surveys_answered: of(Measure::SurveysAnswered),
+            metric_cost_nanos: of(Measure::Cost),
+            event_cost_nanos: of(Measure::RequestCost),
+        }),
+        ..view(by, known)
     }
 }
 
@@ -147,6 +262,10 @@ pub async fn get(
 ) -> Result<Json<Items<UsageView>>, ApiError> {
     let by = query.by.map_or(By::User, By::from);
     let range = Range { since: query.since, until: query.until };
+    if matches!(query.source, Some(SourceView::Client)) {
+        let sums = telemetry::sums(&app, admin.scope, client_by(by)?, range).await?;
+        return Ok(Json(Items::all(sums.into_iter().map(|row| client_view(by, row)).collect())));
+    }
     let sums = usage::sums(&app, admin.scope, by, range).await?;
     Ok(Json(Items::all(sums.into_iter().map(|row| view(by, row)).collect())))
 }

@@ -1,4 +1,4 @@
-//! What a client may ask about itself, and what it tells of its use.
+//! What a client may ask about itself.
 
 use axum::body::Bytes;
 use axum::http::{HeaderName, HeaderValue, Response, header};
@@ -60,17 +60,6 @@ pub(super) fn bootstrap(rules: &Rules, url: Option<&PublicUrl>, now: UnixMillis)
         "inferenceModels": models,
         "expiresAt": now.plus_millis(rules.access_ms).0 / 1000,
     }))
-}
-
-/// Telemetry is taken and not kept. An empty message is what its protocol answers with.
-pub(super) fn telemetry(asked: &Asked) -> Response<Bytes> {
-    let declared = asked.header(header::CONTENT_TYPE).unwrap_or_default();
-    if declared.starts_with("application/json") {
-        return reply::json(&json!({}));
-    }
-    let mut response = reply::empty(Empty::Done);
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
-    response
 }
 
 impl<F: Fetch> Portal<F> {

@@ -5,9 +5,11 @@ use std::net::IpAddr;
 use axum::body::Bytes;
 use axum::http::{HeaderMap, HeaderName, Method, header};
 use gatehouse_domain::exchange::Principal;
+use gatehouse_domain::telemetry::Signal;
 use zeroize::Zeroizing;
 
 use super::reply::Refused;
+use crate::telemetry::MAX_BODY;
 
 /// Longest form, in bytes.
 const MAX_FORM: usize = 16 * 1024;
@@ -19,8 +21,8 @@ pub enum Entry {
     Open(usize),
     /// By who holds a good key or session, without a body.
     Granted,
-    /// By who holds a good key or session; the body is read away.
-    Discarding,
+    /// By who holds a good key or session, with a body of at most so many bytes, packed or not.
+    Telling(usize),
 }
 
 /// A request.
@@ -75,7 +77,7 @@ pub(super) enum Path {
     Settings,
     Usage,
     Bootstrap,
-    Telemetry,
+    Telemetry(Signal),
 }
 
 impl Path {
@@ -99,7 +101,9 @@ impl Path {
             "/managed/settings" => Self::Settings,
             "/api/oauth/usage" => Self::Usage,
             "/user/bootstrap" => Self::Bootstrap,
-            "/v1/metrics" | "/v1/logs" | "/v1/traces" => Self::Telemetry,
+            "/v1/metrics" => Self::Telemetry(Signal::Metrics),
+            "/v1/logs" => Self::Telemetry(Signal::Logs),
+            "/v1/traces" => Self::Telemetry(Signal::Traces),
             _ => return None,
         })
     }
@@ -116,7 +120,7 @@ impl Path {
             | Self::Account(_)
             | Self::Token
             | Self::Revoke => true,
-            Self::Protocol | Self::Settings | Self::Usage | Self::Bootstrap | Self::Telemetry => false,
+            Self::Protocol | Self::Settings | Self::Usage | Self::Bootstrap | Self::Telemetry(_) => false,
         }
     }
 
@@ -134,7 +138,7 @@ impl Path {
             | Self::Account(Account::Page | Account::Link | Account::Script)
             | Self::Protocol => Entry::Open(0),
             Self::Settings | Self::Usage | Self::Bootstrap => Entry::Granted,
-            Self::Telemetry => Entry::Discarding,
+            Self::Telemetry(_) => Entry::Telling(MAX_BODY),
         }
     }
 
@@ -147,7 +151,7 @@ impl Path {
             | Self::Account(Account::SignIn | Account::Step | Account::Enroll)
             | Self::Token
             | Self::Revoke
-            | Self::Telemetry => "POST",
+            | Self::Telemetry(_) => "POST",
             Self::Discovery
             | Self::Page
             | Self::Callback

@@ -32,6 +32,8 @@ pub struct Rules {
     pub jobs: Option<Jobs>,
     /// Models that clients may be told of.
     pub models: Vec<String>,
+    /// What becomes of telemetry.
+    pub telemetry: crate::telemetry::Rules,
 }
 
 /// Whether people may sign in with a password kept here.

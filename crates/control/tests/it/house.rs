@@ -180,6 +180,12 @@ fn house(knobs: &Arc<Knobs>) -> House {
         ),
         scim_base: Box::new(|| "https://gate.example.com/scim/v2".to_owned()),
         sign_in_base: Box::new(|| Some("https://gw.example.com".to_owned())),
+        ways: Box::new(|| gatehouse_control::app::Ways {
+            gateway_url: "https://gw.example.com".to_owned(),
+            is_public: true,
+            proxy_url: None,
+            proxy_ca_file: None,
+        }),
         directories: Box::new(crate::directories::configured),
         open_directory: Box::new(|_| Box::pin(async { Err("the directory is away".to_owned()) })),
         settings_rules: Box::new(move || Rules {

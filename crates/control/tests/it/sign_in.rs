@@ -35,6 +35,12 @@ pub(crate) fn rules() -> Rules {
         directories: vec![],
         jobs: None,
         models: vec![],
+        telemetry: gatehouse_control::telemetry::Rules {
+            prompts: gatehouse_control::telemetry::Prompts::LeftOut,
+            per_minute: 600,
+            events_ms: 30 * DAY,
+            relay: None,
+        },
     }
 }
 

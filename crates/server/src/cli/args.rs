@@ -16,6 +16,9 @@ use super::budget::BudgetCommand;
 use super::doctor::{DoctorArgs, ReadinessCommand};
 use super::helper::ClientCommand;
 use super::proxy::ProxyCommand;
+use super::import_env::ImportEnvArgs;
+use super::mode::{ModeCommand, TelemetryCommand};
+use super::onboarding::OnboardingArgs;
 use super::settings::{BundleCommand, SettingsCommand};
 pub(crate) use access::{AccessCommand, ExplainArgs, RoleCommand};
 pub(crate) use code::{ApplyArgs, DiffArgs, ExportArgs};
@@ -103,6 +106,16 @@ pub(crate) enum Command {
     Client(ClientCommand),
     /// What was consumed and what it cost
     Usage(UsageArgs),
+    /// What clients tell of their own use
+    #[command(subcommand)]
+    Telemetry(TelemetryCommand),
+    /// Which way clients go: straight to the provider, through a proxy, to the gateway, or both
+    #[command(subcommand)]
+    Mode(ModeCommand),
+    /// Print what a person needs to begin, in their mode
+    Onboarding(OnboardingArgs),
+    /// Say what the client does with the variables of a shell snippet, and propose a form that works; needs no server
+    ImportEnv(ImportEnvArgs),
     /// Single exchanges, one JSON line each, newest first
     Exchanges(ExchangesArgs),
     /// The audit log
@@ -439,6 +452,9 @@ pub(crate) struct UsageArgs {
     /// Until when
     #[arg(long, value_name = "TIME")]
     pub(crate) until: Option<String>,
+    /// Whose word: what the gateway counted, or what clients claim
+    #[arg(long, default_value = "gateway", value_parser = ["gateway", "client"])]
+    pub(crate) source: String,
 }
 
 /// Arguments of `exchanges`.
@@ -505,6 +521,12 @@ mod tests {
             "key revoke key_1",
             "usage --by key --since 7d",
             "exchanges --since 2026-11-01",
+            "usage --source client --by model",
+            "mode plan hybrid --team core",
+            "mode set inherit --team core",
+            "onboarding a@b.c --os windows --shell fish --lang zh-TW",
+            "import-env -",
+            "telemetry events --name api_request --since 1d",
             "audit export FILE",
             "audit verify FILE --key K --checkpoint C",
             "client token --server http://h --from env:ID_TOKEN",

@@ -11,7 +11,7 @@ use crate::price;
 
 /// Runs `usage`.
 pub(crate) fn usage(args: &UsageArgs, client: &Client, out: &mut Out) -> Result<u8, Failure> {
-    let mut query = vec![("by", args.by.as_str())];
+    let mut query = vec![("by", args.by.as_str()), ("source", args.source.as_str())];
     query.extend(args.since.as_deref().map(|since| ("since", since)));
     query.extend(args.until.as_deref().map(|until| ("until", until)));
     let answer = client.get("/api/v1/usage", &query)?;
@@ -29,6 +29,9 @@ pub(crate) fn usage(args: &UsageArgs, client: &Client, out: &mut Out) -> Result<
         "provider" => "PROVIDER",
         _ => "WHEN",
     };
+    if args.source == "client" {
+        return claimed(title, rows, out);
+    }
     let number = |title| (title, Align::Right);
     let columns = [
         (title, Align::Left),
@@ -58,6 +61,48 @@ pub(crate) fn usage(args: &UsageArgs, client: &Client, out: &mut Out) -> Result<
         table.row(cells);
     }
     out.table(&table, "Nothing was used in this time. Requests show up here as soon as they have ended.")?;
+    Ok(0)
+}
+
+/// Prints what clients claim.
+fn claimed(title: &'static str, rows: &[Value], out: &mut Out) -> Result<u8, Failure> {
+    let number = |title| (title, Align::Right);
+    let columns = [
+        (title, Align::Left),
+        number("SESSIONS"),
+        number("PROMPTS"),
+        number("REQUESTS"),
+        number("ERRORS"),
+        number("INPUT"),
+        number("CACHE WRITES"),
+        number("CACHE READS"),
+        number("OUTPUT"),
+        number("COST USD"),
+    ];
+    let mut table = Table::new(&columns);
+    for row in rows {
+        let mut cells = vec![output::field(row, "name")];
+        cells.extend(["sessions", "prompts"].map(|key| output::number(&row["client"], key)));
+        let counts = [
+            "requests",
+            "errors",
+            "input_tokens",
+            "cache_creation_input_tokens",
+            "cache_read_input_tokens",
+            "output_tokens",
+        ];
+        cells.extend(counts.map(|key| output::number(row, key)));
+        cells.push(output::field(row, "cost_usd"));
+        table.row(cells);
+    }
+    out.table(
+        &table,
+        "No client has told of its use in this time; `gatehouse onboarding` says what makes one do so.",
+    )?;
+    out.line(
+        "\nThese are claims of clients, not part of what the gateway counted. Who sends no telemetry is missing, and no budget, \
+         access policy or audit entry stands behind them: docs/modes.md.",
+    )?;
     Ok(0)
 }
 

@@ -170,7 +170,7 @@ fn oidc(s: &Section<'_, '_>) -> Option<Oidc> {
     })
 }
 
-fn secret(s: &Section<'_, '_>, key: &'static str, text: &str) -> Option<SecretSource> {
+pub(super) fn secret(s: &Section<'_, '_>, key: &'static str, text: &str) -> Option<SecretSource> {
     match source(text, "") {
         Ok(SecretSource::Sealed(_)) | Err(_) => {
             s.mistake(

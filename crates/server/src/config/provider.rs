@@ -238,7 +238,7 @@ fn family_of(kind: Kind, base_url: &str) -> String {
     place.split('/').next().unwrap_or_default().to_owned()
 }
 
-fn valid_name(text: &str) -> Result<String, String> {
+pub(super) fn valid_name(text: &str) -> Result<String, String> {
     let good = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     if text.len() <= 64 && text.chars().all(good) {
         return Ok(text.to_owned());
@@ -247,7 +247,7 @@ fn valid_name(text: &str) -> Result<String, String> {
 }
 
 /// An address: `http` or `https`, a host, perhaps a port and a path.
-fn valid_base_url(text: &str) -> Result<String, String> {
+pub(super) fn valid_base_url(text: &str) -> Result<String, String> {
     let bad = |why: &str| format!("expected an address such as \"https://api.anthropic.com\": {why}");
     let uri: http::Uri = text.parse().map_err(|error| bad(&format!("{error}")))?;
     if !matches!(uri.scheme_str(), Some("http" | "https")) {

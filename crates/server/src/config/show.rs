@@ -50,6 +50,8 @@ fn is_reloadable(key: &str) -> bool {
         "directory[",
         "scim.",
         "settings.",
+        "telemetry.",
+        "mode.",
         "provider[",
         "provider_defaults.",
         "pricing.",

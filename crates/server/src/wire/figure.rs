@@ -1,5 +1,7 @@
 //! Figures for `/metrics` that are looked at when somebody asks for them.
 
+use std::sync::atomic::Ordering;
+
 use metrics::{counter, gauge};
 
 use super::ledger::Books;
@@ -28,6 +30,19 @@ pub(super) fn set(live: &Live, books: &Books) {
     gauge!("gatehouse_policy_version").set(real(policy.version()));
     gauge!("gatehouse_policy_keys").set(real(policy.len() as u64));
     gauge!("gatehouse_policy_sessions").set(real(policy.sessions() as u64));
+    if let Some(told) = live.telemetry() {
+        for (what, count) in [
+            ("counted", &told.counted),
+            ("repeated", &told.repeated),
+            ("malformed", &told.malformed),
+            ("too_many", &told.too_many),
+            ("no_room", &told.no_room),
+        ] {
+            counter!("gatehouse_telemetry_requests_total", "outcome" => what)
+                .absolute(count.load(Ordering::Relaxed));
+        }
+        counter!("gatehouse_telemetry_left_out_total").absolute(told.left_out.load(Ordering::Relaxed));
+    }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a figure beyond 2^53 need not be exact")]

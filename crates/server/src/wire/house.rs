@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gatehouse_control::app::{House, NotFlushed, OpenDirectory};
+use gatehouse_control::app::{House, NotFlushed, OpenDirectory, Ways};
 use gatehouse_control::provider::ProviderInfo;
 use gatehouse_control::settings::Rules;
 use gatehouse_control::status::LedgerState;
@@ -21,7 +21,7 @@ use super::live::Live;
 use super::provider::Provided;
 use super::routes;
 use crate::clock;
-use crate::config::Shown;
+use crate::config::{Config, Shown};
 
 /// How long an act that changes the policy waits until it is in force on this node.
 const IN_FORCE: Duration = Duration::from_secs(2);
@@ -41,7 +41,7 @@ pub(super) fn house(
     let (config, providers, readiness, figures) = (of(), of(), of(), of());
     let (rules, classes, models, portal) = (of(), of(), of(), of());
     let [scim, directories, directory, budget, budgets, worst] = std::array::from_fn(|_| of());
-    let [backups, probes, routes] = std::array::from_fn(|_| of());
+    let [backups, probes, routes, ways] = std::array::from_fn(|_| of());
     let (flush, behind, behind_figures) = (Arc::clone(books), Arc::clone(books), Arc::clone(books));
     House {
         now: Box::new(clock::now),
@@ -74,6 +74,7 @@ pub(super) fn house(
         sign_in_base: Box::new(move || {
             portal.config.load().listen.public_url.as_ref().map(|url| url.as_str().to_owned())
         }),
+        ways: Box::new(move || figure_out(&ways.config.load())),
         directories: Box::new(move || super::directory::configured(&directories)),
         open_directory: opening(directory),
         settings_rules: Box::new(move || Rules {
@@ -106,6 +107,17 @@ fn opening(live: Arc<Live>) -> OpenDirectory {
         let (live, name) = (Arc::clone(&live), name.to_owned());
         Box::pin(async move { super::directory::open(&live, &name).await })
     })
+}
+
+/// Where people's machines reach what this deployment offers.
+fn figure_out(config: &Config) -> Ways {
+    let public = config.listen.public_url.as_ref().map(|url| url.as_str().to_owned());
+    Ways {
+        is_public: public.is_some(),
+        gateway_url: public.unwrap_or_else(|| format!("http://{}", config.listen.gateway)),
+        proxy_url: config.mode.proxy_url.clone(),
+        proxy_ca_file: config.mode.proxy_ca_file.clone(),
+    }
 }
 
 fn state(books: &Books) -> LedgerState {

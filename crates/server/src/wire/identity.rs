@@ -95,6 +95,8 @@ fn rules(
         }
     }
     let jobs = jobs(&config.identity.ci, public_url, &mut reach).map_err(|found| mistakes.extend(found));
+    let relay = super::relay::relay(&config.telemetry.collectors, resolve);
+    let relay = relay.map_err(|found| mistakes.extend(found));
     if !mistakes.is_empty() {
         return Err(mistakes);
     }
@@ -111,6 +113,12 @@ fn rules(
         directories,
         jobs: jobs.ok().flatten(),
         models: prices.models(clock::now()).map(|model| model.id.clone()).collect(),
+        telemetry: gatehouse_control::telemetry::Rules {
+            prompts: config.telemetry.prompts,
+            per_minute: config.telemetry.per_minute,
+            events_ms: millis(config.telemetry.events),
+            relay: relay.ok().flatten(),
+        },
     };
     Ok((rules, reach))
 }

@@ -57,6 +57,8 @@ pub(super) fn start(
     jobs.spawn(routes::checks(Arc::clone(live)));
     jobs.spawn(readiness(Arc::clone(live)));
     jobs.spawn(sign_ins(Arc::clone(portal)));
+    jobs.spawn(telemetry(Arc::clone(portal)));
+    jobs.spawn(old_telemetry(Arc::clone(portal)));
     jobs.spawn(directory::job(app.clone()));
     jobs.spawn(proxy::job(Arc::clone(live)));
     jobs.spawn(every(metric::UPKEEP, move || metrics.run_upkeep()));
@@ -166,6 +168,21 @@ async fn sign_ins(portal: Arc<SignIn>) {
         clock.tick().await;
         trouble.note("clearing sign-ins that have run out", in_time(TURN, portal.clear()).await);
         portal.warm().await;
+    }
+}
+
+/// Writes what clients say of their use.
+async fn telemetry(portal: Arc<SignIn>) {
+    portal.write_telemetry().await;
+}
+
+/// Removes telemetry that is older than it is kept.
+async fn old_telemetry(portal: Arc<SignIn>) {
+    let (mut clock, mut trouble) = (interval(SIGN_INS), Trouble::default());
+    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        clock.tick().await;
+        trouble.note("clearing old telemetry", in_time(TURN, portal.clear_telemetry()).await);
     }
 }
 

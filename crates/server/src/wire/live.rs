@@ -188,6 +188,11 @@ impl Live {
         &self.data_dir
     }
 
+    /// What became of telemetry since the start.
+    pub(super) fn telemetry(&self) -> Option<&gatehouse_control::telemetry::Figures> {
+        self.portal.get().map(|(portal, _)| &portal.intake().figures)
+    }
+
     /// Prepares the portal's rules.
     pub(super) async fn sign_in_rules(
         self: &Arc<Self>,

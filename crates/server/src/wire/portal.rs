@@ -37,7 +37,7 @@ impl Portal for Front {
         Some(match self.portal.entry(path)? {
             portal::Entry::Open(most) => Entry::Open(most),
             portal::Entry::Granted => Entry::Granted,
-            portal::Entry::Discarding => Entry::Discarding,
+            portal::Entry::Telling(most) => Entry::Telling(most),
         })
     }
 

@@ -30,3 +30,4 @@ mod code;
 mod clouds;
 mod proxy;
 mod routing;
+mod telemetry;

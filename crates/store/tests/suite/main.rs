@@ -28,3 +28,4 @@ mod settings;
 mod rollout;
 mod ownership;
 mod silence;
+mod telemetry;
