@@ -143,6 +143,22 @@ id!(
     /// A budget: what may be spent in a period, by whom.
     BudgetId, "bud_", "a budget"
 );
+id!(
+    /// A rollout: settings on their way to people, in phases.
+    RolloutId, "rol_", "a rollout"
+);
+id!(
+    /// A survey: a question to one person that is answered once.
+    SurveyId, "svy_", "a survey"
+);
+id!(
+    /// What somebody said of the product.
+    FeedbackId, "fbk_", "feedback"
+);
+id!(
+    /// Something that somebody is to be told.
+    NotificationId, "ntf_", "a notification"
+);
 
 #[cfg(test)]
 mod tests {

@@ -26,3 +26,6 @@ pub mod source;
 pub mod settings;
 pub mod ownership;
 pub mod assessment;
+pub mod metrics;
+pub mod feedback;
+pub mod rollout;

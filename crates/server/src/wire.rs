@@ -18,6 +18,7 @@ mod identity;
 mod portal;
 mod admin;
 mod directory;
+mod rollout;
 mod job;
 mod backup;
 mod restore;

@@ -28,3 +28,4 @@ mod admin;
 mod settings;
 mod code;
 mod clouds;
+mod rollout;

@@ -25,5 +25,6 @@ mod ledger;
 mod usage;
 mod settings;
 mod rollout;
+mod phases;
 mod ownership;
 mod silence;
