@@ -120,7 +120,7 @@ async fn people_of(
             let who = rollout::people(app, name, phase).await?;
             chosen(&|person| who.contains(&person.user))
         }
-        _ => {
+        None | Some(_) => {
             let told = format!(
                 "`{}` is no scope that can be asked for; expected org, team:NAME, user:EMAIL, rollout:NAME or rollout:NAME/PHASE",
                 shortened(&text)

@@ -102,11 +102,11 @@ pub enum DryRun {
 /// # Errors
 /// There is none; the database.
 pub async fn get(app: &App, given: &str) -> Result<Rollout, ActError> {
-    let missing = |_| ActError::NotFound { noun: "rollout", given: shortened(given) };
-    match app.store.rollout(app.org, given).await {
-        Err(why @ StoreError::NotFound { .. }) => Err(missing(why)),
-        found => Ok(found?),
+    let found = app.store.rollout(app.org, given).await;
+    if matches!(&found, Err(StoreError::NotFound { .. })) {
+        return Err(ActError::NotFound { noun: "rollout", given: shortened(given) });
     }
+    Ok(found?)
 }
 
 /// Lists rollouts, the newest first.

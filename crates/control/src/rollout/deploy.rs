@@ -9,6 +9,7 @@ use gatehouse_store::rollout::{Assignment, Credentials, NewAssignment, Rollout, 
 use serde_json::json;
 
 use super::controller::{Outcome, Turn, count};
+use super::no;
 use crate::act::ActError;
 use crate::app::App;
 use crate::settings::{Snapshot, profile};
@@ -32,8 +33,7 @@ pub(super) async fn deploy(turn: &Turn<'_>) -> Result<Outcome, ActError> {
         None => None,
     };
     if let Some(why) = problem {
-        // It can be: deploying goes forward.
-        let _ = progress.pause(&why, *now);
+        progress.pause(&why, *now).map_err(|refused| no(rollout, refused))?;
         return Ok(Outcome { progress, step: Step::default(), happened: Some(("paused", String::new())) });
     }
     let batch: Vec<UserId> = todo.iter().copied().take(definition.batch).collect();

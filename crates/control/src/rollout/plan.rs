@@ -93,10 +93,11 @@ impl Plan {
 
     async fn add(&mut self, app: &App, given: &str, number: u32) -> Result<(), ActError> {
         let refused = |why: String| ActError::field("definition", format!("settings: `{given}` {why}"));
-        let profile = match profile::get(app, given).await {
-            Err(why) if why.is_not_found() => return Err(refused("does not exist".to_owned())),
-            found => found?,
-        };
+        let found = profile::get(app, given).await;
+        if found.as_ref().is_err_and(ActError::is_not_found) {
+            return Err(refused("does not exist".to_owned()));
+        }
+        let profile = found?;
         if profile.target != Target::Rollout {
             return Err(refused(
                 "is no overlay: make a profile with `gatehouse settings new NAME --for rollout`".to_owned(),

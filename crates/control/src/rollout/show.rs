@@ -149,6 +149,13 @@ const fn error(state: State) -> &'static str {
         State::RolledBack => "Deployment failed, rolled back",
         State::RollingBack => "Deployment failed, rolling back",
         State::RollbackIncomplete => "Deployment failed, rollback incomplete",
-        _ => "Deployment aborted",
+        State::AwaitingStart
+        | State::Deploying
+        | State::Soaking
+        | State::Evaluating
+        | State::AwaitingApproval
+        | State::Paused
+        | State::Succeeded
+        | State::Aborted => "Deployment aborted",
     }
 }
