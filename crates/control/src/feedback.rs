@@ -136,7 +136,7 @@ async fn asked(app: &App, ask: &Ask) -> Result<(Vec<(UserId, String)>, Option<Ro
 
 /// What the address of a survey ends with: its id and our proof of it.
 pub(crate) fn link(app: &App, survey: SurveyId) -> Zeroizing<String> {
-    let proof = app.keys.with(|set| set.form_key(app.now()).proof(&subject(survey)));
+    let proof = app.keys.with(|set| set.form_key(app.now()).survey_proof(&survey.to_string()));
     Zeroizing::new(format!("{survey}.{proof}"))
 }
 
@@ -144,12 +144,7 @@ pub(crate) fn link(app: &App, survey: SurveyId) -> Zeroizing<String> {
 pub(crate) fn survey_of(app: &App, link: &str) -> Option<SurveyId> {
     let (id, proof) = link.split_once('.')?;
     let id = id.parse::<SurveyId>().ok()?;
-    app.keys.with(|set| set.proves_form(&subject(id), proof)).then_some(id)
-}
-
-/// No cookie of a form looks like this.
-fn subject(survey: SurveyId) -> String {
-    format!("survey:{survey}")
+    app.keys.with(|set| set.proves_survey(&id.to_string(), proof)).then_some(id)
 }
 
 /// An identifier for an answer.

@@ -52,7 +52,7 @@ fn the_six_are_what_was_computed_by_hand() {
         let all = w.gatehouse.json(&["metrics", "--scope", "org", "--window", "7d"]);
         let value = |name: &str| all["metrics"][name]["value"].clone();
         assert_eq!(all["basis"], "exchanges");
-        assert_eq!(value("user_adoption"), json!(0.4), "two of five: {all:#}");
+        assert_eq!(value("user_adoption"), json!(0.333_333_333_333_333_3), "two of six: {all:#}");
         assert_eq!(value("usage_frequency"), json!(3.5), "seven of two");
         assert_eq!(value("error_rate"), json!(0.285_714_285_714_285_7), "two of seven");
         assert_eq!(value("satisfaction_score"), json!(3.4), "17 of 5");
