@@ -44,6 +44,9 @@ pub mod secret;
 pub mod settings;
 pub mod ownership;
 pub mod readiness;
+pub mod metrics;
+pub mod feedback;
+pub mod rollout;
 
 use axum::Router;
 use axum::extract::State;
@@ -134,7 +137,7 @@ impl Routes for Router<App> {
 struct Frame;
 
 fn all_routes<R: Routes>(into: R) -> R {
-    settings_routes(people_routes(into))
+    rollout_routes(settings_routes(people_routes(into)))
         .routes(routes!(probe::healthz))
         .routes(routes!(probe::readyz))
         .routes(routes!(probe::metrics))
@@ -251,6 +254,23 @@ fn settings_routes<R: Routes>(into: R) -> R {
         .routes(routes!(catalogue::list))
         .routes(routes!(catalogue::lint))
         .routes(routes!(export::get))
+}
+
+fn rollout_routes<R: Routes>(into: R) -> R {
+    into.routes(routes!(rollout::list, rollout::apply))
+        .routes(routes!(rollout::get))
+        .routes(routes!(rollout::result))
+        .routes(routes!(rollout::assignments))
+        .routes(routes!(rollout::events))
+        .routes(routes!(rollout::pause))
+        .routes(routes!(rollout::resume))
+        .routes(routes!(rollout::abort))
+        .routes(routes!(rollout::rollback))
+        .routes(routes!(rollout::approve))
+        .routes(routes!(rollout::volunteer))
+        .routes(routes!(feedback::list, feedback::add))
+        .routes(routes!(feedback::send))
+        .routes(routes!(metrics::summary))
 }
 
 /// Adds what all operations share: the way to sign in, and the one shape of every error.

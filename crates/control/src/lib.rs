@@ -42,6 +42,9 @@ pub mod portal;
 pub mod settings;
 pub mod ownership;
 pub mod readiness;
+pub mod metrics;
+pub mod feedback;
+pub mod rollout;
 pub mod api;
 
 pub use api::{openapi, probe_router, router};

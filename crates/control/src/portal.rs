@@ -26,6 +26,7 @@ mod refresh;
 mod revoke;
 mod about;
 mod telemetry;
+mod survey;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -130,6 +131,7 @@ impl<F: Fetch> Portal<F> {
             (Path::Continue, Some(url)) => return self.go_on(&rules, url, asked).await,
             (Path::Deny, Some(url)) => return self.deny(&rules, url, asked).await,
             (Path::Account(at), Some(url)) => return self.answer_account(at, &rules, url, asked).await,
+            (Path::Survey, Some(url)) => return self.survey(&rules, url, asked).await,
             (Path::Callback, Some(url)) => return self.come_back(&rules, url, asked).await,
             (_, None) => Err(Refused::NotFound),
         };

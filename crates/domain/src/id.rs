@@ -155,6 +155,22 @@ id!(
     /// A change of the deployment mode.
     ModeChangeId, "mod_", "a mode change"
 );
+id!(
+    /// A rollout: settings on their way to people, in phases.
+    RolloutId, "rol_", "a rollout"
+);
+id!(
+    /// A survey: a question to one person that is answered once.
+    SurveyId, "svy_", "a survey"
+);
+id!(
+    /// What somebody said of the product.
+    FeedbackId, "fbk_", "feedback"
+);
+id!(
+    /// Something that somebody is to be told.
+    NotificationId, "ntf_", "a notification"
+);
 
 #[cfg(test)]
 mod tests {

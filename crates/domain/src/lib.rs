@@ -31,3 +31,6 @@ pub mod assessment;
 pub mod routing;
 pub mod telemetry;
 pub mod mode;
+pub mod metrics;
+pub mod feedback;
+pub mod rollout;

@@ -35,6 +35,25 @@ impl FormKey {
         read && is_cookie(cookie) && self.mac(cookie).verify_slice(&bytes).is_ok()
     }
 
+    /// The proof that we made the link to a survey. Apart from the proofs of forms, which are given for any cookie.
+    pub fn survey_proof(&self, survey: &str) -> String {
+        Base64UrlUnpadded::encode_string(&self.survey_mac(survey).finalize().into_bytes())
+    }
+
+    /// Whether this is the proof for the link to this survey; takes the same time either way.
+    pub fn proves_survey(&self, survey: &str, proof: &str) -> bool {
+        let mut bytes = [0; 32];
+        let read = Base64UrlUnpadded::decode(proof, &mut bytes).is_ok_and(|bytes| bytes.len() == 32);
+        read && self.survey_mac(survey).verify_slice(&bytes).is_ok()
+    }
+
+    fn survey_mac(&self, survey: &str) -> Hmac<Sha256> {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&*self.0).expect("HMAC takes a key of any length");
+        mac.update(b"gatehouse survey 1");
+        mac.update(survey.as_bytes());
+        mac
+    }
+
     fn mac(&self, cookie: &str) -> Hmac<Sha256> {
         let mut mac = Hmac::<Sha256>::new_from_slice(&*self.0).expect("HMAC takes a key of any length");
         mac.update(b"gatehouse form 1");

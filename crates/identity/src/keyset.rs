@@ -331,6 +331,11 @@ impl Keyset {
         self.secrets(Kind::SignInForms).any(|bytes| FormKey::new(bytes.clone()).proves(cookie, proof))
     }
 
+    /// Whether any of the keys of forms made this proof of a survey's link.
+    pub fn proves_survey(&self, survey: &str, proof: &str) -> bool {
+        self.secrets(Kind::SignInForms).any(|bytes| FormKey::new(bytes.clone()).proves_survey(survey, proof))
+    }
+
     /// What signs bundles of settings.
     pub fn bundle_signer(&self, now: UnixMillis) -> Signer {
         Signer::new(&secret_of(self.active(Kind::Bundles, now)))

@@ -30,6 +30,8 @@ mod language;
 mod assess;
 mod backup;
 mod doctor;
+mod rollout;
+mod feedback;
 
 use std::process::ExitCode;
 
@@ -139,6 +141,9 @@ fn run(args: Args, environment: &Environment, out: &mut Out) -> Result<u8, Failu
         Command::Scim(command) => directory::scim(command, &client::connect(global, environment)?, out),
         Command::Settings(command) => settings::run(command, global, environment, out),
         Command::Bundle(command) => settings::bundle(&command, out),
+        Command::Rollout(command) => rollout::run(command, &client::connect(global, environment)?, out),
+        Command::Feedback(command) => feedback::run(command, &client::connect(global, environment)?, out),
+        Command::Metrics(args) => feedback::metrics(&args, &client::connect(global, environment)?, out),
         Command::Export(args) => code::export(&args, &client::connect(global, environment)?, out),
         Command::Diff(args) => code::diff(&args, &client::connect(global, environment)?, out),
         Command::Apply(args) => code::apply(&args, &client::connect(global, environment)?, out),

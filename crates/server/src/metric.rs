@@ -20,7 +20,10 @@ const COUNTERS: &[(&str, &str)] = &[
     ("gatehouse_tokens_total", "Tokens that providers report, by type"),
     ("gatehouse_cost_nanodollars_total", "Cost by the price table, in billionths of a dollar"),
     ("gatehouse_estimated_exchanges_total", "Exchanges whose usage is estimated, since they broke off"),
-    ("gatehouse_unknown_price_exchanges_total", "Exchanges with a model that has no price, billed at the default"),
+    (
+        "gatehouse_unknown_price_exchanges_total",
+        "Exchanges with a model that has no price, billed at the default",
+    ),
     ("gatehouse_request_bytes_total", "Bytes of request bodies"),
     ("gatehouse_reply_bytes_total", "Bytes of replies"),
     ("gatehouse_journal_flushes_total", "Flushes of the journal to disk"),
@@ -53,6 +56,16 @@ const GAUGES: &[(&str, &str)] = &[
     ("gatehouse_directory_last_run_timestamp_seconds", "When a directory was last read"),
     ("gatehouse_backup_failing", "1 while a backup is due and cannot be made"),
     ("gatehouse_backup_newest_timestamp_seconds", "When this node made its newest backup"),
+    (
+        "gatehouse_user_adoption_ratio",
+        "People with a successful request in the window, of all enabled people",
+    ),
+    ("gatehouse_requests_per_active_user", "Requests of an active person in the window"),
+    ("gatehouse_user_error_ratio", "Failed requests of all requests in the window, as users saw them"),
+    ("gatehouse_response_time_seconds", "Mean time to the end of a request in the window"),
+    ("gatehouse_cost_per_active_user_usd", "Dollars of an active person in the window"),
+    ("gatehouse_satisfaction_score", "Mean score from 1 to 5 in the window; none of fewer than five answers"),
+    ("gatehouse_rollouts", "Rollouts by state"),
 ];
 
 /// Says what each figure is.

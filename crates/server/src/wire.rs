@@ -21,6 +21,7 @@ mod portal;
 mod admin;
 mod proxy;
 mod directory;
+mod rollout;
 mod job;
 mod backup;
 mod restore;

@@ -57,6 +57,7 @@ pub const ALL: &[Migration] = &[
     migration!(16, "0016_proxy", "proxy", needs 16),
     // What is new is read by nothing of the program before.
     migration!(17, "0017_telemetry", "telemetry", needs 17),
+    migration!(18, "0018_phases", "phases", needs 18),
 ];
 
 /// Why the schema cannot be brought up to date. Nothing was changed by the migration named.

@@ -26,7 +26,7 @@ mod content;
 mod version;
 mod step;
 mod assignment;
-mod audience;
+pub(crate) mod audience;
 mod schedule;
 mod schema;
 mod receipt;

@@ -71,6 +71,7 @@ pub(super) enum Path {
     Deny,
     Callback,
     Account(Account),
+    Survey,
     Token,
     Revoke,
     Protocol,
@@ -95,6 +96,7 @@ impl Path {
             "/account/link" => Self::Account(Account::Link),
             "/account/enroll" => Self::Account(Account::Enroll),
             "/account/passkey.js" => Self::Account(Account::Script),
+            "/feedback" => Self::Survey,
             "/oauth/token" => Self::Token,
             "/oauth/revoke" => Self::Revoke,
             "/protocol" => Self::Protocol,
@@ -118,6 +120,7 @@ impl Path {
             | Self::Deny
             | Self::Callback
             | Self::Account(_)
+            | Self::Survey
             | Self::Token
             | Self::Revoke => true,
             Self::Protocol | Self::Settings | Self::Usage | Self::Bootstrap | Self::Telemetry(_) => false,
@@ -130,6 +133,7 @@ impl Path {
             | Self::Continue
             | Self::Deny
             | Self::Account(Account::SignIn | Account::Step | Account::Enroll)
+            | Self::Survey
             | Self::Token
             | Self::Revoke => Entry::Open(MAX_FORM),
             Self::Discovery
@@ -145,6 +149,7 @@ impl Path {
     /// The methods it takes, as `Allow` names them.
     pub(super) const fn methods(self) -> &'static str {
         match self {
+            Self::Survey => "GET, HEAD, POST",
             Self::DeviceAuthorization
             | Self::Continue
             | Self::Deny
@@ -166,7 +171,8 @@ impl Path {
     pub(super) fn takes(self, method: &Method) -> bool {
         // A browser's HEAD of the way back would use a sign-in up.
         let as_get = *method == Method::HEAD && self != Self::Callback;
-        self.methods().split(", ").next() == Some(if as_get { "GET" } else { method.as_str() })
+        let wanted = if as_get { "GET" } else { method.as_str() };
+        self.methods().split(", ").any(|taken| taken == wanted && taken != "HEAD")
     }
 }
 

@@ -129,7 +129,7 @@ async fn approvals(app: &App, profile: &Profile, content: &Content) -> Result<u3
 }
 
 /// Refuses what would leave somebody with settings that cannot be delivered.
-pub(super) async fn must_be_deliverable(
+pub(crate) async fn must_be_deliverable(
     app: &App,
     profile: &Profile,
     content: &Content,

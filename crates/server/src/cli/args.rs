@@ -14,11 +14,13 @@ use super::assess::AssessArgs;
 use super::backup::{BackupArgs, RestoreArgs};
 use super::budget::BudgetCommand;
 use super::doctor::{DoctorArgs, ReadinessCommand};
+use super::feedback::{FeedbackCommand, MetricsArgs};
 use super::helper::ClientCommand;
 use super::proxy::ProxyCommand;
 use super::import_env::ImportEnvArgs;
 use super::mode::{ModeCommand, TelemetryCommand};
 use super::onboarding::OnboardingArgs;
+use super::rollout::RolloutCommand;
 use super::settings::{BundleCommand, SettingsCommand};
 pub(crate) use access::{AccessCommand, ExplainArgs, RoleCommand};
 pub(crate) use code::{ApplyArgs, DiffArgs, ExportArgs};
@@ -157,6 +159,14 @@ pub(crate) enum Command {
     /// Signed bundles of settings
     #[command(subcommand)]
     Bundle(BundleCommand),
+    /// Settings on their way to people, in phases that must prove themselves
+    #[command(subcommand)]
+    Rollout(RolloutCommand),
+    /// What people think
+    #[command(subcommand)]
+    Feedback(FeedbackCommand),
+    /// The six figures: adoption, frequency, error rate, response time, cost per user, satisfaction
+    Metrics(MetricsArgs),
     /// Write teams, projects, people, roles, access policies, the teams of groups and published settings to files; never
     /// keys, tokens or secrets
     Export(ExportArgs),

@@ -32,7 +32,8 @@ pub(super) fn rule(live: &Live) -> Result<Rule, String> {
 
 /// Makes backups on time. A failure is logged when it begins, and tried again every minute.
 pub(super) async fn job(live: Arc<Live>, app: App) {
-    let (newest, failing) = (gauge!("gatehouse_backup_newest_timestamp_seconds"), gauge!("gatehouse_backup_failing"));
+    let (newest, failing) =
+        (gauge!("gatehouse_backup_newest_timestamp_seconds"), gauge!("gatehouse_backup_failing"));
     let (mut clock, mut failed) = (interval(TURN), false);
     clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {

@@ -15,7 +15,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::live::Live;
 use super::portal::SignIn;
-use super::{backup, directory, proxy, routes, signal};
+use super::{backup, directory, proxy, rollout, routes, signal};
 use crate::{clock, metric};
 
 /// How often the policy's version is asked for; a change on another node is in force here this much later at most.
@@ -61,6 +61,8 @@ pub(super) fn start(
     jobs.spawn(old_telemetry(Arc::clone(portal)));
     jobs.spawn(directory::job(app.clone()));
     jobs.spawn(proxy::job(Arc::clone(live)));
+    jobs.spawn(rollout::job(app.clone()));
+    jobs.spawn(rollout::figures(app.clone()));
     jobs.spawn(every(metric::UPKEEP, move || metrics.run_upkeep()));
     jobs.spawn(reloads(signal::hangups()?, app.clone()));
     Ok(jobs)

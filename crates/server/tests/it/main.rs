@@ -31,3 +31,4 @@ mod clouds;
 mod proxy;
 mod routing;
 mod telemetry;
+mod rollout;

@@ -9,14 +9,14 @@ use serde_json::{Value, json};
 use crate::world::{World, configured, echo, stores, world};
 
 impl World {
-    fn write(&self, name: &str, value: &Value) -> String {
+    pub fn write(&self, name: &str, value: &Value) -> String {
         let path: PathBuf = self.gatehouse.dir().join(name);
         std::fs::write(&path, value.to_string()).unwrap();
         path.to_str().unwrap().to_owned()
     }
 
     /// A second administrator's token.
-    fn second(&self, name: &str) -> String {
+    pub fn second(&self, name: &str) -> String {
         let made = self.gatehouse.json(&[
             "admin",
             "token",
@@ -32,13 +32,13 @@ impl World {
     }
 
     /// Runs a command and gives its exit code and both outputs.
-    fn run(&self, args: &[&str]) -> (i32, String) {
+    pub fn run(&self, args: &[&str]) -> (i32, String) {
         let done = self.gatehouse.cli(args);
         let text = [done.stdout, done.stderr].concat();
         (done.status.code().unwrap(), String::from_utf8(text).unwrap())
     }
 
-    fn publish(&self, profile: &str, second: &str) {
+    pub fn publish(&self, profile: &str, second: &str) {
         self.gatehouse.json(&["settings", "submit", profile]);
         self.gatehouse.json(&["--token", second, "settings", "approve", profile]);
         let published = self.gatehouse.json(&["settings", "publish", profile]);

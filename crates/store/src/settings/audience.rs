@@ -164,7 +164,13 @@ async fn put(
     Ok(())
 }
 
-async fn add(tx: &mut Tx, org: OrgId, profile: ProfileId, member: Member) -> Result<(), StoreError> {
+/// Names somebody in an audience.
+pub(crate) async fn add(
+    tx: &mut Tx,
+    org: OrgId,
+    profile: ProfileId,
+    member: Member,
+) -> Result<(), StoreError> {
     let (team, user) = match member {
         Member::Team(id) => (Some(id.to_string()), None),
         Member::User(id) => (None, Some(id.to_string())),
@@ -186,7 +192,13 @@ async fn add(tx: &mut Tx, org: OrgId, profile: ProfileId, member: Member) -> Res
     Ok(())
 }
 
-async fn remove(tx: &mut Tx, org: OrgId, profile: ProfileId, member: Member) -> Result<(), StoreError> {
+/// Names somebody in an audience no more.
+pub(crate) async fn remove(
+    tx: &mut Tx,
+    org: OrgId,
+    profile: ProfileId,
+    member: Member,
+) -> Result<(), StoreError> {
     change!(tx, |db| {
         sqlx::query(
             "DELETE FROM settings_audience_members WHERE org_id = $1 AND profile_id = $2 AND member = $3",

@@ -26,6 +26,7 @@ mod ledger;
 mod usage;
 mod settings;
 mod rollout;
+mod phases;
 mod ownership;
 mod silence;
 mod telemetry;

@@ -1,0 +1,102 @@
+//! The six figures against what was computed by hand, on both stores.
+
+use gatehouse_testkit::http;
+use gatehouse_testkit::provider::Act;
+use serde_json::{Value, json};
+
+use crate::world::{configured, echo, stores};
+
+#[test]
+fn the_six_are_what_was_computed_by_hand() {
+    for store in stores() {
+        let w = configured("", &store, echo(1000, 10));
+        w.gatehouse.json(&["team", "add", "core"]);
+        let keys: Vec<String> = ["ada@example.com", "bob@example.com", "eve@example.com"]
+            .map(|who| w.gatehouse.key(who, &[]).1)
+            .to_vec();
+        w.gatehouse.json(&["user", "add", "idle@example.com", "--team", "core"]);
+        w.gatehouse.json(&["user", "teams", "ada@example.com", "core"]);
+        let none = w.gatehouse.json(&["metrics", "--window", "7d"]);
+        for name in ["usage_frequency", "error_rate", "response_time", "cost_per_user", "satisfaction_score"]
+        {
+            assert_eq!(none["metrics"][name]["no_data"], json!(true), "{name}");
+        }
+        // Ada: three that succeed. Bob: two, and one that the provider fails.
+        for n in 0..3 {
+            assert_eq!(w.message(&keys[0], n), 200);
+        }
+        for n in 0..2 {
+            assert_eq!(w.message(&keys[1], n), 200);
+        }
+        w.provider.now(|_| {
+            vec![Act::Send(
+                b"HTTP/1.1 500 X\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}".to_vec(),
+            )]
+        });
+        assert_eq!(w.message(&keys[1], 7), 500);
+        // Eve: two tries of one request that fail, of which the client made the second by itself.
+        assert_eq!(w.message(&keys[2], 9), 500);
+        assert_eq!(w.message(&keys[2], 9), 500);
+        // Who is refused did not fail: the key may use another model only.
+        let (_, narrow) = w.gatehouse.key("bob@example.com", &["--models", "claude-haiku-5-5"]);
+        assert_eq!(w.message(&narrow, 1), 451);
+        for (who, score) in [
+            ("ada@example.com", "5"),
+            ("bob@example.com", "4"),
+            ("eve@example.com", "3"),
+            ("idle@example.com", "4"),
+            ("dev@example.com", "1"),
+        ] {
+            w.gatehouse.json(&["feedback", "add", who, score]);
+        }
+        let all = w.gatehouse.json(&["metrics", "--scope", "org", "--window", "7d"]);
+        let value = |name: &str| all["metrics"][name]["value"].clone();
+        assert_eq!(all["basis"], "exchanges");
+        assert_eq!(value("user_adoption"), json!(0.333_333_333_333_333_3), "two of six: {all:#}");
+        assert_eq!(value("usage_frequency"), json!(3.5), "seven of two");
+        assert_eq!(value("error_rate"), json!(0.285_714_285_714_285_7), "two of seven");
+        assert_eq!(value("satisfaction_score"), json!(3.4), "17 of 5");
+        // Five answers of 1,000 and 10 tokens at 2 and 10 dollars for a million each.
+        assert_eq!(all["metrics"]["cost_per_user"]["nanos"], json!(5 * (1000 * 2_000 + 10 * 10_000) / 2));
+        let counts = &all["counts"];
+        let apart: Vec<&Value> = ["failed_requests", "retried_requests", "refused_requests", "active_7d"]
+            .map(|k| &counts[k])
+            .to_vec();
+        assert_eq!(apart, [&json!(2), &json!(1), &json!(1), &json!(2)], "{all:#}");
+        // The mean is that of the very exchanges.
+        let exchanges = w.gatehouse.exchanges();
+        let mut counted: Vec<u64> = exchanges
+            .iter()
+            .filter(|e| e["ended"] != "refused")
+            .map(|e| e["duration_ms"].as_u64().unwrap())
+            .collect();
+        let retried = exchanges
+            .iter()
+            .filter(|e| e["ended"] == "upstream_error" && e["user"] == "eve@example.com")
+            .map(|e| e["duration_ms"].as_u64().unwrap())
+            .next();
+        if let Some(retried) = retried {
+            let at = counted.iter().position(|ms| *ms == retried).unwrap();
+            counted.remove(at);
+            assert_eq!(value("response_time"), json!(counted.iter().sum::<u64>() as f64 / 7.0));
+        }
+        let core = w.gatehouse.json(&["metrics", "--scope", "team:core", "--window", "7d"]);
+        assert_eq!(
+            (&core["metrics"]["user_adoption"]["value"], &core["metrics"]["usage_frequency"]["value"]),
+            (&json!(0.5), &json!(3.0))
+        );
+        assert_eq!(
+            core["metrics"]["satisfaction_score"]["withheld"],
+            json!(true),
+            "two answers tell nothing"
+        );
+        let ada = w.gatehouse.json(&["metrics", "--scope", "user:ada@example.com"]);
+        assert_eq!(ada["metrics"]["error_rate"], json!({"value": 0.0, "n": 3, "no_data": false}));
+        let (code, told) = w.run(&["metrics", "--scope", "galaxy"]);
+        assert!(code == 1 && told.contains("team:NAME"), "{told}");
+        let (code, told) = w.run(&["metrics", "--window", "7d"]);
+        assert!(code == 0 && told.contains("user_adoption") && told.contains("retried_requests"), "{told}");
+        let metrics = http::once(&w.gatehouse.admin, "GET", "/metrics", &[], b"").text();
+        assert!(!metrics.contains("example.com"), "no person is a label");
+    }
+}
