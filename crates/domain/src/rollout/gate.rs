@@ -304,7 +304,7 @@ mod tests {
     use crate::money::Nanos;
 
     fn check(measure: Measure, limit: Limit) -> Check {
-        Check { measure, limit, min_sample: 5, weight: Weight::Critical, on_fail: OnFail::Rollback }
+        Check { measure, limit, min_sample: 5, weight: Critical, on_fail: Rollback }
     }
 
     fn requests(failed: u64, total: u64) -> Evidence {
@@ -320,30 +320,30 @@ mod tests {
     fn no_error_in_fifty_nine_requests_proves_nothing() {
         let five = check(Measure::ErrorRate, Limit::AtMost(0.05));
         for (failed, total, expected) in [
-            (0, 0, Verdict::Insufficient),
-            (0, 59, Verdict::Insufficient),
-            (0, 60, Verdict::Pass),
-            (5, 100, Verdict::Insufficient),
-            (5, 210, Verdict::Pass),
-            (20, 100, Verdict::Fail),
+            (0, 0, Insufficient),
+            (0, 59, Insufficient),
+            (0, 60, Pass),
+            (5, 100, Insufficient),
+            (5, 210, Pass),
+            (20, 100, Fail),
         ] {
             assert_eq!(verdict(&five, &requests(failed, total)), expected, "{failed} of {total}");
         }
         let hundred = Check { min_sample: 100, ..five };
-        assert_eq!(verdict(&hundred, &requests(0, 99)), Verdict::Insufficient);
+        assert_eq!(verdict(&hundred, &requests(0, 99)), Insufficient);
         let clean = check(Measure::ErrorRate, Limit::AtMost(0.0));
-        assert_eq!(verdict(&clean, &requests(0, 60)), Verdict::Pass);
-        assert_eq!(verdict(&clean, &requests(1, 60)), Verdict::Fail);
+        assert_eq!(verdict(&clean, &requests(0, 60)), Pass);
+        assert_eq!(verdict(&clean, &requests(1, 60)), Fail);
     }
 
     #[test]
     fn one_persons_bad_day_is_not_everybodys() {
         let five = check(Measure::ErrorRate, Limit::AtMost(0.05));
         let mut evidence = requests(30, 300);
-        assert_eq!(verdict(&five, &evidence), Verdict::Fail);
+        assert_eq!(verdict(&five, &evidence), Fail);
         evidence.groups = (0..10).map(|n| (30, if n == 0 { 30 } else { 0 })).collect();
-        assert_eq!(verdict(&five, &evidence), Verdict::Insufficient);
-        assert_eq!(judge(&five, &evidence, Moment::Soaking).verdict, Verdict::Insufficient);
+        assert_eq!(verdict(&five, &evidence), Insufficient);
+        assert_eq!(judge(&five, &evidence, Moment::Soaking).verdict, Insufficient);
     }
 
     #[test]
@@ -352,20 +352,20 @@ mod tests {
         let given =
             |cohort, scores: &[u8]| Evidence { cohort, scores: scores.to_vec(), ..Evidence::default() };
         for (cohort, scores, expected) in [
-            (1, &[5][..], Verdict::Insufficient),
-            (2, &[5], Verdict::Insufficient),
-            (20, &[5, 5, 5, 5], Verdict::Insufficient),
-            (20, &[5, 5, 5, 5, 5], Verdict::Pass),
-            (4, &[4, 4], Verdict::Pass),
-            (20, &[1, 2, 3, 4, 5], Verdict::Fail),
-            (20, &[], Verdict::Insufficient),
+            (1, &[5][..], Insufficient),
+            (2, &[5], Insufficient),
+            (20, &[5, 5, 5, 5], Insufficient),
+            (20, &[5, 5, 5, 5, 5], Pass),
+            (4, &[4, 4], Pass),
+            (20, &[1, 2, 3, 4, 5], Fail),
+            (20, &[], Insufficient),
         ] {
             assert_eq!(verdict(&least, &given(cohort, scores)), expected, "{scores:?} of {cohort}");
         }
         let early = |scores: &[u8]| judge(&least, &given(50, scores), Moment::Soaking).verdict;
         assert_eq!(
             (early(&[1; 30]), early(&[1; 4]), early(&[5; 30])),
-            (Verdict::Fail, Verdict::Insufficient, Verdict::Insufficient)
+            (Fail, Insufficient, Insufficient)
         );
     }
 
@@ -375,15 +375,15 @@ mod tests {
         let people = |at: f64| (0..12).map(|n| at + f64::from(n)).collect::<Vec<f64>>();
         let mut evidence = Evidence { p95s: people(100.0), ..Evidence::default() };
         evidence.counts.durations_ms = (100..120).collect();
-        assert_eq!(verdict(&times, &evidence), Verdict::Insufficient, "nothing to compare with");
+        assert_eq!(verdict(&times, &evidence), Insufficient, "nothing to compare with");
         evidence.previous.p95s = people(100.0);
-        assert_eq!(verdict(&times, &evidence), Verdict::Pass);
+        assert_eq!(verdict(&times, &evidence), Pass);
         evidence.p95s = people(200.0);
-        assert_eq!(verdict(&times, &evidence), Verdict::Fail);
+        assert_eq!(verdict(&times, &evidence), Fail);
         evidence.previous = Baseline { durations_ms: (70..90).collect(), ..Baseline::default() };
-        assert_eq!(verdict(&times, &evidence), Verdict::Pass, "118 ms, and 1.5 times 88 ms");
+        assert_eq!(verdict(&times, &evidence), Pass, "118 ms, and 1.5 times 88 ms");
         let own = check(Measure::P95, Limit::AtMost(50.0));
-        assert_eq!(verdict(&own, &evidence), Verdict::Fail);
+        assert_eq!(verdict(&own, &evidence), Fail);
     }
 
     #[test]
@@ -392,12 +392,12 @@ mod tests {
         let mut evidence = Evidence::default();
         evidence.counts.active_users = 10;
         evidence.counts.total_cost = Nanos(70_000_000_000);
-        assert_eq!(verdict(&times, &evidence), Verdict::Insufficient);
+        assert_eq!(verdict(&times, &evidence), Insufficient);
         evidence.others =
             Baseline { cost_per_user: Some(10e9), days: 14.0, against_days: 7.0, ..Baseline::default() };
-        assert_eq!(verdict(&times, &evidence), Verdict::Pass, "7 USD of at most 7.50 USD");
+        assert_eq!(verdict(&times, &evidence), Pass, "7 USD of at most 7.50 USD");
         evidence.others.cost_per_user = Some(9e9);
-        assert_eq!(verdict(&times, &evidence), Verdict::Fail);
+        assert_eq!(verdict(&times, &evidence), Fail);
     }
 
     use OnFail::{Pause, Rollback, Warn};
