@@ -37,6 +37,8 @@ pub mod provider;
 pub mod secret;
 pub mod settings;
 pub mod ownership;
+pub mod report;
+pub mod organizations;
 
 use axum::Router;
 use axum::extract::State;
@@ -65,6 +67,7 @@ pub fn router(app: App) -> Router {
     all_routes(Router::new())
         .route("/api/v1/openapi.json", document)
         .nest("/scim/v2", scim::routes())
+        .nest("/v1/organizations", organizations::routes())
         .fallback(unknown_path)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn_with_state(app.clone(), guard::guard))
@@ -127,7 +130,7 @@ impl Routes for Router<App> {
 struct Frame;
 
 fn all_routes<R: Routes>(into: R) -> R {
-    settings_routes(people_routes(into))
+    settings_routes(people_routes(report_routes(into)))
         .routes(routes!(probe::healthz))
         .routes(routes!(probe::readyz))
         .routes(routes!(probe::metrics))
@@ -163,6 +166,22 @@ fn all_routes<R: Routes>(into: R) -> R {
         .routes(routes!(secret::list))
         .routes(routes!(secret::rotate))
         .routes(routes!(secret::retire))
+}
+
+fn report_routes<R: Routes>(into: R) -> R {
+    use report::{month, outlook, reconcile, terms};
+    into.routes(routes!(month::get))
+        .routes(routes!(month::list, month::close))
+        .routes(routes!(month::statement))
+        .routes(routes!(terms::allocations))
+        .routes(routes!(terms::set_allocation, terms::remove_allocation))
+        .routes(routes!(terms::rates))
+        .routes(routes!(terms::set_rate))
+        .routes(routes!(outlook::forecast))
+        .routes(routes!(outlook::anomalies))
+        .routes(routes!(outlook::caching))
+        .routes(routes!(outlook::unused))
+        .routes(routes!(reconcile::compare))
 }
 
 fn people_routes<R: Routes>(into: R) -> R {

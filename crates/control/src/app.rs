@@ -10,6 +10,7 @@ use gatehouse_domain::exchange::Principal;
 use gatehouse_domain::id::{BudgetId, NodeId, OrgId};
 use gatehouse_domain::key::Pepper;
 use gatehouse_domain::money::Nanos;
+use gatehouse_domain::price::Rates;
 use gatehouse_domain::settings::lint::ModelState;
 use gatehouse_domain::time::UnixMillis;
 use gatehouse_identity::keyring::Keyring;
@@ -51,6 +52,9 @@ pub type BudgetsOf = Box<dyn Fn(&Principal) -> Vec<Standing> + Send + Sync>;
 
 /// The most that a request to a model can cost, of so many input and output tokens.
 pub type WorstCost = Box<dyn Fn(&str, u64, u64) -> Nanos + Send + Sync>;
+
+/// The prices of a model, by its name.
+pub type RatesOf = Box<dyn Fn(&str) -> Option<Rates> + Send + Sync>;
 
 /// Makes a directory ready to be asked, by its name.
 pub type OpenDirectory = Box<dyn Fn(&str) -> Opened + Send + Sync>;
@@ -175,6 +179,8 @@ pub struct House {
     pub budgets_of: BudgetsOf,
     /// The most that a request to a model can cost, of so many input and output tokens.
     pub worst_cost: WorstCost,
+    /// The prices of a model at ordinary speed, without discount; `None` when they are not known.
+    pub rates: RatesOf,
     /// The configured providers.
     pub providers: Box<dyn Fn() -> Vec<ProviderInfo> + Send + Sync>,
     /// Whether requests will be served.

@@ -36,6 +36,8 @@ pub mod factor;
 pub mod portal;
 pub mod settings;
 pub mod ownership;
+pub mod report;
+pub mod spend_limit;
 pub mod api;
 
 pub use api::{openapi, probe_router, router};

@@ -25,3 +25,4 @@ pub mod source;
 pub mod settings;
 pub mod ownership;
 pub mod assessment;
+pub mod report;

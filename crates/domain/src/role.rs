@@ -28,6 +28,8 @@ pub enum Permission {
     WriteAccess,
     /// Say what may be spent: make, change and remove budgets.
     WriteBudgets,
+    /// Close months, and say how overhead is shared and by which rates money is shown.
+    CloseMonths,
     /// See settings profiles, what they amount to for a user, and what clients report.
     ReadSettings,
     /// Write settings profiles and submit them for review.
@@ -41,13 +43,14 @@ pub enum Permission {
 }
 
 use Permission::{
-    ApproveSettings, ReadAudit, ReadConfig, ReadDirectory, ReadSettings, ReadUsage, RotateSecrets,
-    WriteAccess, WriteAdmins, WriteBudgets, WriteConfig, WriteDirectory, WriteKeys, WriteSettings,
+    ApproveSettings, CloseMonths, ReadAudit, ReadConfig, ReadDirectory, ReadSettings, ReadUsage,
+    RotateSecrets, WriteAccess, WriteAdmins, WriteBudgets, WriteConfig, WriteDirectory, WriteKeys,
+    WriteSettings,
 };
 
 impl Permission {
     /// All permissions.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         ReadDirectory,
         ReadUsage,
         WriteDirectory,
@@ -57,6 +60,7 @@ impl Permission {
         WriteConfig,
         WriteAccess,
         WriteBudgets,
+        CloseMonths,
         ReadSettings,
         WriteSettings,
         ApproveSettings,
@@ -76,6 +80,7 @@ impl Permission {
             WriteConfig => "write_config",
             WriteAccess => "write_access",
             WriteBudgets => "write_budgets",
+            CloseMonths => "close_months",
             ReadSettings => "read_settings",
             WriteSettings => "write_settings",
             ApproveSettings => "approve_settings",
@@ -222,7 +227,7 @@ impl Role {
                 ApproveSettings,
                 RotateSecrets,
             ]),
-            Self::Finance => Permissions::of(&[ReadDirectory, ReadUsage, WriteBudgets]),
+            Self::Finance => Permissions::of(&[ReadDirectory, ReadUsage, WriteBudgets, CloseMonths]),
             Self::Qa | Self::Viewer => Permissions::of(&[ReadDirectory, ReadUsage]),
             Self::Auditor => {
                 Permissions::of(&[ReadDirectory, ReadUsage, ReadAudit, ReadConfig, ReadSettings])

@@ -23,6 +23,8 @@ mod settings;
 mod code;
 mod language;
 mod assess;
+mod report;
+mod reconcile;
 
 use std::process::ExitCode;
 
@@ -128,6 +130,8 @@ fn run(args: Args, environment: &Environment, out: &mut Out) -> Result<u8, Failu
         Command::Diff(args) => code::diff(&args, &client::connect(global, environment)?, out),
         Command::Apply(args) => code::apply(&args, &client::connect(global, environment)?, out),
         Command::Assess(args) => assess::run(&args, environment, out),
+        Command::Report(command) => report::run(command, &client::connect(global, environment)?, out),
+        Command::Reconcile(args) => reconcile::run(&args, &client::connect(global, environment)?, out),
         Command::Status => operate::status(&client::connect(global, environment)?, out),
     }
 }

@@ -17,4 +17,5 @@ pub use exchanges::{ExchangeFilter, ExchangeRow, Order, TRIED};
 pub use place::Place;
 pub use spent::Spent;
 pub use usage::{By, MAX_SUMS, UsageRow};
+pub(crate) use usage::{halves, whole};
 pub use writer::{Flushed, Lag, Ledger, NotFlushed};

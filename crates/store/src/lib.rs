@@ -49,6 +49,7 @@ pub mod ownership;
 pub mod audit;
 pub mod journal;
 pub mod ledger;
+pub mod report;
 
 pub use engine::{OpenError, Store, StoreConfig, Tx, in_time};
 pub use error::StoreError;

@@ -50,6 +50,7 @@ pub const ALL: &[Migration] = &[
     migration!(11, "0011_rollout", "rollout", needs 11),
     migration!(12, "0012_machines", "machines", needs 12),
     migration!(13, "0013_budgets", "budgets", needs 13),
+    migration!(19, "0019_reports", "reports", needs 19),
 ];
 
 /// Why the schema cannot be brought up to date. Nothing was changed by the migration named.

@@ -19,6 +19,7 @@ use gatehouse_control::status::{Check, LedgerState, Readiness};
 use gatehouse_control::{App, bootstrap, router};
 use gatehouse_domain::id::NodeId;
 use gatehouse_domain::money::Nanos;
+use gatehouse_domain::price::PriceTable;
 use gatehouse_domain::role::Role;
 use gatehouse_domain::settings::Catalogue;
 use gatehouse_domain::settings::lint::ModelState;
@@ -189,6 +190,7 @@ fn house(knobs: &Arc<Knobs>) -> House {
         budget: Box::new(|_| None),
         budgets_of: Box::new(|_| Vec::new()),
         worst_cost: Box::new(|_, input, output| Nanos(i64::try_from(input + output).unwrap())),
+        rates: Box::new(|model| PriceTable::builtin().rates(model, BEGIN)),
         providers: Box::new(|| {
             vec![ProviderInfo {
                 name: "main".into(),

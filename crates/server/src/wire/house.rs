@@ -37,7 +37,7 @@ pub(super) fn house(
     let (config, providers, readiness, figures) = (of(), of(), of(), of());
     let (scim, directories, directory) = (of(), of(), of());
     let (rules, models, portal) = (of(), of(), of());
-    let (budget, budgets, worst) = (of(), of(), of());
+    let (budget, budgets, worst, rates) = (of(), of(), of(), of());
     let (flush, behind, behind_figures) = (Arc::clone(books), Arc::clone(books), Arc::clone(books));
     House {
         now: Box::new(clock::now),
@@ -85,6 +85,7 @@ pub(super) fn house(
             let size = Worst { input, output, ..Worst::default() };
             worst.settings.load().prices.worst(model, &size, clock::now())
         }),
+        rates: Box::new(move |model| rates.settings.load().prices.rates(model, clock::now())),
         providers: Box::new(move || providers.providers().iter().map(info).collect()),
         readiness: Box::new(move || readiness.judge()),
         metrics: Box::new(move || {

@@ -21,6 +21,7 @@ mod durability;
 mod audit;
 mod access;
 mod budgets;
+mod reports;
 mod assess;
 mod admin;
 mod settings;

@@ -22,6 +22,7 @@ mod budgets;
 mod chained;
 mod ledger;
 mod usage;
+mod reports;
 mod settings;
 mod rollout;
 mod ownership;
