@@ -1,7 +1,7 @@
 //! Bills of providers, as files: read into amounts by day and model.
 //!
 //! Formats: Anthropic's cost report (JSON as `GET /v1/organizations/cost_report` answers, one page or an array of pages),
-//! AWS Cost and Usage Report 2.0 (CSV), Google Cloud's billing export from BigQuery (CSV, a JSON array or JSON lines), and
+//! AWS Cost and Usage Report 2.0 (CSV), Google Cloud's billing export from `BigQuery` (CSV, a JSON array or JSON lines), and
 //! a plain CSV of `day,model,usd`. Amounts must be in US dollars. Credits, taxes and refunds are left out, since the
 //! ledger knows prices only.
 

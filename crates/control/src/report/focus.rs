@@ -1,4 +1,4 @@
-//! A month in the FinOps Open Cost and Usage Specification, version 1.2 (<https://focus.finops.org/>).
+//! A month in the `FinOps` Open Cost and Usage Specification, version 1.2 (<https://focus.finops.org/>).
 //!
 //! A row is a line of the month: what was used by one team, project, person and key, of one model at one provider. Overhead
 //! and adjustments are rows too, so that the rows add up to the month's total to the nano-dollar.

@@ -102,6 +102,9 @@ async fn sums_are_told_apart_by_any_sides(w: World) {
     assert_eq!((hours.len(), hours[0].0), (3, NOW.hour().0));
     let figures = w.sums(&whole(&[])).await[0].figures;
     assert_eq!((figures.tokens.input, figures.tokens.cache_write_1h, figures.web_searches), (4, 12, 4));
+    // Whole days come from the daily sums, anything else from the hourly ones: they are the same.
+    let hourly = Ask { until: month().end().plus_millis(-1), ..whole(&Side::ALL) };
+    assert_eq!(w.sums(&hourly).await, w.sums(&whole(&Side::ALL)).await);
     let nothing = Ask::span(UnixMillis(0), UnixMillis(HOUR_MS), Vec::new());
     assert_eq!(w.sums(&nothing).await, []);
 }
