@@ -47,6 +47,8 @@ pub mod readiness;
 pub mod metrics;
 pub mod feedback;
 pub mod rollout;
+pub mod report;
+pub mod organizations;
 
 use axum::Router;
 use axum::extract::State;
@@ -75,6 +77,7 @@ pub fn router(app: App) -> Router {
     all_routes(Router::new())
         .route("/api/v1/openapi.json", document)
         .nest("/scim/v2", scim::routes())
+        .nest("/v1/organizations", organizations::routes())
         .fallback(unknown_path)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn_with_state(app.clone(), guard::guard))
@@ -137,7 +140,7 @@ impl Routes for Router<App> {
 struct Frame;
 
 fn all_routes<R: Routes>(into: R) -> R {
-    rollout_routes(settings_routes(people_routes(into)))
+    rollout_routes(settings_routes(people_routes(report_routes(into))))
         .routes(routes!(probe::healthz))
         .routes(routes!(probe::readyz))
         .routes(routes!(probe::metrics))
@@ -184,6 +187,22 @@ fn all_routes<R: Routes>(into: R) -> R {
         .routes(routes!(secret::list))
         .routes(routes!(secret::rotate))
         .routes(routes!(secret::retire))
+}
+
+fn report_routes<R: Routes>(into: R) -> R {
+    use report::{month, outlook, reconcile, terms};
+    into.routes(routes!(month::get))
+        .routes(routes!(month::list, month::close))
+        .routes(routes!(month::statement))
+        .routes(routes!(terms::allocations))
+        .routes(routes!(terms::set_allocation, terms::remove_allocation))
+        .routes(routes!(terms::rates))
+        .routes(routes!(terms::set_rate))
+        .routes(routes!(outlook::forecast))
+        .routes(routes!(outlook::anomalies))
+        .routes(routes!(outlook::caching))
+        .routes(routes!(outlook::unused))
+        .routes(routes!(reconcile::compare))
 }
 
 fn people_routes<R: Routes>(into: R) -> R {

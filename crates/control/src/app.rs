@@ -13,6 +13,7 @@ use gatehouse_domain::id::{BudgetId, NodeId, OrgId};
 use gatehouse_domain::key::Pepper;
 use gatehouse_domain::money::Nanos;
 use gatehouse_domain::readiness::{Finding, Item};
+use gatehouse_domain::price::Rates;
 use gatehouse_domain::settings::lint::ModelState;
 use gatehouse_domain::time::UnixMillis;
 use gatehouse_identity::keyring::Keyring;
@@ -72,6 +73,8 @@ pub type WorstCost = Box<dyn Fn(&str, u64, u64) -> Nanos + Send + Sync>;
 
 /// Says where a request would go.
 pub type ExplainRoute = Box<dyn Fn(&RouteQuestion) -> RouteExplained + Send + Sync>;
+/// The prices of a model, by its name.
+pub type RatesOf = Box<dyn Fn(&str) -> Option<Rates> + Send + Sync>;
 
 /// Makes a directory ready to be asked, by its name.
 pub type OpenDirectory = Box<dyn Fn(&str) -> Opened + Send + Sync>;
@@ -202,6 +205,8 @@ pub struct House {
     pub worst_cost: WorstCost,
     /// What the rest of the process knows of the forward proxy.
     pub proxy: crate::proxy::Face,
+    /// The prices of a model at ordinary speed, without discount; `None` when they are not known.
+    pub rates: RatesOf,
     /// The configured providers.
     pub providers: Box<dyn Fn() -> Vec<ProviderInfo> + Send + Sync>,
     /// Says where a request would go on this node now.

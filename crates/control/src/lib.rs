@@ -45,6 +45,8 @@ pub mod readiness;
 pub mod metrics;
 pub mod feedback;
 pub mod rollout;
+pub mod report;
+pub mod spend_limit;
 pub mod api;
 
 pub use api::{openapi, probe_router, router};

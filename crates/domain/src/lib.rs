@@ -34,3 +34,4 @@ pub mod mode;
 pub mod metrics;
 pub mod feedback;
 pub mod rollout;
+pub mod report;

@@ -175,6 +175,12 @@ impl PriceTable {
         bill.total().cost.nanos
     }
 
+    /// The prices of a model for a short prompt at ordinary speed, without discount; `None` when it has none.
+    pub fn rates(&self, name: &str, at: UnixMillis) -> Option<Rates> {
+        let line = self.line(name, &Tokens::default(), Speed::Standard, at);
+        (line.basis != PriceBasis::Default).then_some(line.rates)
+    }
+
     fn everywhere(&self, place: Place, geo: Geo) -> Factor {
         let place = match place {
             Place::Global => Factor::ONE,

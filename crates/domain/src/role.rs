@@ -28,6 +28,8 @@ pub enum Permission {
     WriteAccess,
     /// Say what may be spent: make, change and remove budgets.
     WriteBudgets,
+    /// Close months, and say how overhead is shared and by which rates money is shown.
+    CloseMonths,
     /// See settings profiles, what they amount to for a user, and what clients report.
     ReadSettings,
     /// Write settings profiles and submit them for review.
@@ -43,14 +45,14 @@ pub enum Permission {
 }
 
 use Permission::{
-    ApproveSettings, MakeBackups, ReadAudit, ReadConfig, ReadDirectory, ReadSettings, ReadUsage,
+    ApproveSettings, CloseMonths, MakeBackups, ReadAudit, ReadConfig, ReadDirectory, ReadSettings, ReadUsage,
     RotateSecrets, WriteAccess, WriteAdmins, WriteBudgets, WriteConfig, WriteDirectory, WriteKeys,
     WriteSettings,
 };
 
 impl Permission {
     /// All permissions.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         ReadDirectory,
         ReadUsage,
         WriteDirectory,
@@ -60,6 +62,7 @@ impl Permission {
         WriteConfig,
         WriteAccess,
         WriteBudgets,
+        CloseMonths,
         ReadSettings,
         WriteSettings,
         ApproveSettings,
@@ -80,6 +83,7 @@ impl Permission {
             WriteConfig => "write_config",
             WriteAccess => "write_access",
             WriteBudgets => "write_budgets",
+            CloseMonths => "close_months",
             ReadSettings => "read_settings",
             WriteSettings => "write_settings",
             ApproveSettings => "approve_settings",
@@ -227,7 +231,7 @@ impl Role {
                 ApproveSettings,
                 RotateSecrets,
             ]),
-            Self::Finance => Permissions::of(&[ReadDirectory, ReadUsage, WriteBudgets]),
+            Self::Finance => Permissions::of(&[ReadDirectory, ReadUsage, WriteBudgets, CloseMonths]),
             Self::Qa | Self::Viewer => Permissions::of(&[ReadDirectory, ReadUsage]),
             Self::Auditor => {
                 Permissions::of(&[ReadDirectory, ReadUsage, ReadAudit, ReadConfig, ReadSettings])

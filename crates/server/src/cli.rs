@@ -32,6 +32,8 @@ mod backup;
 mod doctor;
 mod rollout;
 mod feedback;
+mod report;
+mod reconcile;
 
 use std::process::ExitCode;
 
@@ -156,6 +158,8 @@ fn run(args: Args, environment: &Environment, out: &mut Out) -> Result<u8, Failu
         Command::Readiness(command) => {
             doctor::readiness(command, &client::connect(global, environment)?, out)
         }
+        Command::Report(command) => report::run(command, &client::connect(global, environment)?, out),
+        Command::Reconcile(args) => reconcile::run(&args, &client::connect(global, environment)?, out),
         Command::Status => operate::status(&client::connect(global, environment)?, out),
     }
 }

@@ -22,6 +22,17 @@ impl Filter {
         Self { sql: sql.to_owned(), args: vec![Arg::Text(org.to_string())] }
     }
 
+    /// As [`Filter::new`], with a statement that was put together of constants.
+    pub(crate) fn made(sql: String, org: gatehouse_domain::id::OrgId) -> Self {
+        Self { sql, args: vec![Arg::Text(org.to_string())] }
+    }
+
+    /// Appends text that was put together of constants, without an argument.
+    pub(crate) fn made_sql(&mut self, sql: &str) {
+        self.sql.push(' ');
+        self.sql.push_str(sql);
+    }
+
     /// Appends text without an argument.
     pub(crate) fn sql(&mut self, sql: &'static str) {
         self.sql.push(' ');

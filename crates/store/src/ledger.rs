@@ -19,4 +19,5 @@ pub use place::Place;
 pub use record::RECORDS;
 pub use spent::Spent;
 pub use usage::{By, MAX_SUMS, UsageRow};
+pub(crate) use usage::{halves, whole};
 pub use writer::{Flushed, Lag, Ledger, NotFlushed};

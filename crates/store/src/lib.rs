@@ -59,6 +59,7 @@ pub mod journal;
 pub mod ledger;
 pub mod telemetry;
 pub mod mode;
+pub mod report;
 
 pub use engine::{OpenError, Store, StoreConfig, Tx, in_time};
 pub use error::StoreError;

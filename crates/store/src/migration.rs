@@ -58,6 +58,7 @@ pub const ALL: &[Migration] = &[
     // What is new is read by nothing of the program before.
     migration!(17, "0017_telemetry", "telemetry", needs 17),
     migration!(18, "0018_phases", "phases", needs 18),
+    migration!(19, "0019_reports", "reports", needs 19),
 ];
 
 /// Why the schema cannot be brought up to date. Nothing was changed by the migration named.

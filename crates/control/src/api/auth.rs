@@ -36,7 +36,7 @@ macro_rules! needs {
 }
 
 needs!(ReadDirectory ReadUsage WriteDirectory WriteKeys ReadAudit ReadConfig WriteConfig WriteAccess);
-needs!(WriteBudgets);
+needs!(WriteBudgets CloseMonths);
 needs!(ReadSettings WriteSettings ApproveSettings WriteAdmins RotateSecrets MakeBackups);
 
 /// A signed-in administrator who may do what `P` names, for the whole organization.

@@ -244,6 +244,36 @@ pub fn render(mut response: Response, request_id: &str) -> Response {
     out
 }
 
+/// As [`render`], in the shape of the provider's own API, for the paths that its tools call.
+pub fn wire(mut response: Response, request_id: &str) -> Response {
+    let Some(Pending(told)) = response.extensions_mut().remove::<Pending>() else { return response };
+    let (status, code) = told.code.told();
+    if status.is_server_error() {
+        let cause = told.cause.as_deref().map(chain).unwrap_or_default();
+        error!(request.id = request_id, code, cause, "a management request failed");
+    }
+    let kind = match status.as_u16() {
+        401 => "authentication_error",
+        403 => "permission_error",
+        404 => "not_found_error",
+        413 => "request_too_large",
+        429 => "rate_limit_error",
+        503 => "overloaded_error",
+        other if other >= 500 => "api_error",
+        _ => "invalid_request_error",
+    };
+    let body = serde_json::json!({
+        "type": "error",
+        "error": {"type": kind, "message": told.message},
+        "request_id": request_id,
+    });
+    let mut out = (status, axum::Json(body)).into_response();
+    if let Some(seconds) = told.retry_after {
+        out.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    out
+}
+
 fn chain(cause: &(dyn Error + Send + Sync + 'static)) -> String {
     let mut text = cause.to_string();
     let mut next = cause.source();

@@ -19,6 +19,7 @@ use gatehouse_control::status::{Check, LedgerState, Readiness};
 use gatehouse_control::{App, bootstrap, router};
 use gatehouse_domain::id::NodeId;
 use gatehouse_domain::money::Nanos;
+use gatehouse_domain::price::PriceTable;
 use gatehouse_domain::role::Role;
 use gatehouse_domain::settings::Catalogue;
 use gatehouse_domain::settings::lint::ModelState;
@@ -207,6 +208,7 @@ fn house(knobs: &Arc<Knobs>) -> House {
             candidates: Vec::new(),
             left_out: Vec::new(),
         }),
+        rates: Box::new(|model| PriceTable::builtin().rates(model, BEGIN)),
         providers: Box::new(|| {
             vec![ProviderInfo {
                 name: "main".into(),

@@ -10,6 +10,8 @@ mod directories;
 mod keys;
 mod tokens;
 mod usage;
+mod reports;
+mod organizations;
 mod hostile;
 mod secrets;
 mod start;

@@ -16,7 +16,7 @@ use crate::house::{BEGIN, World, world};
 const MODEL: &str = "claude-opus-5-5";
 
 /// One message through the gateway, a while before the beginning.
-fn exchange(principal: Option<Principal>, ago_ms: i64, n: u128) -> Exchange {
+pub(crate) fn exchange(principal: Option<Principal>, ago_ms: i64, n: u128) -> Exchange {
     let started_at = UnixMillis(BEGIN.0 - ago_ms);
     Exchange {
         id: ExchangeId::new(started_at, n),
@@ -57,7 +57,7 @@ fn exchange(principal: Option<Principal>, ago_ms: i64, n: u128) -> Exchange {
 }
 
 /// A user with a key of the team Core, and whom exchanges with it belong to.
-async fn with_key(world: &World, email: &str, team: Option<&str>) -> (Value, Principal) {
+pub(crate) async fn with_key(world: &World, email: &str, team: Option<&str>) -> (Value, Principal) {
     world.post("/api/v1/users", json!({"email": email})).await.ok();
     let made = world.post("/api/v1/keys", json!({"user": email, "team": team})).await.ok();
     let public = made["hint"].as_str().unwrap();
@@ -83,7 +83,7 @@ async fn with_key(world: &World, email: &str, team: Option<&str>) -> (Value, Pri
     )
 }
 
-async fn record(world: &World, exchanges: &[Exchange]) {
+pub(crate) async fn record(world: &World, exchanges: &[Exchange]) {
     let app = &world.app;
     let new = bring_in(&app.store, app.org, app.node, exchanges, Position::default()).await.unwrap();
     assert_eq!(new, exchanges.len());

@@ -21,6 +21,8 @@ use super::import_env::ImportEnvArgs;
 use super::mode::{ModeCommand, TelemetryCommand};
 use super::onboarding::OnboardingArgs;
 use super::rollout::RolloutCommand;
+use super::reconcile::ReconcileArgs;
+use super::report::ReportCommand;
 use super::settings::{BundleCommand, SettingsCommand};
 pub(crate) use access::{AccessCommand, ExplainArgs, RoleCommand};
 pub(crate) use code::{ApplyArgs, DiffArgs, ExportArgs};
@@ -176,6 +178,11 @@ pub(crate) enum Command {
     Apply(ApplyArgs),
     /// Which deployment mode fits your organization, and what to do next; needs no server
     Assess(AssessArgs),
+    /// Reports for finance: who bears what, closed months, forecasts, anomalies, caching, what nobody uses
+    #[command(subcommand)]
+    Report(ReportCommand),
+    /// Compare a month of the ledger with a provider's bill; exit code 1 when they differ too much
+    Reconcile(ReconcileArgs),
     /// How the server is doing
     Status,
 }
@@ -559,6 +566,10 @@ mod tests {
             "settings lint FILE --schema FILE",
             "settings export --format bundle --team core -o DIR",
             "bundle verify FILE --key K",
+            "report chargeback --month 2026-10 --by team --format focus",
+            "report close 2026-10",
+            "report unused --days 30",
+            "reconcile --source aws-cur2 --file F --month 2026-10",
         ] {
             let words = std::iter::once("gatehouse").chain(line.split(' '));
             let parsed = Args::try_parse_from(words);

@@ -83,6 +83,16 @@ impl Client {
         self.send(&Method::GET, &with_query(path, query), None)
     }
 
+    /// Asks for something that is a text.
+    pub(crate) fn text(&self, path: &str, query: &[(&str, &str)]) -> Result<String, Failure> {
+        let response = self.call(&Method::GET, &with_query(path, query), None)?;
+        if !response.status().is_success() {
+            return Err(refusal(response));
+        }
+        let text = String::from_utf8(read(response)?);
+        text.map_err(|_| Failure::Failed(format!("the server's answer to `{path}` is no text")))
+    }
+
     /// Asks to do something.
     pub(crate) fn post(&self, path: &str, body: &Value) -> Result<Value, Failure> {
         self.send(&Method::POST, path, Some(body))

@@ -35,6 +35,12 @@ impl Out {
         self.watch(done)
     }
 
+    /// Prints a text as it is, and hands it on.
+    pub(crate) fn text(&mut self, text: &str) -> io::Result<()> {
+        let done = self.to.write_all(text.as_bytes()).and_then(|()| self.to.flush());
+        self.watch(done)
+    }
+
     /// Prints a JSON value, indented.
     pub(crate) fn json(&mut self, value: &Value) -> io::Result<()> {
         self.line(format!("{value:#}"))

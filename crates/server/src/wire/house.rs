@@ -41,7 +41,7 @@ pub(super) fn house(
     let (config, providers, readiness, figures) = (of(), of(), of(), of());
     let (rules, classes, models, portal) = (of(), of(), of(), of());
     let [scim, directories, directory, budget, budgets, worst] = std::array::from_fn(|_| of());
-    let [backups, probes, routes, ways] = std::array::from_fn(|_| of());
+    let [backups, probes, routes, ways, rates] = std::array::from_fn(|_| of());
     let (flush, behind, behind_figures) = (Arc::clone(books), Arc::clone(books), Arc::clone(books));
     House {
         now: Box::new(clock::now),
@@ -91,6 +91,7 @@ pub(super) fn house(
             providers.providers().iter().map(|provided| info(provided, &routing.failover)).collect()
         }),
         explain_route: Box::new(move |question| routes::explain(&routes, question)),
+        rates: Box::new(move |model| rates.settings.load().prices.rates(model, clock::now())),
         readiness: Box::new(move || readiness.judge()),
         backups: Box::new(move || super::backup::rule(&backups)),
         probes: Box::new(move || Box::pin(super::probe::all(Arc::clone(&probes)))),

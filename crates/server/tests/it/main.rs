@@ -23,6 +23,7 @@ mod backups;
 mod readiness;
 mod access;
 mod budgets;
+mod reports;
 mod assess;
 mod admin;
 mod settings;

@@ -1,10 +1,11 @@
-//! Hourly sums.
+//! Hourly and daily sums.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use gatehouse_domain::exchange::{Ended, Exchange, Principal};
 use gatehouse_domain::id::{KeyId, OrgId, ProjectId, TeamId, UserId};
+use gatehouse_domain::time::UnixMillis;
 
 use super::bring::plain;
 use crate::dialect::change;
@@ -12,9 +13,10 @@ use crate::engine::Tx;
 use crate::error::StoreError;
 
 /// What exchanges are summed by. Ordered, so that two nodes lock rows in the same order.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Group<'a> {
-    hour: i64,
+    /// The start of the hour or day.
+    at: i64,
     user: Option<UserId>,
     team: Option<TeamId>,
     project: Option<ProjectId>,
@@ -51,26 +53,29 @@ const COLUMNS: [&str; SUMS] = [
     "first_bytes",
 ];
 
-static SQL: LazyLock<String> = LazyLock::new(|| {
+static HOURLY: LazyLock<String> = LazyLock::new(|| sql("rollups", "hour"));
+static DAILY: LazyLock<String> = LazyLock::new(|| sql("daily_rollups", "day"));
+
+fn sql(table: &str, time: &str) -> String {
     let columns = COLUMNS.join(", ");
     let values: Vec<String> = (1..=10 + SUMS).map(|n| format!("${n}")).collect();
     // A sum stops at the end of its range: one absurd exchange must not keep all later ones out of the database.
     let adds = COLUMNS.map(|c| {
         format!(
-            "{c} = CASE WHEN rollups.{c} > {max} - excluded.{c} THEN {max} ELSE rollups.{c} + excluded.{c} END",
+            "{c} = CASE WHEN {table}.{c} > {max} - excluded.{c} THEN {max} ELSE {table}.{c} + excluded.{c} END",
             max = i64::MAX
         )
     });
     format!(
-        "INSERT INTO rollups (org_id, hour, user_id, team_id, project_id, key_id, provider, model, kind, mode, {columns}) \
+        "INSERT INTO {table} (org_id, {time}, user_id, team_id, project_id, key_id, provider, model, kind, mode, {columns}) \
          VALUES ({}) \
-         ON CONFLICT (org_id, hour, user_id, team_id, project_id, key_id, provider, model, kind, mode) DO UPDATE SET {}",
+         ON CONFLICT (org_id, {time}, user_id, team_id, project_id, key_id, provider, model, kind, mode) DO UPDATE SET {}",
         values.join(", "),
         adds.join(", ")
     )
-});
+}
 
-/// Adds exchanges to their hours' sums.
+/// Adds exchanges to their hours' and days' sums.
 pub(super) async fn add(
     tx: &mut Tx,
     org: OrgId,
@@ -80,11 +85,26 @@ pub(super) async fn add(
     for exchange in exchanges {
         groups.entry(group_of(exchange)).or_default().add(exchange);
     }
+    let mut days: BTreeMap<Group<'_>, Sums> = BTreeMap::new();
     for (group, sums) in &groups {
+        let day = Group { at: UnixMillis(group.at).day().0, ..*group };
+        days.entry(day).or_default().plus(sums.0);
+    }
+    write(tx, org, HOURLY.as_str(), &groups).await?;
+    write(tx, org, DAILY.as_str(), &days).await
+}
+
+async fn write(
+    tx: &mut Tx,
+    org: OrgId,
+    sql: &'static str,
+    groups: &BTreeMap<Group<'_>, Sums>,
+) -> Result<(), StoreError> {
+    for (group, sums) in groups {
         change!(tx, |db| {
-            let mut query = sqlx::query(SQL.as_str())
+            let mut query = sqlx::query(sql)
                 .bind(org.to_string())
-                .bind(group.hour)
+                .bind(group.at)
                 .bind(text(group.user))
                 .bind(text(group.team))
                 .bind(text(group.project))
@@ -105,7 +125,7 @@ pub(super) async fn add(
 fn group_of(e: &Exchange) -> Group<'_> {
     let whose = e.principal.as_ref();
     Group {
-        hour: e.started_at.hour().0,
+        at: e.started_at.hour().0,
         user: whose.map(|p| p.user),
         team: whose.and_then(|p| p.team),
         project: whose.and_then(|p| p.project),
@@ -142,6 +162,10 @@ impl Sums {
             e.first_byte_ms.map_or(0, i64::from),
             i64::from(e.first_byte_ms.is_some()),
         ];
+        self.plus(more);
+    }
+
+    fn plus(&mut self, more: [i64; SUMS]) {
         for (sum, more) in self.0.iter_mut().zip(more) {
             *sum = sum.saturating_add(more);
         }

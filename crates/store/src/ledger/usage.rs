@@ -121,7 +121,7 @@ macro_rules! halves {
     };
 }
 
-pub(super) use halves;
+pub(crate) use halves;
 
 /// A statement that sums by a column of the rollups and looks up the name. PostgreSQL sums into NUMERIC, so each sum is
 /// made a BIGINT again. What counts exchanges or milliseconds cannot come near the end of its range.
@@ -274,6 +274,6 @@ fn usage_of(row: Row) -> Result<UsageRow, StoreError> {
 }
 
 /// A sum of its [`halves`]; it stops at the end of its range.
-pub(super) const fn whole(high: i64, low: i64) -> i64 {
+pub(crate) const fn whole(high: i64, low: i64) -> i64 {
     high.saturating_mul(1 << 32).saturating_add(low)
 }

@@ -24,6 +24,7 @@ mod proxy;
 mod chained;
 mod ledger;
 mod usage;
+mod reports;
 mod settings;
 mod rollout;
 mod phases;
