@@ -742,6 +742,7 @@ def main():
     ap.add_argument("--models", default="claude-opus-4-8,claude-sonnet-5,claude-haiku-4-5")
     ap.add_argument("--gateway", metavar="SETTINGS.json", nargs="?", const="",
                     help="also play a gateway's sign-in side, with these managed settings")
+    ap.add_argument("--toolless", default="", help="comma-separated scenarios that answer requests without tools too")
     ap.add_argument("--scenarios", action="append", default=[], help="a Python file with more scenarios")
     ap.add_argument("--tls-cert")
     ap.add_argument("--tls-key")
@@ -752,6 +753,7 @@ def main():
         with open(path) as f:
             exec(compile(f.read(), path, "exec"), globals())
     srv = Server((a.host, a.port), a.record, a.token, a.models.split(","), a.verbose)
+    srv.toolless_ok.update(filter(None, a.toolless.split(",")))
     if a.aws_key:
         srv.aws_key = a.aws_key.split(":", 1)
         import aws_signature  # noqa: F401: it is missed at once, not at the first request

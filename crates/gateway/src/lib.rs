@@ -23,6 +23,7 @@ mod inspect;
 mod admit;
 mod models;
 mod cloud;
+mod ingress;
 mod upstream;
 mod flow;
 mod held;

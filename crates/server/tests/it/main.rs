@@ -26,3 +26,4 @@ mod admin;
 mod settings;
 mod code;
 mod clouds;
+mod ingress;
