@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::clouds::{BEDROCK, FOUNDRY, MANTLE, PLATFORM, cloud, error, events, framed, native};
 use crate::world::{MODEL, World, configured, echo, world};
 
-const VERTEX: &str = "kind = \"vertex\"\nregion = \"us-east5\"\nproject = \"acme-1\"\nbase_url = \"URL\"\napi_key = \"env:UPSTREAM_KEY\"\n";
+pub const VERTEX: &str = "kind = \"vertex\"\nregion = \"us-east5\"\nproject = \"acme-1\"\nbase_url = \"URL\"\napi_key = \"env:UPSTREAM_KEY\"\n";
 const INVOKE: &str = "/model/us.anthropic.claude-sonnet-5-5/invoke";
 const STREAM: &str = "/model/us.anthropic.claude-sonnet-5-5/invoke-with-response-stream";
 const PREDICT: &str = "/v1/projects/p/locations/l/publishers/anthropic/models/claude-sonnet-5-5:rawPredict";

@@ -27,3 +27,4 @@ mod settings;
 mod code;
 mod clouds;
 mod ingress;
+mod conformance;
