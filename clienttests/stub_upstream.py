@@ -487,7 +487,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             except (KeyError, TypeError, ValueError):
                 body = {"input": 1}
         wrong = []
-        if body.get("anthropic_version") != ("bedrock-2023-05-31" if aws else "vertex-2023-10-16"):
+        version = str(body.get("anthropic_version"))    # the SDKs send the API's own, which is a date
+        if version != ("bedrock-2023-05-31" if aws else "vertex-2023-10-16") and not re.fullmatch(r"\d{4}-\d\d-\d\d", version):
             wrong.append("anthropic_version: Field required")
         if aws or not count:
             extra = ["model", "stream"] if aws else ["model", "anthropic_beta"]

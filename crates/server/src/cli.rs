@@ -23,6 +23,7 @@ mod settings;
 mod code;
 mod language;
 mod assess;
+mod conformance;
 
 use std::process::ExitCode;
 
@@ -128,6 +129,9 @@ fn run(args: Args, environment: &Environment, out: &mut Out) -> Result<u8, Failu
         Command::Diff(args) => code::diff(&args, &client::connect(global, environment)?, out),
         Command::Apply(args) => code::apply(&args, &client::connect(global, environment)?, out),
         Command::Assess(args) => assess::run(&args, environment, out),
+        Command::Conformance(args) => {
+            conformance::run(&args, &client::connect(global, environment)?, out)
+        }
         Command::Status => operate::status(&client::connect(global, environment)?, out),
     }
 }

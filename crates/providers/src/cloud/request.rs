@@ -91,6 +91,8 @@ struct Found {
     has_max_tokens: bool,
     model: Vec<Range<u64>>,
     version: Vec<Range<u64>>,
+    /// The API's version within it, where it is that rather than a cloud's.
+    api_version: Option<String>,
     stream: Vec<Range<u64>>,
 }
 
@@ -140,8 +142,11 @@ impl Dialect {
         let mut headers = self.headers(asked.headers, &betas, answer);
         if asked.form != Form::Messages && !matches!(self.kind, Kind::Bedrock | Kind::Vertex) {
             headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
-            if !headers.contains_key(VERSION) {
-                headers.insert(VERSION, HeaderValue::from_static("2023-06-01"));
+            let version = found.api_version.and_then(|version| HeaderValue::try_from(version).ok());
+            match version {
+                Some(version) => _ = headers.insert(VERSION, version),
+                None if headers.contains_key(VERSION) => {}
+                None => _ = headers.insert(VERSION, HeaderValue::from_static("2023-06-01")),
             }
         }
         Ok(Sent { target, headers, pieces, bytes, answer })
@@ -190,7 +195,9 @@ impl Dialect {
                 return true;
             }
         };
-        if !is_own || found.version.len() != 1 {
+        // The API's own version, which the SDKs send, is understood by all.
+        let is_version_right = is_own || (asked.form != Form::Messages && found.api_version.is_some());
+        if !is_version_right || found.version.len() != 1 {
             edits.cut.append(&mut found.version);
             edits.put("anthropic_version", version.as_bytes());
         }
@@ -273,7 +280,7 @@ impl Dialect {
         let own = [
             Wanted { name: "model", limit: 0 },
             Wanted { name: "stream", limit: 0 },
-            Wanted { name: "anthropic_version", limit: 0 },
+            Wanted { name: "anthropic_version", limit: 32 },
             Wanted { name: "anthropic_beta", limit: MAX_BETAS },
             Wanted { name: "max_tokens", limit: 0 },
         ];
@@ -293,6 +300,7 @@ impl Dialect {
             has_max_tokens: false,
             model: Vec::new(),
             version: Vec::new(),
+            api_version: None,
             stream: Vec::new(),
         };
         for member in members {
@@ -300,7 +308,10 @@ impl Dialect {
             match member.name {
                 "model" => found.model.push(place),
                 "stream" => found.stream.push(place),
-                "anthropic_version" => found.version.push(place),
+                "anthropic_version" => {
+                    found.api_version = api_version(&member);
+                    found.version.push(place);
+                }
                 "max_tokens" => found.has_max_tokens = true,
                 "anthropic_beta" => {
                     found.betas.append(&mut beta_list(&member)?);
@@ -354,6 +365,18 @@ fn beta_list(member: &Member<'_>) -> Result<Vec<String>, Unsendable> {
         Raw::Whole(text) => serde_json::from_slice(text).map_err(|_| Unsendable::Betas),
         Raw::TooLong => Err(Unsendable::Betas),
     }
+}
+
+/// The API's version, which is a date, where `anthropic_version` says that and not a cloud's.
+fn api_version(member: &Member<'_>) -> Option<String> {
+    let Raw::Whole(text) = &member.raw else { return None };
+    let version: String = serde_json::from_slice(text).ok()?;
+    let is_date = version.len() == 10
+        && version.bytes().enumerate().all(|(at, byte)| match at {
+            4 | 7 => byte == b'-',
+            _ => byte.is_ascii_digit(),
+        });
+    is_date.then_some(version)
 }
 
 fn named(name: &str, value: &[u8]) -> Bytes {

@@ -12,6 +12,7 @@ use clap::{Parser, Subcommand};
 
 use super::assess::AssessArgs;
 use super::budget::BudgetCommand;
+use super::conformance::ConformanceArgs;
 use super::helper::ClientCommand;
 use super::settings::{BundleCommand, SettingsCommand};
 pub(crate) use access::{AccessCommand, ExplainArgs, RoleCommand};
@@ -133,6 +134,8 @@ pub(crate) enum Command {
     Apply(ApplyArgs),
     /// Which deployment mode fits your organization, and what to do next; needs no server
     Assess(AssessArgs),
+    /// Whether a live provider answers as it should: asks it what the conformance corpus has; costs money
+    Conformance(ConformanceArgs),
     /// How the server is doing
     Status,
 }

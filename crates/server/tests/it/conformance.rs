@@ -151,3 +151,32 @@ fn every_case_holds_with_every_kind_of_provider() {
         }
     }
 }
+
+#[test]
+fn a_live_provider_is_asked_only_when_that_is_wanted_and_by_its_name() {
+    let w = world(crate::world::echo(12, 5));
+    let ask = |more: &[&str]| {
+        let base = ["--json", "conformance", "--provider", "main", "--model", MODEL, "--key", &w.key];
+        let output = w.gatehouse.cli(&[&base, more].concat());
+        let said = String::from_utf8_lossy(&[output.stdout.clone(), output.stderr].concat()).into_owned();
+        (output.status.code(), serde_json::from_slice::<Value>(&output.stdout).unwrap_or_default(), said)
+    };
+    let (code, _, said) = ask(&[]);
+    assert_eq!(code, Some(2));
+    assert!(said.contains("--yes"), "{said}");
+    for (case, why) in [("none", "there is no case `none`"), ("cut", "cannot be asked of a live provider")] {
+        let (code, _, said) = ask(&["--yes", "--case", case]);
+        assert_eq!(code, Some(2));
+        assert!(said.contains(why), "{said}");
+    }
+    assert_eq!(w.provider.unseen(), 0);
+    let (code, runs, said) = ask(&["--yes", "--case", "text,text_stream,count"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(runs.as_array().unwrap().iter().all(|run| run["passed"] == true), "{runs:#}");
+    assert_eq!(runs.as_array().unwrap().len(), 3);
+    // It says "forty-two" to everything.
+    let (code, runs, _) = ask(&["--yes", "--case", "tool_use,error_400"]);
+    assert_eq!(code, Some(1));
+    let wrong: Vec<&str> = runs.as_array().unwrap().iter().filter_map(|run| run["wrong"].as_str()).collect();
+    assert_eq!(wrong, ["`no error` instead of `invalid_request_error`", "no `tool_use` among [\"text\"]"]);
+}

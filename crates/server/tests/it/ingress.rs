@@ -340,3 +340,17 @@ fn a_budget_holds_whatever_the_form() {
         reply.text()
     );
 }
+
+#[test]
+fn the_apis_version_that_the_sdks_put_into_bodies_goes_along() {
+    let body = bedrock_body().replace("bedrock-2023-05-31", "2026-10-21");
+    for settings in ALL {
+        let w = provided(settings, |_| sse::message(MODEL, "x", &sse::usage(1, 1)));
+        assert_eq!(w.gatehouse.post_to(INVOKE, &w.key, body.as_bytes()).status, 200);
+        let seen = w.provider.seen();
+        let sent: Value = serde_json::from_slice(&seen.body).unwrap();
+        let is_cloud = matches!(settings, BEDROCK | VERTEX);
+        assert_eq!(sent["anthropic_version"].as_str(), is_cloud.then_some("2026-10-21"), "{settings}");
+        assert_eq!(seen.header("anthropic-version"), (!is_cloud).then_some("2026-10-21"), "{settings}");
+    }
+}
