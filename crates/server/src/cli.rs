@@ -15,6 +15,7 @@ mod session;
 mod factor;
 mod helper;
 mod spending;
+mod conformance;
 mod audit;
 mod config;
 mod operate;
@@ -23,7 +24,6 @@ mod settings;
 mod code;
 mod language;
 mod assess;
-mod conformance;
 
 use std::process::ExitCode;
 
@@ -115,6 +115,9 @@ fn run(args: Args, environment: &Environment, out: &mut Out) -> Result<u8, Failu
         Command::Exchanges(command) => {
             spending::exchanges(&command, &client::connect(global, environment)?, out)
         }
+        Command::Conformance(args) => {
+            conformance::run(&args, &client::connect(global, environment)?, out)
+        }
         Command::Price(command) => spending::price(&command, environment, out),
         Command::Provider(command) => operate::provider(command, &client::connect(global, environment)?, out),
         Command::Secrets(command) => secret::run(command, &client::connect(global, environment)?, out),
@@ -129,9 +132,6 @@ fn run(args: Args, environment: &Environment, out: &mut Out) -> Result<u8, Failu
         Command::Diff(args) => code::diff(&args, &client::connect(global, environment)?, out),
         Command::Apply(args) => code::apply(&args, &client::connect(global, environment)?, out),
         Command::Assess(args) => assess::run(&args, environment, out),
-        Command::Conformance(args) => {
-            conformance::run(&args, &client::connect(global, environment)?, out)
-        }
         Command::Status => operate::status(&client::connect(global, environment)?, out),
     }
 }

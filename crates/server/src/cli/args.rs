@@ -116,6 +116,8 @@ pub(crate) enum Command {
     /// Directories that bring in people and groups by SCIM
     #[command(subcommand)]
     Scim(ScimCommand),
+    /// Whether a live provider answers as it should: asks it what the conformance corpus has; costs money
+    Conformance(ConformanceArgs),
     /// Prices
     #[command(subcommand)]
     Price(PriceCommand),
@@ -134,8 +136,6 @@ pub(crate) enum Command {
     Apply(ApplyArgs),
     /// Which deployment mode fits your organization, and what to do next; needs no server
     Assess(AssessArgs),
-    /// Whether a live provider answers as it should: asks it what the conformance corpus has; costs money
-    Conformance(ConformanceArgs),
     /// How the server is doing
     Status,
 }
