@@ -13,7 +13,8 @@ fn main() {
     let mut list = String::from("&[\n");
     for path in &files {
         let name = path.file_stem().and_then(|name| name.to_str()).expect("names of cases are text");
-        writeln!(list, "    ({name:?}, include_str!({:?})),", path.display().to_string()).expect("into memory");
+        writeln!(list, "    ({name:?}, include_str!({:?})),", path.display().to_string())
+            .expect("into memory");
     }
     list.push(']');
     let out = std::env::var("OUT_DIR").expect("cargo says where");

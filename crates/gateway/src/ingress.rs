@@ -80,7 +80,11 @@ fn table(settings: &Settings) -> &Arc<Table> {
 }
 
 /// How Anthropic's API is spoken to for a request that came in a cloud's form.
-pub(crate) fn as_dialect(provider: &Provider, name: &http::HeaderName, value: &HeaderValue) -> (Dialect, Credential) {
+pub(crate) fn as_dialect(
+    provider: &Provider,
+    name: &http::HeaderName,
+    value: &HeaderValue,
+) -> (Dialect, Credential) {
     let dialect = Dialect {
         kind: cloud::Kind::Anthropic,
         prefix: provider.prefix.clone(),
@@ -117,12 +121,12 @@ pub(crate) fn dress(form: Form, mut response: Response<ReplyBody>) -> Response<R
         if kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream")) {
             response.body_mut().frame(Frames::default());
             let headers = response.headers_mut();
-            headers.insert(
-                header::CONTENT_TYPE,
-                HeaderValue::from_static("application/vnd.amazon.eventstream"),
-            );
+            headers
+                .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/vnd.amazon.eventstream"));
             headers.insert("x-amzn-bedrock-content-type", HeaderValue::from_static("application/json"));
-        } else if let Some(count) = response.body_mut().whole_mut().and_then(|body| cloud::bedrock_count(body)) {
+        } else if let Some(count) =
+            response.body_mut().whole_mut().and_then(|body| cloud::bedrock_count(body))
+        {
             response.body_mut().replace(count);
         }
     }

@@ -145,8 +145,16 @@ fn models_are_named_by_profile_and_by_the_operator() {
     ] {
         let pieces = vec![Bytes::from(json!({"model": asked}).to_string())];
         let headers = HeaderMap::new();
-        let asked =
-            Asked { form: Form::Messages, named: None, count: false, model: asked, stream: false, headers: &headers, query: None, pieces };
+        let asked = Asked {
+            form: Form::Messages,
+            named: None,
+            count: false,
+            model: asked,
+            stream: false,
+            headers: &headers,
+            query: None,
+            pieces,
+        };
         assert_eq!(dialect.request(asked).unwrap().target, path);
     }
 }

@@ -17,7 +17,8 @@ use serde_json::{Value, json};
 /// What the oracle says to each line; nothing where there is no botocore.
 fn ask(lines: &[Value]) -> Option<Vec<Value>> {
     let python = std::env::var("GATEHOUSE_TEST_BOTOCORE").unwrap_or_else(|_| "python3".to_owned());
-    let has = Command::new(&python).args(["-c", "import botocore.eventstream"]).stderr(Stdio::null()).status();
+    let has =
+        Command::new(&python).args(["-c", "import botocore.eventstream"]).stderr(Stdio::null()).status();
     if !has.is_ok_and(|status| status.success()) {
         eprintln!("SKIPPED, NOT TESTED: frames against botocore. `{python}` has no botocore");
         return None;
@@ -31,8 +32,11 @@ fn ask(lines: &[Value]) -> Option<Vec<Value>> {
     let output = child.wait_with_output().unwrap();
     writer.join().unwrap();
     assert!(output.status.success());
-    let answers: Vec<Value> =
-        String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let answers: Vec<Value> = String::from_utf8(output.stdout)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
     assert_eq!(answers.len(), lines.len());
     Some(answers)
 }
@@ -65,7 +69,8 @@ fn botocore_reads_our_frames() {
     let mut expected = Vec::new();
     for n in 0..400 {
         let kind = format!("kind-{n}-{}", "é".repeat(numbers.below(50)));
-        let payload: Vec<u8> = (0..numbers.below(3000)).map(|_| u8::try_from(numbers.below(256)).unwrap()).collect();
+        let payload: Vec<u8> =
+            (0..numbers.below(3000)).map(|_| u8::try_from(numbers.below(256)).unwrap()).collect();
         let headers = [(":event-type", kind.as_str()), ("x", ""), (":message-type", "event")];
         let bytes = encode(&headers, &payload).unwrap();
         lines.push(json!({"frames": hex(&bytes), "pieces": 1 + numbers.below(700)}));
@@ -80,11 +85,15 @@ fn botocore_reads_our_frames() {
 #[test]
 fn botocore_reads_a_streamed_reply_of_ours() {
     let data = r#"{"type":"content_block_delta","delta":{"text":"é\n"}}"#;
-    let text = format!("event: content_block_delta\ndata: {data}\n\nevent: ping\ndata: {{\"type\": \"ping\"}}\n\n");
+    let text =
+        format!("event: content_block_delta\ndata: {data}\n\nevent: ping\ndata: {{\"type\": \"ping\"}}\n\n");
     let bytes = Frames::default().feed(text.as_bytes());
     let Some(answers) = ask(&[json!({"frames": hex(&bytes), "pieces": 5})]) else { return };
     let frames = answers[0].as_array().unwrap();
-    assert_eq!((frames.len(), &frames[0][0][":event-type"], &frames[1][0][":event-type"]), (2, &json!("chunk"), &json!("ping")));
+    assert_eq!(
+        (frames.len(), &frames[0][0][":event-type"], &frames[1][0][":event-type"]),
+        (2, &json!("chunk"), &json!("ping"))
+    );
     let payload: Value = serde_json::from_slice(&unhex(frames[0][1].as_str().unwrap())).unwrap();
     use base64ct::Encoding as _;
     assert_eq!(base64ct::Base64::decode_vec(payload["bytes"].as_str().unwrap()).unwrap(), data.as_bytes());

@@ -115,9 +115,7 @@ fn run(args: Args, environment: &Environment, out: &mut Out) -> Result<u8, Failu
         Command::Exchanges(command) => {
             spending::exchanges(&command, &client::connect(global, environment)?, out)
         }
-        Command::Conformance(args) => {
-            conformance::run(&args, &client::connect(global, environment)?, out)
-        }
+        Command::Conformance(args) => conformance::run(&args, &client::connect(global, environment)?, out),
         Command::Price(command) => spending::price(&command, environment, out),
         Command::Provider(command) => operate::provider(command, &client::connect(global, environment)?, out),
         Command::Secrets(command) => secret::run(command, &client::connect(global, environment)?, out),

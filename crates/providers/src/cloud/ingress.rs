@@ -167,10 +167,7 @@ mod tests {
                 "/v1PROJECT/claude-sonnet-4-5@20250929:streamRawPredict",
                 Some((Form::Vertex, Purpose::Message, Some("claude-sonnet-4-5@20250929"), None)),
             ),
-            (
-                "PROJECT/claude-x:rawPredict",
-                Some((Form::Vertex, Purpose::Message, Some("claude-x"), None)),
-            ),
+            ("PROJECT/claude-x:rawPredict", Some((Form::Vertex, Purpose::Message, Some("claude-x"), None))),
             ("/v1PROJECT/count-tokens:rawPredict", Some((Form::Vertex, Purpose::Count, None, Some(false)))),
             ("/anthropic/v1/messages", Some((Form::Messages, Purpose::Message, None, None))),
             ("/anthropic/v1/messages/count_tokens", Some((Form::Messages, Purpose::Count, None, None))),

@@ -48,7 +48,9 @@ struct Run {
 /// Runs `conformance`. Exit code 1 when a case fails.
 pub(crate) fn run(args: &ConformanceArgs, client: &Client, out: &mut Out) -> Result<u8, Failure> {
     let gateway = client.gateway().ok_or_else(|| {
-        Failure::Usage("the gateway's address is not known: give --data-dir of the server on this machine".to_owned())
+        Failure::Usage(
+            "the gateway's address is not known: give --data-dir of the server on this machine".to_owned(),
+        )
     })?;
     let providers = client.list("/api/v1/providers", &[], None)?;
     let provider = providers.iter().find(|provider| provider["name"] == args.provider.as_str());
@@ -94,7 +96,9 @@ fn consent(args: &ConformanceArgs, requests: usize, tokens: u64) -> Result<(), F
         return Ok(());
     }
     if !std::io::stdin().is_terminal() {
-        return Err(Failure::Usage("this asks a live provider, which costs money: say so by --yes".to_owned()));
+        return Err(Failure::Usage(
+            "this asks a live provider, which costs money: say so by --yes".to_owned(),
+        ));
     }
     output::complain(&format!(
         "{requests} requests to {}, with at most {tokens} tokens of output, will be paid for. Go on? [y/N]",
@@ -150,7 +154,8 @@ fn wrong(case: &Value, status: u16, text: &str) -> Option<String> {
     let body: Value = serde_json::from_str(text).unwrap_or_default();
     let error = body["error"]["type"].as_str();
     if let Some(kind) = expect["error"].as_str() {
-        return (error != Some(kind)).then(|| format!("`{}` instead of `{kind}`", error.unwrap_or("no error")));
+        return (error != Some(kind))
+            .then(|| format!("`{}` instead of `{kind}`", error.unwrap_or("no error")));
     }
     if status != 200 {
         let message = body["error"]["message"].as_str().unwrap_or_default();

@@ -54,7 +54,8 @@ fn script(case: &Value, is_bedrock: bool) -> impl Fn(&Seen) -> Vec<Act> + Send +
 fn ask(w: &World, case: &Value) -> Reply {
     let mut body = case["request"].clone();
     body["model"] = json!(MODEL);
-    let betas = case["betas"].as_array().map(|list| list.iter().filter_map(Value::as_str).collect::<Vec<_>>());
+    let betas =
+        case["betas"].as_array().map(|list| list.iter().filter_map(Value::as_str).collect::<Vec<_>>());
     let betas = betas.unwrap_or_default().join(",");
     let mut headers = vec![("x-api-key", w.key.as_str()), ("anthropic-version", "2023-06-01")];
     headers.extend((!betas.is_empty()).then_some(("anthropic-beta", betas.as_str())));

@@ -60,7 +60,9 @@ fn what_a_client_of_a_cloud_sends_arrives_in_the_form_of_any_provider() {
         };
         let line = match settings {
             BEDROCK => "POST /model/us.anthropic.claude-sonnet-5-5/invoke",
-            VERTEX => "POST /v1/projects/acme-1/locations/us-east5/publishers/anthropic/models/claude-sonnet-5-5:rawPredict",
+            VERTEX => {
+                "POST /v1/projects/acme-1/locations/us-east5/publishers/anthropic/models/claude-sonnet-5-5:rawPredict"
+            }
             MANTLE | FOUNDRY => "POST /anthropic/v1/messages",
             _ => "POST /v1/messages",
         };
@@ -213,7 +215,12 @@ fn refusals_of_ours_are_in_that_form_too() {
     ] {
         let headers = [("authorization", credential)];
         let reply = http::once(&w.gatehouse.gateway, "POST", path, &headers, bedrock_body().as_bytes());
-        assert_eq!((reply.status, reply.header("x-amzn-errortype")), (status, Some(name)), "{}", reply.text());
+        assert_eq!(
+            (reply.status, reply.header("x-amzn-errortype")),
+            (status, Some(name)),
+            "{}",
+            reply.text()
+        );
         assert!(reply.json()["message"].as_str().unwrap().contains(said), "{}", reply.text());
         assert_eq!(reply.header("x-should-retry"), Some("false"));
     }
