@@ -66,7 +66,7 @@ class Stub:
             cmd += ["--scenarios", s]
         self.err = open(os.path.join(self.dir, "stderr"), "w+")
         self.proc = subprocess.Popen(cmd, stdout=subprocess.DEVNULL, stderr=self.err)
-        for _ in range(100):
+        for _ in range(600):
             if os.path.exists(pf):
                 break
             if self.proc.poll() is not None:
