@@ -66,7 +66,7 @@ class Stub:
             cmd += ["--scenarios", s]
         self.err = open(os.path.join(self.dir, "stderr"), "w+")
         self.proc = subprocess.Popen(cmd, stdout=subprocess.DEVNULL, stderr=self.err)
-        for _ in range(100):
+        for _ in range(600):
             if os.path.exists(pf):
                 break
             if self.proc.poll() is not None:
@@ -254,6 +254,7 @@ def main(doc, scenarios=()):
     ap.add_argument("--stub-url", help="the stub upstream behind the gateway, to check what reached it")
     ap.add_argument("--bedrock-url", help="where the gateway serves Bedrock's format (else those cases are skipped)")
     ap.add_argument("--vertex-url", help="where it serves Vertex AI's format, up to and without /projects")
+    ap.add_argument("--foundry-url", help="where it serves Foundry's format, up to and without /v1/messages")
     ap.add_argument("--signin", action="store_true", help="the gateway has the client's sign-in side: run those cases too")
     ap.add_argument("--model", help="ask for this model")
     ap.add_argument("--ca", help="CA file for an https gateway")
@@ -278,10 +279,11 @@ def main(doc, scenarios=()):
         a.base_url = a.stub_url = own.url
         a.token, a.signin = a.token or "good-token", True
         a.bedrock_url, a.vertex_url = own.url + "/bedrock", own.url + "/vertex/v1"
+        a.foundry_url = own.url + "/anthropic"
     if not a.base_url or not a.token:
         ap.error("give --base-url and --token, or --direct")
     client = find_client(a.client)
-    for u in ("base_url", "stub_url", "bedrock_url", "vertex_url"):
+    for u in ("base_url", "stub_url", "bedrock_url", "vertex_url", "foundry_url"):
         if getattr(a, u):
             setattr(a, u, getattr(a, u).rstrip("/"))
     only, skip = set(filter(None, (a.only or "").split(","))), set(a.skip.split(","))

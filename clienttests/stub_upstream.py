@@ -487,7 +487,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             except (KeyError, TypeError, ValueError):
                 body = {"input": 1}
         wrong = []
-        if body.get("anthropic_version") != ("bedrock-2023-05-31" if aws else "vertex-2023-10-16"):
+        version = str(body.get("anthropic_version"))    # the SDKs send the API's own, which is a date
+        if version != ("bedrock-2023-05-31" if aws else "vertex-2023-10-16") and not re.fullmatch(r"\d{4}-\d\d-\d\d", version):
             wrong.append("anthropic_version: Field required")
         if aws or not count:
             extra = ["model", "stream"] if aws else ["model", "anthropic_beta"]
@@ -742,6 +743,7 @@ def main():
     ap.add_argument("--models", default="claude-opus-4-8,claude-sonnet-5,claude-haiku-4-5")
     ap.add_argument("--gateway", metavar="SETTINGS.json", nargs="?", const="",
                     help="also play a gateway's sign-in side, with these managed settings")
+    ap.add_argument("--toolless", default="", help="comma-separated scenarios that answer requests without tools too")
     ap.add_argument("--scenarios", action="append", default=[], help="a Python file with more scenarios")
     ap.add_argument("--tls-cert")
     ap.add_argument("--tls-key")
@@ -752,6 +754,7 @@ def main():
         with open(path) as f:
             exec(compile(f.read(), path, "exec"), globals())
     srv = Server((a.host, a.port), a.record, a.token, a.models.split(","), a.verbose)
+    srv.toolless_ok.update(filter(None, a.toolless.split(",")))
     if a.aws_key:
         srv.aws_key = a.aws_key.split(":", 1)
         import aws_signature  # noqa: F401: it is missed at once, not at the first request

@@ -40,6 +40,8 @@ pub(crate) fn request(
     let record = open.record();
     let model = record.model.clone().unwrap_or_default();
     let asked = Asked {
+        form: body.form,
+        named: body.named.as_deref(),
         count: record.kind == Kind::CountTokens,
         model: &model,
         stream: record.stream,

@@ -38,8 +38,8 @@ pub(crate) async fn forward(worker: &Rc<Worker>, admitted: Admitted) -> Result<A
         }
     };
     let Granted { mut open, head, active, body, .. } = granted;
-    let Received { pieces, bytes, reservation, .. } = body;
-    let body = Outgoing { pieces, bytes, reservation: Some(reservation) };
+    let Received { pieces, bytes, reservation, form, named, .. } = body;
+    let body = Outgoing { pieces, bytes, reservation: Some(reservation), form, named };
     let translated = match translate(&provider, &head, &mut open, body) {
         Ok(translated) => translated,
         Err(why) => return Err(Refused::new(open, why, None)),
@@ -249,9 +249,19 @@ impl Trip {
     ) -> Result<Translated, Refusal> {
         open.redirect(&provider.name, model)
             .map_err(|why| Refusal::Budget(Box::new(Spent { why: *why, now: Worker::now() })))?;
-        let mut body =
-            Outgoing { pieces: self.body.pieces.clone(), bytes: self.body.bytes, reservation: None };
+        let mut body = Outgoing {
+            pieces: self.body.pieces.clone(),
+            bytes: self.body.bytes,
+            reservation: None,
+            form: self.body.form,
+            named: self.body.named.clone(),
+        };
         if *model != *self.plan.candidates[0].model {
+            // The client's own name is the other model's.
+            body.named = None;
+            if body.form.kind().is_some() {
+                return translate(provider, &self.head, open, body);
+            }
             let pieces = with_model(body.pieces, model);
             body.pieces = pieces.ok_or_else(|| Refusal::Unsupported("model".to_owned()))?;
             body.bytes = body.pieces.iter().map(|piece| piece.len() as u64).sum();

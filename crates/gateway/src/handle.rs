@@ -19,6 +19,7 @@ use crate::connection::{Connection, Phase, Tick as _};
 use crate::failover;
 use crate::held::Held;
 use crate::identify::recognize;
+use crate::ingress;
 use crate::inspect::{self, Received};
 use crate::models;
 use crate::open::Open;
@@ -46,10 +47,12 @@ pub(crate) async fn serve(
         Visit::Answered(reply) => return reply,
         Visit::Elsewhere(request) => request,
     };
-    match exchange(&worker, &connection, request).await {
+    let form = ingress::form(request.uri().path());
+    let reply = match exchange(&worker, &connection, request).await {
         Ok(reply) => reply,
         Err(refused) => refused.answer(&worker, &connection).await,
-    }
+    };
+    ingress::dress(form, reply)
 }
 
 async fn exchange(
@@ -88,7 +91,7 @@ fn accept(
         "/v1/messages" => (Kind::Messages, "POST"),
         "/v1/messages/count_tokens" => (Kind::CountTokens, "POST"),
         path if path == "/v1/models" || path.starts_with("/v1/models/") => (Kind::Models, "GET"),
-        _ => (Kind::Other, ""),
+        path => ingress::kind(path).unwrap_or((Kind::Other, "")),
     };
     let mut open = Open::new(worker, connection, kind);
     open.note_head(&head.headers);
@@ -190,7 +193,10 @@ async fn list_models(
             Question { principal: &principal, model, provider, peer, stream: false, classes, raised };
         grant.models().allows(model) && policy.decide(&question).allowed
     };
-    let mut response = match models::answer(&settings.prices, &allows, &head.uri, Worker::now()) {
+    let now = Worker::now();
+    let listed = ingress::profiles(&settings, &allows, &head.uri, now);
+    let listed = listed.unwrap_or_else(|| models::answer(&settings.prices, &allows, &head.uri, now));
+    let mut response = match listed {
         Ok(response) => response,
         Err(why) => return Err(Refused::new(open, why, None)),
     };
@@ -214,9 +220,13 @@ struct Complete {
 }
 
 async fn receive(worker: &Rc<Worker>, identified: Identified) -> Result<Complete, Box<Refused>> {
-    let Identified { mut open, kind: _, head, body, grant, active } = identified;
+    let Identified { mut open, kind: _, mut head, body, grant, active } = identified;
     match inspect::receive(worker, &head.headers, &active, body).await {
         Ok(body) => {
+            let body = match ingress::enter(&worker.shared.settings.load(), &mut head, body) {
+                Ok(body) => body,
+                Err(why) => return Err(Refused::new(open, why, None)),
+            };
             let record = open.record();
             record.bytes_in = body.bytes;
             record.stream = body.facts.stream;

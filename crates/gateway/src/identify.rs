@@ -49,6 +49,7 @@ fn look(worker: &Worker, headers: &HeaderMap) -> Look {
         }
     }
     Look::Refused(match (seen, mistyped) {
+        (false, _) if is_signed(headers) => Refusal::Signed,
         (false, _) => Refusal::NoCredential,
         (true, true) => Refusal::BadCredential("key_mistyped"),
         (true, false) => Refusal::BadCredential("key_foreign"),
@@ -94,6 +95,11 @@ fn credentials(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
         scheme.eq_ignore_ascii_case(b"bearer ").then(|| rest.trim_ascii())
     });
     bearer.chain(headers.get_all("x-api-key").iter().map(|value| value.as_bytes().trim_ascii()))
+}
+
+/// Whether a request is signed as Amazon has it (Signature Version 4), instead of carrying a credential.
+fn is_signed(headers: &HeaderMap) -> bool {
+    headers.get_all(header::AUTHORIZATION).iter().any(|value| value.as_bytes().starts_with(b"AWS4-"))
 }
 
 fn key_code(why: Denied) -> &'static str {

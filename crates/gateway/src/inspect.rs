@@ -9,6 +9,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
+use gatehouse_providers::cloud::Form;
 use gatehouse_providers::json::{RequestFacts, RequestScan};
 use http::{HeaderMap, header};
 use http_body::Body as _;
@@ -62,6 +63,10 @@ pub(crate) struct Received {
     pub(crate) pieces: Vec<Bytes>,
     pub(crate) bytes: u64,
     pub(crate) facts: RequestFacts,
+    /// In which form it came.
+    pub(crate) form: Form,
+    /// The model as the client wrote it, where its form has names of its own.
+    pub(crate) named: Option<String>,
     pub(crate) reservation: Reservation,
 }
 
@@ -141,7 +146,10 @@ pub(crate) async fn receive(
         pieces.push(piece);
     }
     match scan.finish() {
-        Ok(facts) => Ok(Received { pieces: pieces.end(), bytes, facts, reservation }),
+        Ok(facts) => {
+            let (pieces, form, named) = (pieces.end(), Form::Messages, None);
+            Ok(Received { pieces, bytes, facts, form, named, reservation })
+        }
         Err(why) => Err((Refusal::BadBody(why), None)),
     }
 }

@@ -29,6 +29,7 @@ pub mod explain;
 mod send;
 mod failover;
 mod cloud;
+mod ingress;
 mod upstream;
 mod flow;
 mod held;

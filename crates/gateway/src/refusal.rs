@@ -23,6 +23,8 @@ pub(crate) enum Refusal {
     NoCredential,
     /// The credential is not accepted; deliberately not said why.
     BadCredential(&'static str),
+    /// It is signed with keys of Amazon's, which only Amazon can check.
+    Signed,
     /// The access token, or the session it names, is over; deliberately not said why.
     SignedOut(&'static str),
     /// The key may not use this model.
@@ -120,6 +122,7 @@ impl Refusal {
             Self::HeadTooLarge => row("head_too_large", 431, INVALID),
             Self::BadHost => row("bad_host", 400, INVALID),
             Self::NoCredential => row("no_credential", 401, "authentication_error"),
+            Self::Signed => row("signed_request", 403, "permission_error"),
             Self::BadCredential(why) | Self::SignedOut(why) => row(why, 401, "authentication_error"),
             // The client prints a 451 as it is; before the sentence of a 403 it puts "failed to authenticate".
             Self::ModelNotAllowed(_) => row("model_not_allowed", 451, "permission_error"),
@@ -185,6 +188,9 @@ impl Refusal {
                 Ask your administrator for a new one."
                     .into()
             }
+            Self::Signed => "This request is signed with AWS credentials, which Gatehouse cannot check. Set \
+                AWS_BEARER_TOKEN_BEDROCK to your Gatehouse key (it begins with gh_)."
+                .into(),
             Self::SignedOut(_) => {
                 "Your sign-in at this gateway is over or was ended. Sign in again with /login.".into()
             }
@@ -297,6 +303,7 @@ mod tests {
             Refusal::BadHost,
             Refusal::NoCredential,
             Refusal::BadCredential("key_unknown"),
+            Refusal::Signed,
             Refusal::SignedOut("session_over"),
             Refusal::ModelNotAllowed("m".into()),
             Refusal::NotPermitted { model: "m".into(), by: "the access policy `x`".into() },

@@ -2,9 +2,10 @@
 
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use gatehouse_providers::cloud::Frames;
 use http::Response;
 use http_body::{Body, Frame, SizeHint};
 
@@ -20,6 +21,8 @@ pub(crate) struct CutOff;
 /// A reply's body. When it is dropped, the connection rests again.
 pub(crate) struct ReplyBody {
     content: Content,
+    /// Makes frames of a stream's events, for a client that takes those.
+    frames: Option<Box<Frames>>,
     worker: Rc<Worker>,
     connection: Rc<Connection>,
 }
@@ -34,7 +37,29 @@ pub(crate) enum Content {
 
 impl ReplyBody {
     pub(crate) fn new(content: Content, worker: &Rc<Worker>, connection: &Rc<Connection>) -> Self {
-        Self { content, worker: Rc::clone(worker), connection: Rc::clone(connection) }
+        Self { content, frames: None, worker: Rc::clone(worker), connection: Rc::clone(connection) }
+    }
+
+    /// All of it, where it is bytes of our own.
+    pub(crate) fn whole_mut(&mut self) -> Option<&mut Bytes> {
+        match &mut self.content {
+            Content::Whole(bytes) => bytes.as_mut(),
+            Content::Relayed(_) => None,
+        }
+    }
+
+    /// Puts these bytes in its place.
+    pub(crate) fn replace(&mut self, bytes: Bytes) {
+        self.content = Content::Whole(Some(bytes));
+    }
+
+    /// Sends the events of a stream as frames.
+    pub(crate) fn frame(&mut self, mut frames: Frames) {
+        if let Content::Whole(Some(bytes)) = &mut self.content {
+            *bytes = frames.feed(bytes);
+        } else {
+            self.frames = Some(Box::new(frames));
+        }
     }
 }
 
@@ -52,13 +77,21 @@ impl Body for ReplyBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, CutOff>>> {
-        match &mut self.content {
+        let Self { content, frames, .. } = &mut *self;
+        match content {
             Content::Whole(bytes) => {
                 Poll::Ready(bytes.take().filter(|b| !b.is_empty()).map(|b| Ok(Frame::data(b))))
             }
-            Content::Relayed(relay) => {
-                relay.poll_bytes(cx).map(|next| next.map(|bytes| bytes.map(Frame::data)))
-            }
+            Content::Relayed(relay) => loop {
+                let next = ready!(relay.poll_bytes(cx));
+                let (Some(frames), Some(Ok(bytes))) = (frames.as_mut(), &next) else {
+                    return Poll::Ready(next.map(|bytes| bytes.map(Frame::data)));
+                };
+                let bytes = frames.feed(bytes);
+                if !bytes.is_empty() {
+                    return Poll::Ready(Some(Ok(Frame::data(bytes))));
+                }
+            },
         }
     }
 

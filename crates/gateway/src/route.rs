@@ -90,12 +90,17 @@ pub(crate) fn resolve(
             meant.to_owned()
         }
     };
+    open.record().asked = Some(model);
+    if body.form.kind().is_some() {
+        // The path named it, by a name that is the other model's.
+        body.named = None;
+        return Ok(meant);
+    }
     let Some(pieces) = with_model(std::mem::take(&mut body.pieces), &meant) else {
         return Err(Refusal::Unsupported("model".to_owned()));
     };
     body.bytes = pieces.iter().map(|piece| piece.len() as u64).sum();
     body.pieces = pieces;
-    open.record().asked = Some(model);
     Ok(meant)
 }
 

@@ -7,13 +7,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use gatehouse_domain::exchange::Ended;
 use gatehouse_domain::routing::Fault;
-use gatehouse_providers::cloud::Answer;
+use gatehouse_providers::cloud::{Answer, Form};
 use http::request::Parts;
 use http::{HeaderValue, Request, Response, header};
 
 use crate::cloud;
 use crate::flow::{Flow, NoHead};
 use crate::held::Held;
+use crate::ingress;
 use crate::inspect::Reservation;
 use crate::open::Open;
 use crate::refusal::Refusal;
@@ -27,6 +28,10 @@ pub(crate) struct Outgoing {
     pub(crate) bytes: u64,
     /// None where it is kept for another attempt.
     pub(crate) reservation: Option<Reservation>,
+    /// In which form it came.
+    pub(crate) form: Form,
+    /// The model as the client wrote it, where its form has names of its own.
+    pub(crate) named: Option<String>,
 }
 
 /// A request as a provider takes it; of a cloud, in which form it answers.
@@ -39,10 +44,18 @@ pub(crate) fn translate(
     open: &mut Open,
     body: Outgoing,
 ) -> Result<Translated, Refusal> {
+    let plain;
     let (credential_name, credential) = match &provider.face {
-        Face::Plain(name, value) => (name, value),
-        Face::Cloud(dialect, credential) => {
-            let (request, answer) = cloud::request(provider, (dialect, credential), head, open, body)?;
+        Face::Plain(name, value) if body.form == Form::Messages => (name, value),
+        face => {
+            let cloud = match face {
+                Face::Cloud(dialect, credential) => (&**dialect, credential),
+                Face::Plain(name, value) => {
+                    plain = ingress::as_dialect(provider, name, value);
+                    (&plain.0, &plain.1)
+                }
+            };
+            let (request, answer) = cloud::request(provider, cloud, head, open, body)?;
             return Ok((request, Some(answer)));
         }
     };

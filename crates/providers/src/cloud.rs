@@ -6,16 +6,24 @@
 //! Sources: the references of Amazon Bedrock, Vertex AI and Microsoft Foundry, and Anthropic's own client libraries for them.
 
 pub use address::base_url;
+pub use count::{read_count, unwrapped_count};
+pub use dress::{Told, bedrock_count, failure};
 pub use events::Events;
+pub use frames::Frames;
+pub use ingress::{Form, Purpose, Way, way};
 pub use names::first_party;
-pub use request::{Answer, Asked, Sent, Unsendable, read_count};
+pub use request::{Answer, Asked, Sent, Unsendable};
 pub use table::{BadTable, Differences, Table};
 
 mod request;
+mod count;
 mod address;
 mod names;
 mod table;
 mod events;
+mod ingress;
+mod frames;
+mod dress;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use base64ct::{Base64, Encoding as _};
 use bytes::Bytes;
 use gatehouse_providers::anthropic::StreamMeter;
-use gatehouse_providers::cloud::{Answer, Asked, Dialect, Events, Kind, Sent, Table, Unsendable};
+use gatehouse_providers::cloud::{Answer, Asked, Dialect, Events, Form, Kind, Sent, Table, Unsendable};
 use gatehouse_providers::eventstream::encode;
 use http::{HeaderMap, HeaderValue};
 use proptest::prelude::*;
@@ -48,6 +48,8 @@ fn send(dialect: &Dialect, case: &Case) -> Result<Sent, Unsendable> {
     let model =
         serde_json::from_str::<Value>(case.body).unwrap()["model"].as_str().unwrap_or("none").to_owned();
     dialect.request(Asked {
+        form: Form::Messages,
+        named: None,
         count: case.count,
         model: &model,
         stream: case.stream,
@@ -143,8 +145,16 @@ fn models_are_named_by_profile_and_by_the_operator() {
     ] {
         let pieces = vec![Bytes::from(json!({"model": asked}).to_string())];
         let headers = HeaderMap::new();
-        let asked =
-            Asked { count: false, model: asked, stream: false, headers: &headers, query: None, pieces };
+        let asked = Asked {
+            form: Form::Messages,
+            named: None,
+            count: false,
+            model: asked,
+            stream: false,
+            headers: &headers,
+            query: None,
+            pieces,
+        };
         assert_eq!(dialect.request(asked).unwrap().target, path);
     }
 }
@@ -190,7 +200,7 @@ proptest! {
         let whole = json!({"model": "m", "max_tokens": 1, "text": text}).to_string();
         let headers = HeaderMap::new();
         let pieces = whole.as_bytes().chunks(size).map(Bytes::copy_from_slice).collect();
-        let asked = Asked { count: true, model: "m", stream: false, headers: &headers, query: None, pieces };
+        let asked = Asked { form: Form::Messages, named: None, count: true, model: "m", stream: false, headers: &headers, query: None, pieces };
         let sent = dialect(Kind::Bedrock).request(asked).unwrap();
         let wrapped: Value = serde_json::from_str(&body(&sent)).unwrap();
         let inner = Base64::decode_vec(wrapped["input"]["invokeModel"]["body"].as_str().unwrap()).unwrap();

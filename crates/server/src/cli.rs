@@ -20,6 +20,7 @@ mod spending;
 mod mode;
 mod onboarding;
 mod import_env;
+mod conformance;
 mod audit;
 mod config;
 mod operate;
@@ -132,6 +133,7 @@ fn run(args: Args, environment: &Environment, out: &mut Out) -> Result<u8, Failu
         Command::Exchanges(command) => {
             spending::exchanges(&command, &client::connect(global, environment)?, out)
         }
+        Command::Conformance(args) => conformance::run(&args, &client::connect(global, environment)?, out),
         Command::Price(command) => spending::price(&command, environment, out),
         Command::Provider(command) => operate::provider(command, &client::connect(global, environment)?, out),
         Command::Route(command) => route::run(command, &client::connect(global, environment)?, out),

@@ -363,10 +363,7 @@ mod tests {
             assert_eq!(verdict(&least, &given(cohort, scores)), expected, "{scores:?} of {cohort}");
         }
         let early = |scores: &[u8]| judge(&least, &given(50, scores), Moment::Soaking).verdict;
-        assert_eq!(
-            (early(&[1; 30]), early(&[1; 4]), early(&[5; 30])),
-            (Fail, Insufficient, Insufficient)
-        );
+        assert_eq!((early(&[1; 30]), early(&[1; 4]), early(&[5; 30])), (Fail, Insufficient, Insufficient));
     }
 
     #[test]

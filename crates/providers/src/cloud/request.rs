@@ -3,13 +3,13 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use base64ct::{Base64, Encoding as _};
 use bytes::{BufMut as _, Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, header};
 use serde::Deserialize;
 
+use super::count::wrapped;
 use super::table::{Act, any};
-use super::{Dialect, Kind, address};
+use super::{Dialect, Form, Kind, address};
 use crate::anthropic::request_headers;
 use crate::json::{Edits, Member, Raw, Scanner, Wanted};
 
@@ -19,13 +19,19 @@ const MAX_BETAS: usize = 16 * 1024;
 const MAX_TOOLS: usize = 8 * 1024 * 1024;
 /// The header that names betas.
 const BETA: &str = "anthropic-beta";
+/// The header that names the API's version.
+const VERSION: &str = "anthropic-version";
 
 /// A request as it came.
 pub struct Asked<'a> {
+    /// In which form it is.
+    pub form: Form,
     /// Whether its tokens are to be counted only.
     pub count: bool,
     /// The model asked for.
     pub model: &'a str,
+    /// The model's name as the client wrote it, where its form has names of its own.
+    pub named: Option<&'a str>,
     /// Whether the reply is to be streamed.
     pub stream: bool,
     /// Its headers.
@@ -80,10 +86,13 @@ pub enum Unsendable {
 /// What the body says of what must change.
 struct Found {
     betas: Vec<String>,
+    beta: Vec<Range<u64>>,
     edits: Edits,
     has_max_tokens: bool,
     model: Vec<Range<u64>>,
     version: Vec<Range<u64>>,
+    /// The API's version within it, where it is that rather than a cloud's.
+    api_version: Option<String>,
     stream: Vec<Range<u64>>,
 }
 
@@ -96,7 +105,7 @@ impl Dialect {
         if asked.count && !self.counts {
             return Err(Unsendable::Count);
         }
-        let model = self.model(asked.model);
+        let model = self.name_for(&asked);
         if !address::is_nameable(&model) {
             return Err(Unsendable::Model);
         }
@@ -106,43 +115,97 @@ impl Dialect {
         let betas: Vec<String> = betas.into_iter().map(str::to_owned).collect();
         let is_model_kept = self.fit(&asked, &betas, &mut found);
         let quoted = Bytes::from(serde_json::to_vec(&model).map_err(|_| Unsendable::Model)?);
+        // Where the path names the model, the body has no say.
+        let is_in_body = asked.form == Form::Messages || (asked.form == Form::Vertex && asked.count);
         for place in &found.model {
-            match is_model_kept {
+            match is_model_kept && is_in_body {
                 false => found.edits.cut.push(place.clone()),
-                true if model == asked.model => {}
+                true if model == asked.named.unwrap_or(asked.model) => {}
                 // From the key on: the key itself may be written in another way.
                 true => found.edits.replace.push((place.clone(), named("model", &quoted))),
             }
+        }
+        if is_model_kept && !is_in_body {
+            found.edits.put("model", &quoted);
         }
         let pieces = found.edits.apply(asked.pieces).ok_or(Unsendable::Body)?;
         let pieces = if asked.count && self.kind == Kind::Bedrock { wrapped(&pieces) } else { pieces };
         let bytes = pieces.iter().map(|piece| piece.len() as u64).sum();
         let is_invoked = self.kind == Kind::Bedrock;
         let answer = match (is_invoked, asked.count, asked.stream) {
-            (true, true, _) => Answer::Count,
+            (_, true, _) if is_invoked || asked.form == Form::Bedrock => Answer::Count,
             (true, false, true) => Answer::Frames,
-            (true, false, false) | (false, ..) => Answer::Native,
+            _ => Answer::Native,
         };
         let (count, stream) = (asked.count, asked.stream);
         let target = self.target(&model, count, stream, asked.query);
-        Ok(Sent { target, headers: self.headers(asked.headers, &betas, answer), pieces, bytes, answer })
+        let mut headers = self.headers(asked.headers, &betas, answer);
+        if asked.form != Form::Messages && !matches!(self.kind, Kind::Bedrock | Kind::Vertex) {
+            headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+            let version = found.api_version.and_then(|version| HeaderValue::try_from(version).ok());
+            match version {
+                Some(version) => _ = headers.insert(VERSION, version),
+                None if headers.contains_key(VERSION) => {}
+                None => _ = headers.insert(VERSION, HeaderValue::from_static("2023-06-01")),
+            }
+        }
+        Ok(Sent { target, headers, pieces, bytes, answer })
     }
 
-    /// Notes what the kind's own form of a body needs; says whether the model stays in it.
+    /// What this provider is asked for. A client's own name is kept where it is one of this kind's and nothing is configured
+    /// that would make another of it.
+    fn name_for(&self, asked: &Asked<'_>) -> String {
+        match asked.named {
+            Some(named)
+                if asked.form.kind() == Some(self.kind)
+                    && self.profile.is_empty()
+                    && !self.models.contains_key(asked.model) =>
+            {
+                named.to_owned()
+            }
+            _ => self.model(asked.model),
+        }
+    }
+
+    /// Notes what the kind's own form of a body needs; says whether the model stays in it. What is in that form already is
+    /// left alone.
     fn fit(&self, asked: &Asked<'_>, betas: &[String], found: &mut Found) -> bool {
         let edits = &mut found.edits;
+        let is_own = asked.form.kind() == Some(self.kind);
+        let are_betas_right =
+            is_own && betas.len() == found.betas.len() && betas.iter().all(|beta| found.betas.contains(beta));
+        let is_beta_kept = self.kind == Kind::Bedrock && are_betas_right;
+        if !is_beta_kept {
+            edits.cut.append(&mut found.beta);
+        }
+        if asked.form == Form::Bedrock && self.kind != Kind::Bedrock {
+            // There, the path says it.
+            edits.cut.append(&mut found.stream);
+            if asked.stream {
+                edits.put("stream", b"true");
+            }
+        }
         let version = match self.kind {
             Kind::Bedrock => "\"bedrock-2023-05-31\"",
             Kind::Vertex => "\"vertex-2023-10-16\"",
-            Kind::Anthropic | Kind::BedrockMantle | Kind::ClaudePlatformAws | Kind::Foundry => return true,
+            Kind::Anthropic | Kind::BedrockMantle | Kind::ClaudePlatformAws | Kind::Foundry => {
+                if asked.form != Form::Messages {
+                    edits.cut.append(&mut found.version);
+                }
+                return true;
+            }
         };
-        edits.cut.append(&mut found.version);
-        edits.put("anthropic_version", version.as_bytes());
+        // The API's own version, which the SDKs send, is understood by all.
+        let is_version_right = is_own || (asked.form != Form::Messages && found.api_version.is_some());
+        if !is_version_right || found.version.len() != 1 {
+            edits.cut.append(&mut found.version);
+            edits.put("anthropic_version", version.as_bytes());
+        }
         if self.kind == Kind::Vertex {
             return asked.count;
         }
         edits.cut.append(&mut found.stream);
-        if !betas.is_empty() {
+        if !betas.is_empty() && !is_beta_kept {
             edits.put("anthropic_beta", serde_json::json!(betas).to_string().as_bytes());
         }
         if asked.count && !found.has_max_tokens {
@@ -217,7 +280,7 @@ impl Dialect {
         let own = [
             Wanted { name: "model", limit: 0 },
             Wanted { name: "stream", limit: 0 },
-            Wanted { name: "anthropic_version", limit: 0 },
+            Wanted { name: "anthropic_version", limit: 32 },
             Wanted { name: "anthropic_beta", limit: MAX_BETAS },
             Wanted { name: "max_tokens", limit: 0 },
         ];
@@ -232,10 +295,12 @@ impl Dialect {
         let members = scanner.finish().map_err(|_| Unsendable::Body)?.members;
         let mut found = Found {
             betas: Vec::new(),
+            beta: Vec::new(),
             edits: Edits::default(),
             has_max_tokens: false,
             model: Vec::new(),
             version: Vec::new(),
+            api_version: None,
             stream: Vec::new(),
         };
         for member in members {
@@ -243,11 +308,14 @@ impl Dialect {
             match member.name {
                 "model" => found.model.push(place),
                 "stream" => found.stream.push(place),
-                "anthropic_version" => found.version.push(place),
+                "anthropic_version" => {
+                    found.api_version = api_version(&member);
+                    found.version.push(place);
+                }
                 "max_tokens" => found.has_max_tokens = true,
                 "anthropic_beta" => {
                     found.betas.append(&mut beta_list(&member)?);
-                    found.edits.cut.push(place);
+                    found.beta.push(place);
                 }
                 "tools" => self.check_tools(&member)?,
                 name => {
@@ -299,6 +367,18 @@ fn beta_list(member: &Member<'_>) -> Result<Vec<String>, Unsendable> {
     }
 }
 
+/// The API's version, which is a date, where `anthropic_version` says that and not a cloud's.
+fn api_version(member: &Member<'_>) -> Option<String> {
+    let Raw::Whole(text) = &member.raw else { return None };
+    let version: String = serde_json::from_slice(text).ok()?;
+    let is_date = version.len() == 10
+        && version.bytes().enumerate().all(|(at, byte)| match at {
+            4 | 7 => byte == b'-',
+            _ => byte.is_ascii_digit(),
+        });
+    is_date.then_some(version)
+}
+
 fn named(name: &str, value: &[u8]) -> Bytes {
     let mut out = BytesMut::with_capacity(name.len() + value.len() + 3);
     out.put_u8(b'"');
@@ -311,45 +391,4 @@ fn named(name: &str, value: &[u8]) -> Bytes {
 /// A model's name without the geography in front that makes it a profile's.
 fn without_profile(model: &str) -> &str {
     model.find("anthropic.").map_or(model, |at| &model[at..])
-}
-
-/// A body as `CountTokens` takes it: in Base64, within an object.
-fn wrapped(pieces: &[Bytes]) -> Vec<Bytes> {
-    let mut out = vec![Bytes::from_static(br#"{"input":{"invokeModel":{"body":""#)];
-    // Three bytes become four characters, so pieces are cut at multiples of three.
-    let mut rest: Vec<u8> = Vec::with_capacity(3);
-    for piece in pieces {
-        let mut piece = &piece[..];
-        while !rest.is_empty() && rest.len() < 3 && !piece.is_empty() {
-            rest.push(piece[0]);
-            piece = &piece[1..];
-        }
-        if rest.len() == 3 {
-            out.push(Base64::encode_string(&rest).into());
-            rest.clear();
-        }
-        if rest.is_empty() {
-            let whole = piece.len() - piece.len() % 3;
-            if whole > 0 {
-                out.push(Base64::encode_string(&piece[..whole]).into());
-            }
-            rest.extend_from_slice(&piece[whole..]);
-        }
-    }
-    if !rest.is_empty() {
-        out.push(Base64::encode_string(&rest).into());
-    }
-    out.push(Bytes::from_static(br#""}}}"#));
-    out
-}
-
-/// A count of tokens as the Messages API gives it, of the one that Bedrock gives.
-pub fn read_count(body: &[u8]) -> Option<Bytes> {
-    #[derive(Deserialize)]
-    struct Count {
-        #[serde(rename = "inputTokens")]
-        input_tokens: u64,
-    }
-    let count: Count = serde_json::from_slice(body).ok()?;
-    Some(format!("{{\"input_tokens\":{}}}", count.input_tokens).into())
 }

@@ -122,6 +122,14 @@ impl Table {
     }
 }
 
+impl Table {
+    /// The model that a kind calls by this name.
+    pub(super) fn named(&self, kind: Kind, own: &str) -> Option<&str> {
+        let is_it = |model: &&Model| model.by_kind.get(&kind).is_some_and(|name| name == own);
+        self.models.iter().find(is_it).map(|model| model.name.as_str())
+    }
+}
+
 impl Differences {
     fn check(&self) -> Result<(), String> {
         if !self.model.contains("{}") {

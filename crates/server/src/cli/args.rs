@@ -13,16 +13,17 @@ use clap::{Parser, Subcommand};
 use super::assess::AssessArgs;
 use super::backup::{BackupArgs, RestoreArgs};
 use super::budget::BudgetCommand;
+use super::conformance::ConformanceArgs;
 use super::doctor::{DoctorArgs, ReadinessCommand};
 use super::feedback::{FeedbackCommand, MetricsArgs};
 use super::helper::ClientCommand;
-use super::proxy::ProxyCommand;
 use super::import_env::ImportEnvArgs;
 use super::mode::{ModeCommand, TelemetryCommand};
 use super::onboarding::OnboardingArgs;
-use super::rollout::RolloutCommand;
+use super::proxy::ProxyCommand;
 use super::reconcile::ReconcileArgs;
 use super::report::ReportCommand;
+use super::rollout::RolloutCommand;
 use super::settings::{BundleCommand, SettingsCommand};
 pub(crate) use access::{AccessCommand, ExplainArgs, RoleCommand};
 pub(crate) use code::{ApplyArgs, DiffArgs, ExportArgs};
@@ -152,6 +153,8 @@ pub(crate) enum Command {
     /// Directories that bring in people and groups by SCIM
     #[command(subcommand)]
     Scim(ScimCommand),
+    /// Whether a live provider answers as it should: asks it what the conformance corpus has; costs money
+    Conformance(ConformanceArgs),
     /// Prices
     #[command(subcommand)]
     Price(PriceCommand),

@@ -15,7 +15,7 @@ use crate::world::{MODEL, World, ask, world};
 mod credential;
 
 /// A world whose only provider that serves the model is a cloud with these settings, at the fake's address.
-fn cloud(settings: &str, script: impl Fn(&Seen) -> Vec<Act> + Send + Sync + 'static) -> World {
+pub fn cloud(settings: &str, script: impl Fn(&Seen) -> Vec<Act> + Send + Sync + 'static) -> World {
     cloud_in(settings, None, script)
 }
 
@@ -35,12 +35,12 @@ fn cloud_in(
     World { provider, gatehouse, key, key_id }
 }
 
-const BEDROCK: &str = "kind = \"bedrock\"\nregion = \"us-east-1\"\nbase_url = \"URL\"\ninference_profile = \"us\"\n\
+pub const BEDROCK: &str = "kind = \"bedrock\"\nregion = \"us-east-1\"\nbase_url = \"URL\"\ninference_profile = \"us\"\n\
     access_key_id = \"env:UPSTREAM_KEY\"\nsecret_access_key = \"env:OIDC_SECRET\"\n";
-const MANTLE: &str = "kind = \"bedrock-mantle\"\nregion = \"us-east-1\"\nbase_url = \"URL/anthropic\"\napi_key = \"env:UPSTREAM_KEY\"\n";
-const PLATFORM: &str = "kind = \"claude-platform-aws\"\nregion = \"us-east-1\"\nbase_url = \"URL\"\nworkspace = \"space-1\"\n\
+pub const MANTLE: &str = "kind = \"bedrock-mantle\"\nregion = \"us-east-1\"\nbase_url = \"URL/anthropic\"\napi_key = \"env:UPSTREAM_KEY\"\n";
+pub const PLATFORM: &str = "kind = \"claude-platform-aws\"\nregion = \"us-east-1\"\nbase_url = \"URL\"\nworkspace = \"space-1\"\n\
     access_key_id = \"env:UPSTREAM_KEY\"\nsecret_access_key = \"env:OIDC_SECRET\"\n";
-const FOUNDRY: &str = "kind = \"foundry\"\nbase_url = \"URL/anthropic\"\napi_key = \"env:UPSTREAM_KEY\"\n\
+pub const FOUNDRY: &str = "kind = \"foundry\"\nbase_url = \"URL/anthropic\"\napi_key = \"env:UPSTREAM_KEY\"\n\
     models = { \"claude-sonnet-5-5\" = \"sonnet-prod\" }\n";
 
 fn frame(event: &Value) -> Vec<u8> {
@@ -71,7 +71,7 @@ fn chunk(bytes: &[u8]) -> Act {
 }
 
 /// The events of a reply with thinking, a tool and cached input.
-fn events() -> Vec<Value> {
+pub fn events() -> Vec<Value> {
     let usage = json!({"input_tokens": 100, "cache_read_input_tokens": 2000, "cache_creation_input_tokens": 300,
         "cache_creation": {"ephemeral_5m_input_tokens": 100, "ephemeral_1h_input_tokens": 200}, "output_tokens": 1});
     vec![
@@ -89,11 +89,11 @@ fn events() -> Vec<Value> {
     ]
 }
 
-fn native(events: &[Value]) -> String {
+pub fn native(events: &[Value]) -> String {
     events.iter().map(sse::event).collect()
 }
 
-fn framed(events: &[Value], piece: usize) -> Vec<Act> {
+pub fn framed(events: &[Value], piece: usize) -> Vec<Act> {
     let bytes: Vec<u8> = events.iter().flat_map(frame).collect();
     let mut acts = vec![stream_head()];
     acts.extend(bytes.chunks(piece).map(chunk));
@@ -201,7 +201,7 @@ fn tokens_are_counted_where_they_can_be() {
     assert_eq!(w.only_exchange()["ended"], "upstream_failed");
 }
 
-fn error(name: &str, status: u16, message: &str) -> Vec<Act> {
+pub fn error(name: &str, status: u16, message: &str) -> Vec<Act> {
     let body = json!({"message": message}).to_string();
     vec![Act::Send(
         format!(

@@ -33,3 +33,5 @@ mod proxy;
 mod routing;
 mod telemetry;
 mod rollout;
+mod ingress;
+mod conformance;
