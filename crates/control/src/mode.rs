@@ -206,7 +206,7 @@ async fn affected(
             if before.of(&user.teams).0 != after.of(&user.teams).0 {
                 count += 1;
                 if names.len() < NAMED {
-                    names.push(user.email.to_string());
+                    names.push(user.email.clone());
                 }
             }
         }

@@ -83,20 +83,17 @@ pub async fn set(
         nanos.ok_or_else(|| ActError::field("amount", "expected whole cents as a string of digits"))?;
     let limit_usd = Nanos(nanos).to_string();
     let there = limits(app).await?.into_iter().find(|limit| (limit.user, limit.period) == (user.id, period));
-    let id = match there {
-        Some(limit) => {
-            let change = budget::Change { limit: Some(limit_usd), ..budget::Change::default() };
-            budget::set(app, caller, &budget_id(&limit.id)?.to_string(), &change).await?.now.row.budget.id
-        }
-        None => {
-            let new = budget::NewBudget {
-                user: Some(user.id.to_string()),
-                period: period.as_str().to_owned(),
-                limit: limit_usd,
-                ..budget::NewBudget::default()
-            };
-            budget::add(app, caller, &new).await?.now.row.budget.id
-        }
+    let id = if let Some(limit) = there {
+        let change = budget::Change { limit: Some(limit_usd), ..budget::Change::default() };
+        budget::set(app, caller, &budget_id(&limit.id)?.to_string(), &change).await?.now.row.budget.id
+    } else {
+        let new = budget::NewBudget {
+            user: Some(user.id.to_string()),
+            period: period.as_str().to_owned(),
+            limit: limit_usd,
+            ..budget::NewBudget::default()
+        };
+        budget::add(app, caller, &new).await?.now.row.budget.id
     };
     get(app, &text_of(id)).await
 }

@@ -71,7 +71,7 @@ fn samples_differ_from_one_another_and_not_from_themselves() {
     }
 }
 
-/// The public samples of the schema of the client's settings (SchemaStore has them): a folder with `positive` and `negative`.
+/// The public samples of the schema of the client's settings (`SchemaStore` has them): a folder with `positive` and `negative`.
 /// `None` when there is none, which is said aloud.
 #[expect(clippy::disallowed_methods, reason = "the samples' place comes from the environment")]
 #[expect(clippy::print_stderr, reason = "a part that is not tested must be named")]

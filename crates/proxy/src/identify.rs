@@ -138,12 +138,11 @@ impl Known {
 
     /// Whether they may still go on (promise P6).
     pub(crate) fn is_good(&self, snapshot: &Snapshot, now: UnixMillis) -> bool {
-        match &self.grant {
-            Some(grant) => snapshot.still_good(grant, now).is_ok(),
-            None => {
-                let member = snapshot.proxy().people.by_id(self.who.user);
-                member.is_some_and(|member| member.state == UserState::Active)
-            }
+        if let Some(grant) = &self.grant {
+            snapshot.still_good(grant, now).is_ok()
+        } else {
+            let member = snapshot.proxy().people.by_id(self.who.user);
+            member.is_some_and(|member| member.state == UserState::Active)
         }
     }
 }

@@ -105,7 +105,12 @@ pub(crate) async fn forward(
         // The client says nothing more that matters, but if it leaves, so does the request.
         loop {
             match from_client.read(&mut buffer).await {
-                Ok(0) => return Ok(std::future::pending::<()>().await),
+                Ok(0) => {
+                    return {
+                        let _: () = std::future::pending::<()>().await;
+                        Ok(())
+                    };
+                }
                 Ok(_) => {}
                 Err(_) => return Err(Close::ClientGone),
             }

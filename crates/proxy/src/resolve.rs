@@ -19,7 +19,7 @@ use crate::dns::{Kind, Reply, question, reply};
 /// Most kept answers; beyond it those that ran out are let go, and if that is not enough, all.
 const KEPT: usize = 4096;
 /// Longest that an answer is kept.
-const LONGEST: Duration = Duration::from_secs(300);
+const LONGEST: Duration = Duration::from_mins(5);
 /// How long an answer of the system is kept.
 const OF_SYSTEM: Duration = Duration::from_secs(30);
 /// Longest that it is kept that there is none.

@@ -223,7 +223,7 @@ pub async fn onboarding(
         Decider::Team(name) => ("team", Some(name)),
     };
     Ok(Json(OnboardingView {
-        user: told.user.email.to_string(),
+        user: told.user.email.clone(),
         mode: told.mode.as_str(),
         decided_by,
         team,

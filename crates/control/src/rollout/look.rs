@@ -214,9 +214,7 @@ impl Receipts {
 
     /// Whether any of the overlays is among somebody's settings.
     fn overlaid(&self, served: Option<&Served>) -> bool {
-        served.is_some_and(|served| {
-            served.layers.iter().any(|layer| self.overlays.iter().any(|name| *name == layer.name))
-        })
+        served.is_some_and(|served| served.layers.iter().any(|layer| self.overlays.contains(&layer.name)))
     }
 
     /// Whether somebody's client said that it has what is theirs.

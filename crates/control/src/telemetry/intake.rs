@@ -197,7 +197,7 @@ impl Intake {
         let Some(relay) = &rules.relay else { return };
         let mut who = vec![("gatehouse.user.id", came.whose.user.to_string())];
         if let Ok(user) = app.store.user(app.org, came.whose.user).await {
-            who.push(("user.email", user.email.to_string()));
+            who.push(("user.email", user.email.clone()));
         }
         if let Some(team) = came.whose.team
             && let Ok(team) = app.store.team(app.org, team).await
@@ -241,7 +241,7 @@ impl Intake {
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "what clients said of their use was not written down; they send it again")
+                    tracing::warn!(%error, "what clients said of their use was not written down; they send it again");
                 }
             }
         }

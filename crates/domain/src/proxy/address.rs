@@ -107,7 +107,7 @@ fn of_v4(v4: Ipv4Addr) -> Class {
         // Where 6to4 relays were (RFC 7526).
         [192, 88, 99, _] => Class::Translated,
         [224..=239, ..] => Class::Multicast,
-        [0, ..] | [192, 0, 0, _] | [240..=255, ..] => Class::Reserved,
+        [0 | 240..=255, ..] | [192, 0, 0, _] => Class::Reserved,
         _ => Class::Public,
     }
 }
@@ -124,7 +124,7 @@ fn of_v6(v6: Ipv6Addr) -> Class {
     }
     match v6.segments() {
         // IPv4-compatible and IPv4-translated (RFC 4291 2.5.5.1, RFC 2765).
-        [0, 0, 0, 0, 0, 0, ..] | [0, 0, 0, 0, 0xffff, 0, ..] => Class::Translated,
+        [0, 0, 0, 0, 0 | 0xffff, 0, ..] => Class::Translated,
         // NAT64 (RFC 6052, RFC 8215), Teredo (RFC 4380), 6to4 (RFC 3056).
         [0x64, 0xff9b, ..] | [0x2001, 0, ..] | [0x2002, ..] => Class::Translated,
         [0x2001, 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] => Class::Documentation,

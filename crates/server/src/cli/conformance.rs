@@ -145,7 +145,7 @@ fn ask(
         Ok(_) if is_refused => (status != 400).then(|| format!("{status} instead of a refusal")),
         Ok(text) => wrong(case, status, &text),
     };
-    Ok(Run { name: *name, status, milliseconds: began.elapsed().as_millis(), exchange, wrong })
+    Ok(Run { name, status, milliseconds: began.elapsed().as_millis(), exchange, wrong })
 }
 
 /// What is wrong with a reply, if anything.
@@ -164,9 +164,10 @@ fn wrong(case: &Value, status: u16, text: &str) -> Option<String> {
     if expect["count"] == true {
         return (!body["input_tokens"].is_u64()).then(|| "no count".to_owned());
     }
-    let (blocks, stop) = match case["request"]["stream"] == true {
-        true => streamed(text),
-        false => (types(&body["content"]), body["stop_reason"].as_str().unwrap_or_default().to_owned()),
+    let (blocks, stop) = if case["request"]["stream"] == true {
+        streamed(text)
+    } else {
+        (types(&body["content"]), body["stop_reason"].as_str().unwrap_or_default().to_owned())
     };
     let wanted = expect["blocks"].as_array().into_iter().flatten().chain(expect.get("has_block"));
     for kind in wanted.filter_map(Value::as_str) {

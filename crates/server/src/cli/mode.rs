@@ -45,7 +45,7 @@ pub(crate) enum TelemetryCommand {
         /// Only this person's
         #[arg(long, value_name = "EMAIL")]
         user: Option<String>,
-        /// Only of this name: api_request, api_error, tool_result, user_prompt or feedback_survey
+        /// Only of this name: `api_request`, `api_error`, `tool_result`, `user_prompt` or `feedback_survey`
         #[arg(long)]
         name: Option<String>,
         /// At most so many [default: all]

@@ -107,9 +107,9 @@ fn guide(facts: &Facts, os: Os, shell: Shell, words: &Words) -> Guide {
     };
     guide.steps.push(words.install.to_owned());
     if facts.mode.uses_gateway() {
-        at_gateway(facts, words, &mut guide)
+        at_gateway(facts, words, &mut guide);
     } else {
-        at_provider(facts, words, &mut guide)
+        at_provider(facts, words, &mut guide);
     }
     if facts.mode.uses_proxy() {
         through_proxy(facts, words, &mut guide);

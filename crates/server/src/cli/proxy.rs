@@ -167,7 +167,7 @@ fn explain(user: &str, host: &str, plain: bool, client: &Client, out: &mut Out) 
         query.push(("plain", "true"));
     }
     let answer = client.get("/api/v1/proxy/explanations", &query)?;
-    let is_refused = answer["verdict"] == Value::from("deny");
+    let is_refused = answer["verdict"] == "deny";
     if out.wants_json() {
         out.json(&answer)?;
         return Ok(u8::from(is_refused));

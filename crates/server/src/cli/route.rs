@@ -48,7 +48,7 @@ pub(crate) fn run(command: RouteCommand, client: &Client, out: &mut Out) -> Resu
     out.table(&table, "No provider serves it.")?;
     for key in ["rule", "session_with", "notice"] {
         if let Some(text) = answer[key].as_str().filter(|text| !text.is_empty()) {
-            out.line(&format!("{}: {text}", key.replace('_', " ")))?;
+            out.line(format!("{}: {text}", key.replace('_', " ")))?;
         }
     }
     Ok(u8::from(!goes))

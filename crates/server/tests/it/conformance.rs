@@ -32,9 +32,10 @@ fn script(case: &Value, is_bedrock: bool) -> impl Fn(&Seen) -> Vec<Act> + Send +
     let case = case.clone();
     move |_| {
         if let Some(events) = case["events"].as_array() {
-            let mut acts = match is_bedrock {
-                true => framed(events, 200),
-                false => vec![sse::stream_head(), sse::chunk(&native(events)), sse::last_chunk()],
+            let mut acts = if is_bedrock {
+                framed(events, 200)
+            } else {
+                vec![sse::stream_head(), sse::chunk(&native(events)), sse::last_chunk()]
             };
             if case["cut"] == true {
                 *acts.last_mut().unwrap() = Act::Close;

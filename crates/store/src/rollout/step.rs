@@ -238,9 +238,9 @@ impl Store {
             note(&mut tx, org, rollout.id, rollout.revision + 1, happened, act).await?;
         }
         if step.changes_settings() {
-            tx.publish(org, act).await?
+            tx.publish(org, act).await?;
         } else {
-            tx.record(org, act).await?
+            tx.record(org, act).await?;
         }
         Ok(true)
     }

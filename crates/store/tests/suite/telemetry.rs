@@ -65,7 +65,7 @@ async fn a_report_counts_once_however_often_it_comes(w: World) {
     };
     let mut counted = 0;
     for _ in 0..25 {
-        let batch: Vec<Report> = (0..1 + next(6)).map(|_| reports[next(reports.len())].clone()).collect();
+        let batch: Vec<Report> = (0..=next(6)).map(|_| reports[next(reports.len())].clone()).collect();
         let kept = w.store.keep_reports(w.org, &batch).await.unwrap();
         counted += kept.iter().filter(|kept| **kept == Kept::Counted(0)).count();
     }
@@ -174,7 +174,7 @@ async fn absurd_claims_do_not_break_sums(w: World) {
     odd.points[0].model = "a\0b".to_owned();
     odd.user = UserId::from_bits(7);
     w.store.keep_reports(w.org, &[odd]).await.unwrap();
-    assert_eq!(sum(&w, Measure::Cost).await, i64::MAX.min(MAX_AMOUNT.saturating_mul(15_000)));
+    assert_eq!(sum(&w, Measure::Cost).await, MAX_AMOUNT.saturating_mul(15_000));
 }
 
 async fn the_newest_change_of_the_mode_decides(w: World) {
