@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+#[expect(clippy::disallowed_methods, reason = "this is how Cargo is spoken to")]
 fn main() {
     let folder = Path::new("../../conformance");
     println!("cargo::rerun-if-changed={}", folder.display());

@@ -330,6 +330,7 @@ impl Failure {
     }
 }
 
+#[expect(clippy::unnecessary_box_returns, reason = "it is an error, which must be small")]
 fn nothing(open: Open, why: Refusal, fault: Option<Fault>) -> Box<Failure> {
     Box::new(Failure::Nothing(Box::new(Failed { open, why, ended: Ended::Refused, fault })))
 }

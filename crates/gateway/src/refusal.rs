@@ -173,6 +173,7 @@ impl Refusal {
     }
 
     /// The sentence a person reads. Says what was wrong and what to do; never anything internal.
+    #[expect(clippy::too_many_lines, reason = "one table of sentences, a line each")]
     fn sentence(&self) -> String {
         match self {
             Self::MalformedHead => "The request's head is not valid HTTP/1.1.".into(),

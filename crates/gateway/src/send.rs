@@ -47,7 +47,7 @@ pub(crate) fn translate(
     let plain;
     let (credential_name, credential) = match &provider.face {
         Face::Plain(name, value) if body.form == Form::Messages => (name, value),
-        face => {
+        face @ (Face::Plain(..) | Face::Cloud(..)) => {
             let cloud = match face {
                 Face::Cloud(dialect, credential) => (&**dialect, credential),
                 Face::Plain(name, value) => {

@@ -10,11 +10,13 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
+use base64ct::Encoding as _;
 use gatehouse_providers::cloud::Frames;
 use gatehouse_providers::eventstream::{Decoder, encode};
 use serde_json::{Value, json};
 
 /// What the oracle says to each line; nothing where there is no botocore.
+#[expect(clippy::print_stderr, reason = "a part that is not tested must be named")]
 fn ask(lines: &[Value]) -> Option<Vec<Value>> {
     let python = std::env::var("GATEHOUSE_TEST_BOTOCORE").unwrap_or_else(|_| "python3".to_owned());
     let has =
@@ -95,7 +97,6 @@ fn botocore_reads_a_streamed_reply_of_ours() {
         (2, &json!("chunk"), &json!("ping"))
     );
     let payload: Value = serde_json::from_slice(&unhex(frames[0][1].as_str().unwrap())).unwrap();
-    use base64ct::Encoding as _;
     assert_eq!(base64ct::Base64::decode_vec(payload["bytes"].as_str().unwrap()).unwrap(), data.as_bytes());
 }
 

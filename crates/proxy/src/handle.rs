@@ -134,13 +134,13 @@ async fn read_head(shared: &Shared, connection: &mut Connection) -> Result<Optio
             }
         }
         match timeout_at(end, connection.client.read_more(&mut connection.unread)).await {
-            Ok(Ok(0)) if connection.unread.is_empty() => return Ok(None),
-            Ok(Ok(0)) => return Err(Answer::bad_head(&BadHead::Malformed("it ends within its head"))),
-            Ok(Ok(_)) => {}
-            Ok(Err(_)) => return Ok(None),
-            // A kept connection that is not used any more is no slow head.
-            Err(_) if connection.unread.is_empty() => return Ok(None),
-            Err(_) => return Err(Answer::late()),
+            Ok(Ok(0)) if !connection.unread.is_empty() => {
+                return Err(Answer::bad_head(&BadHead::Malformed("it ends within its head")));
+            }
+            Ok(Ok(1..)) => {}
+            Err(_) if !connection.unread.is_empty() => return Err(Answer::late()),
+            // It has left, or is a kept connection that is not used any more, which is no slow head.
+            Ok(Ok(0) | Err(_)) | Err(_) => return Ok(None),
         }
     }
 }

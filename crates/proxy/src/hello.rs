@@ -67,6 +67,7 @@ fn could_be_record(bytes: &[u8]) -> bool {
 }
 
 /// The name in a greeting; `None` when the greeting cannot be read.
+#[expect(clippy::option_option, reason = "a greeting that cannot be read is not one without a name")]
 fn names(message: &[u8]) -> Option<Option<String>> {
     let mut hello = Reader(message);
     hello.take(2 + 32)?;

@@ -54,9 +54,8 @@ pub(crate) enum Certified {
 
 /// Finds out who asks.
 pub(crate) async fn identify(shared: &Shared, head: &Head, peer: &Peer) -> Found {
-    let header = match head.one("proxy-authorization") {
-        Ok(header) => header,
-        Err(_) => return Found::Wrong("credentials_twice"),
+    let Ok(header) = head.one("proxy-authorization") else {
+        return Found::Wrong("credentials_twice");
     };
     if let Some(value) = header {
         let Some(presented) = credential::read(value) else { return Found::Wrong("credentials_unreadable") };

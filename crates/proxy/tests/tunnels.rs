@@ -179,7 +179,7 @@ fn name_server(answer: impl Fn(&str, usize) -> Vec<Ipv4Addr> + Send + 'static) -
 /// Sends back what comes.
 fn mirror() -> u16 {
     serving(|mut stream| {
-        let mut piece = [0; 64 * 1024];
+        let mut piece = vec![0; 64 * 1024];
         while let Ok(count @ 1..) = stream.read(&mut piece) {
             if stream.write_all(&piece[..count]).is_err() {
                 return;

@@ -211,6 +211,7 @@ fn view(by: By, row: UsageRow) -> UsageView {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is mapped over a list that is used up")]
 fn client_view(by: By, row: ClientUsageRow) -> UsageView {
     let of = |measure| row.sums.of(measure);
     let count = |measure| of(measure).max(0).unsigned_abs();

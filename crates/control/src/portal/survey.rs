@@ -179,17 +179,18 @@ impl<F: Fetch> Portal<F> {
             let hidden = hidden.map(|(name, value)| {
                 format!("<input type=\"hidden\" name=\"{name}\" value=\"{}\">", escaped(value))
             });
-            let scores: String = (1..=5)
-                .map(|score| {
-                    let word = match score {
-                        1 => format!(" ({})", t.worst),
-                        5 => format!(" ({})", t.best),
-                        _ => String::new(),
-                    };
-                    format!("<option value=\"{score}\">{score}{word}</option>")
-                })
-                .collect();
-            let recommendations: String = (0..=10).map(|nps| format!("<option>{nps}</option>")).collect();
+            let (mut scores, mut recommendations) = (String::new(), String::new());
+            for score in 1..=5 {
+                let word = match score {
+                    1 => format!(" ({})", t.worst),
+                    5 => format!(" ({})", t.best),
+                    _ => String::new(),
+                };
+                let _ = write!(scores, "<option value=\"{score}\">{score}{word}</option>");
+            }
+            for nps in 0..=10 {
+                let _ = write!(recommendations, "<option>{nps}</option>");
+            }
             let _ = write!(
                 out,
                 "<p>{}</p><form method=\"post\" action=\"{}\">{}<label>{}<select name=\"score\" required>\

@@ -43,6 +43,7 @@ pub struct BadBill {
     why: String,
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "calls read better without `&`")]
 fn bad(place: impl ToString, why: impl Into<String>) -> BadBill {
     BadBill { place: place.to_string(), why: why.into() }
 }

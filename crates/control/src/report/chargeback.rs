@@ -102,7 +102,7 @@ fn summed(lines: &[Line], by: Side) -> (Vec<Charged>, Charged) {
     for line in lines {
         let (id, name) = seen(&line.whose, by);
         let row = rows.entry(id).or_default();
-        row.id = id.to_owned();
+        id.clone_into(&mut row.id);
         if row.name.is_empty() {
             name.clone_into(&mut row.name);
         }

@@ -127,6 +127,7 @@ impl<'de> Deserialize<'de> for Real {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
+#[expect(clippy::struct_field_names, reason = "the names are those of OTLP's JSON")]
 struct AnyValue {
     string_value: Option<String>,
     bool_value: Option<bool>,

@@ -269,12 +269,17 @@ pub(super) fn put_number(number: u64, value: u64, into: &mut Vec<u8>) {
     put_varint(value, into);
 }
 
+/// The lowest seven bits.
+fn low_bits(value: u64) -> u8 {
+    value.to_le_bytes()[0] & 0x7f
+}
+
 fn put_varint(mut value: u64, into: &mut Vec<u8>) {
     while value >= 0x80 {
-        into.push((value & 0x7f) as u8 | 0x80);
+        into.push(low_bits(value) | 0x80);
         value >>= 7;
     }
-    into.push(value as u8);
+    into.push(low_bits(value));
 }
 
 /// The same request, with these attributes added to every resource. Attributes of such names that came with it are taken out.

@@ -47,6 +47,7 @@ fn metrics(temporality: u64, value: f64, seconds: u64) -> Json {
             {"name": "other.metric", "gauge": {"dataPoints": []}}]}]}]})
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "calls read better without `&`")]
 fn field(number: u64, content: Vec<u8>) -> Vec<u8> {
     let mut out = Vec::new();
     put(number, &content, &mut out);

@@ -204,6 +204,7 @@ async fn what_holds_for_whom_is_told_with_what_they_spent() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a table of cases is read as one")]
 async fn usage_and_cost_come_in_the_providers_buckets() {
     let world = busy().await;
     let get = async |path: &str| owner(&world, "GET", &format!("/v1/organizations/{path}"), None).await;

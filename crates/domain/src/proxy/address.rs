@@ -123,10 +123,11 @@ fn of_v6(v6: Ipv6Addr) -> Class {
         return Class::Loopback;
     }
     match v6.segments() {
-        // IPv4-compatible and IPv4-translated (RFC 4291 2.5.5.1, RFC 2765).
-        [0, 0, 0, 0, 0 | 0xffff, 0, ..] => Class::Translated,
-        // NAT64 (RFC 6052, RFC 8215), Teredo (RFC 4380), 6to4 (RFC 3056).
-        [0x64, 0xff9b, ..] | [0x2001, 0, ..] | [0x2002, ..] => Class::Translated,
+        // IPv4-compatible and IPv4-translated (RFC 4291 2.5.5.1, RFC 2765); NAT64 (RFC 6052, RFC 8215), Teredo (RFC 4380),
+        // 6to4 (RFC 3056).
+        [0, 0, 0, 0, 0 | 0xffff, 0, ..] | [0x64, 0xff9b, ..] | [0x2001, 0, ..] | [0x2002, ..] => {
+            Class::Translated
+        }
         [0x2001, 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] => Class::Documentation,
         [0x2001, 2, 0, ..] => Class::Benchmarking,
         // Protocol assignments (RFC 2928) and ORCHID.

@@ -39,7 +39,7 @@ impl Flow {
             }
             let step = ready!(self.poll_next(cx));
             let step = match self.kept.take() {
-                Some(Step::Bytes(before)) => step.behind(before),
+                Some(Step::Bytes(before)) => step.behind(&before),
                 Some(_) | None => step,
             };
             let verdict = self.judge(&step);
@@ -54,6 +54,7 @@ impl Flow {
     }
 
     /// Whether what came is the beginning of a reply, as far as can be said.
+    #[expect(clippy::option_option, reason = "nothing to say yet is not that all is well")]
     fn judge(&self, step: &Step) -> Option<Option<Fault>> {
         let (bytes, broken) = match step {
             Step::Bytes(bytes) | Step::Last(bytes) => (bytes, None),
@@ -99,10 +100,10 @@ impl Step {
     }
 
     /// The same with what came before it.
-    fn behind(self, before: Bytes) -> Self {
+    fn behind(self, before: &Bytes) -> Self {
         let joined = |after: Bytes| {
             let mut all = BytesMut::with_capacity(before.len() + after.len());
-            all.extend_from_slice(&before);
+            all.extend_from_slice(before);
             all.extend_from_slice(&after);
             all.freeze()
         };

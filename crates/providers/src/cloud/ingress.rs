@@ -123,7 +123,11 @@ impl Table {
         };
         let own = match kind {
             Kind::Bedrock => name.find("anthropic.").map_or(name, |at| &name[at..]),
-            _ => name,
+            Kind::Anthropic
+            | Kind::BedrockMantle
+            | Kind::ClaudePlatformAws
+            | Kind::Vertex
+            | Kind::Foundry => name,
         };
         if let Some(known) = self.named(kind, own) {
             return known.to_owned();

@@ -209,6 +209,7 @@ enum Judged {
 }
 
 /// A greeting must name the host that was asked for; what names none goes through as the operator says.
+#[expect(clippy::match_same_arms, reason = "in the order in which it is judged")]
 fn judged(greeting: &Greeting, host: &Host, unnamed: Unnamed) -> Judged {
     match greeting {
         Greeting::Left(why) => Judged::Left(*why),

@@ -38,7 +38,7 @@ pub(crate) enum RuleCommand {
                             gatehouse proxy rule add packages allow --host packages.corp.example --internal 10.0.0.0/8 \
                             --team Core"
     )]
-    Add(RuleArgs),
+    Add(Box<RuleArgs>),
     /// List them in their order
     List,
     /// Remove one
@@ -109,7 +109,7 @@ pub(crate) struct TunnelArgs {
 /// Runs `proxy …`.
 pub(crate) fn run(command: ProxyCommand, client: &Client, out: &mut Out) -> Result<u8, Failure> {
     match command {
-        ProxyCommand::Rule(RuleCommand::Add(args)) => add(args, client, out)?,
+        ProxyCommand::Rule(RuleCommand::Add(args)) => add(*args, client, out)?,
         ProxyCommand::Rule(RuleCommand::List) => {
             let answer = client.get("/api/v1/proxy/rules", &[])?;
             let rules = answer["items"].as_array().map_or(&[][..], Vec::as_slice);

@@ -211,14 +211,16 @@ fn chargeback(args: &ChargebackArgs, client: &Client, out: &mut Out) -> Result<(
     }
     table.row(charged("TOTAL".to_owned(), &report["total"]));
     out.table(&table, "")?;
-    let state = match &report["statement"] {
-        Value::Null => "The month is open: these figures still change.".to_owned(),
-        statement => format!(
+    let statement = &report["statement"];
+    let state = if statement.is_null() {
+        "The month is open: these figures still change.".to_owned()
+    } else {
+        format!(
             "Closed {} by {}, digest {}.",
             output::field(statement, "closed_at"),
             output::field(statement, "closed_by"),
             output::field(statement, "digest")
-        ),
+        )
     };
     Ok(out.line(state)?)
 }

@@ -1,7 +1,7 @@
 //! The forward proxy: what it is made of, and what the management plane knows of it.
 
 use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -161,7 +161,7 @@ fn named(url: &str) -> Option<Destination> {
     Destination::parse(authority, Some(if scheme == "https" { 443 } else { 80 })).ok()
 }
 
-fn server_tls(chain: &PathBuf, key: &PathBuf, client_ca: Option<&Path>) -> Result<ServerConfig, String> {
+fn server_tls(chain: &Path, key: &Path, client_ca: Option<&Path>) -> Result<ServerConfig, String> {
     let certificates = |path: &Path| -> Result<Vec<CertificateDer<'static>>, String> {
         let told = |error: rustls::pki_types::pem::Error| {
             format!("proxy: cannot read the certificates in `{}`: {error}", path.display())

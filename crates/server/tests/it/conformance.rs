@@ -111,10 +111,12 @@ fn check_reply(case: &Value, reply: &Reply, what: &str) {
 
 fn check_record(case: &Value, record: &Value, what: &str) {
     let expect = &case["expect"];
-    let ended = match expect {
-        _ if expect["error"].is_string() => "upstream_error",
-        _ if expect["stream_error"].is_string() => "upstream_failed",
-        _ => "completed",
+    let ended = if expect["error"].is_string() {
+        "upstream_error"
+    } else if expect["stream_error"].is_string() {
+        "upstream_failed"
+    } else {
+        "completed"
     };
     assert_eq!(record["ended"], ended, "{what}: {record:#}");
     for (member, count) in expect["usage"].as_object().into_iter().flatten() {

@@ -51,7 +51,14 @@ impl Several {
     /// How many requests each provider has seen since this was last asked.
     pub fn counts(&self) -> Vec<usize> {
         let all = self.providers.iter();
-        all.map(|provider| (0..provider.unseen()).map(|_| provider.seen()).count()).collect()
+        let drained = |provider: &FakeProvider| {
+            let count = provider.unseen();
+            for _ in 0..count {
+                provider.seen();
+            }
+            count
+        };
+        all.map(drained).collect()
     }
 
     /// The newest exchange.

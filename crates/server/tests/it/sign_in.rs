@@ -32,7 +32,7 @@ const PASSWORD: &str = "correct horse battery";
 const DEVICE: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
 struct World {
-    _provider: FakeProvider,
+    provider: FakeProvider,
     gatehouse: Gatehouse,
 }
 
@@ -43,7 +43,7 @@ fn world(store: &str, config: &str, script: impl Fn(&Seen) -> Vec<Act> + Send + 
         .public_url(URL)
         .config(config)
         .start();
-    World { _provider: provider, gatehouse }
+    World { provider, gatehouse }
 }
 
 /// A sign-in that has been begun.

@@ -192,10 +192,12 @@ fn select(ask: &Ask) -> (String, Vec<&'static str>) {
     for side in Side::ALL {
         let column = side.column();
         if ask.by.contains(&side) {
-            sql.push_str(&format!(", r.{column}"));
+            sql.push_str(", r.");
+            sql.push_str(column);
             groups.push(column);
         } else {
-            sql.push_str(&format!(", CAST('' AS TEXT) AS {column}"));
+            sql.push_str(", CAST('' AS TEXT) AS ");
+            sql.push_str(column);
         }
     }
     (format!("{sql}, {SUMS} FROM "), groups)
@@ -211,13 +213,13 @@ fn statement(org: OrgId, ask: &Ask) -> Filter {
     let (table, time) = if daily(ask) { ("daily_rollups", "day") } else { ("rollups", "hour") };
     if ask.beyond.is_some() {
         let (plus, minus) = (COUNTS.join(", "), COUNTS.map(|c| format!("-{c}")).join(", "));
-        sql.push_str(&format!(
-            "(SELECT org_id, {time}, {COLUMNS}, {plus} FROM {table} WHERE org_id = $1 AND {time} >= $2 AND {time} < $3 \
+        sql = format!(
+            "{sql}(SELECT org_id, {time}, {COLUMNS}, {plus} FROM {table} WHERE org_id = $1 AND {time} >= $2 AND {time} < $3 \
              UNION ALL SELECT org_id, usage_at, {COLUMNS}, {minus} FROM statement_lines \
              WHERE org_id = $1 AND usage_at = $4 AND kind <> 'overhead') r WHERE r.org_id = $1"
-        ));
+        );
     } else {
-        sql.push_str(&format!("{table} r WHERE r.org_id = $1 AND r.{time} >= $2 AND r.{time} < $3"));
+        sql = format!("{sql}{table} r WHERE r.org_id = $1 AND r.{time} >= $2 AND r.{time} < $3");
     }
     let mut filter = Filter::made(sql, org);
     filter.arg("", Arg::Int(ask.since.hour().0));

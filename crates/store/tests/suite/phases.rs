@@ -44,6 +44,7 @@ fn assigned(user: UserId) -> NewAssignment {
     NewAssignment { user, credential: "key", from: None }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "it is given where there may be none")]
 fn happened() -> Option<Happened> {
     Some(Happened { kind: "deployed", text: String::new(), node: "here".to_owned() })
 }

@@ -171,7 +171,7 @@ async fn absurd_claims_do_not_break_sums(w: World) {
         w.store.keep_reports(w.org, &[report(points)]).await.unwrap();
     }
     let mut odd = report(vec![cost(Amount::More(-5))]);
-    odd.points[0].model = "a\0b".to_owned();
+    "a\0b".clone_into(&mut odd.points[0].model);
     odd.user = UserId::from_bits(7);
     w.store.keep_reports(w.org, &[odd]).await.unwrap();
     assert_eq!(sum(&w, Measure::Cost).await, MAX_AMOUNT.saturating_mul(15_000));

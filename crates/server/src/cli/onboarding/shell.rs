@@ -2,6 +2,7 @@
 
 /// A machine's system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::enum_variant_names, reason = "that is what the system is called")]
 pub(super) enum Os {
     Linux,
     MacOs,
@@ -10,6 +11,7 @@ pub(super) enum Os {
 
 /// A shell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::enum_variant_names, reason = "that is what the shell is called")]
 pub(super) enum Shell {
     Bash,
     Zsh,

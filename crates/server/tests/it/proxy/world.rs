@@ -44,7 +44,7 @@ impl Destination {
 
 /// Sends back what comes, and ends when it ends.
 pub fn mirror(mut stream: TcpStream) {
-    let mut piece = [0; 64 * 1024];
+    let mut piece = vec![0; 64 * 1024];
     while let Ok(count @ 1..) = stream.read(&mut piece) {
         if stream.write_all(&piece[..count]).is_err() {
             return;

@@ -165,11 +165,11 @@ fn every_key_is_rotated_under_load_without_a_failed_request() {
             None => (start(), None),
             Some((first, second)) => (first, Some(second)),
         };
-        let w = World { _provider: provider, gatehouse: first };
+        let w = World { provider, gatehouse: first };
         let nodes: Vec<&Gatehouse> = std::iter::once(&w.gatehouse).chain(second.as_ref()).collect();
         rotate_all(&w, &nodes, keys.path());
 
-        let World { _provider, mut gatehouse } = w;
+        let World { provider: _provider, mut gatehouse } = w;
         drop(second);
         starts_only_with_the_right_key(&mut gatehouse, keys.path());
     }
@@ -222,7 +222,7 @@ fn rotate_all(w: &World, nodes: &[&Gatehouse], keys: &Path) {
     });
     assert!(load.failed.lock().unwrap().is_empty(), "{:?}", load.failed.lock().unwrap());
 
-    end_streams(&w._provider, long);
+    end_streams(&w.provider, long);
     // The old access token is as good as before.
     assert_eq!(node.post(text(&tokens, "access_token"), &ask(false)).status, 200);
     verify_offline(node, &old_key);
@@ -245,7 +245,9 @@ fn long_streams(nodes: &[&Gatehouse], key: &str, access: &str) -> Vec<Connection
 
 /// Lets them end, after the last rotation.
 fn end_streams(provider: &FakeProvider, long: Vec<Connection>) {
-    long.iter().for_each(|_| provider.release());
+    for _ in &long {
+        provider.release();
+    }
     for mut stream in long {
         let reply = stream.reply();
         assert!(reply.status == 200 && reply.text().contains("at last"), "{}", reply.text());

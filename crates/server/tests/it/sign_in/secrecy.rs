@@ -84,7 +84,7 @@ fn no_secret_is_found_where_it_must_not_be() {
             .public_url(URL)
             .config(&config(keys.path(), &issuer, &provider.url, ldap.as_deref()))
             .start();
-        let mut w = World { _provider: provider, gatehouse };
+        let mut w = World { provider, gatehouse };
         let mut planted = fixed();
         let issued = used_rightly(&w, &issuer, ldap.is_some(), &mut planted);
         planted.extend(issued.iter().map(|(name, secret)| Planted::new(name, secret)));
