@@ -1,4 +1,4 @@
-//! Rollouts: defined, followed, stopped, taken back. What moves them is the [controller](controller).
+//! Rollouts: defined, followed, stopped, taken back. What moves them is the [`controller`].
 
 pub mod controller;
 mod deploy;

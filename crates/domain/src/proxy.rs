@@ -1,6 +1,6 @@
 //! The forward proxy's nouns and its one decision: may this person reach that destination, and at which address.
 //!
-//! [`decide`] is a function of who asks, where to, what the name resolves to, the organization's rules and the time. It is
+//! [`decide()`] is a function of who asks, where to, what the name resolves to, the organization's rules and the time. It is
 //! asked twice: once before the name is looked up (so that nothing is looked up for who may not go there anyway), and once
 //! with the answers. Whatever it says names the rule that decided.
 

@@ -13,7 +13,7 @@ use crate::eventstream::encode;
 /// stream with an exception.
 const MAX_EVENT: usize = 2 * 1024 * 1024;
 
-/// Turns server-sent events, in pieces of any size, into frames. Holds at most one unfinished event ([`MAX_EVENT`]).
+/// Turns server-sent events, in pieces of any size, into frames. Holds at most one unfinished event (`MAX_EVENT`).
 #[derive(Debug, Default)]
 pub struct Frames {
     /// A line whose end has not come.

@@ -34,6 +34,17 @@ pub fn configured(
     World { provider, gatehouse, key, key_id }
 }
 
+/// A world on this store that has an address for people's browsers.
+pub fn reachable(store: &str, script: impl Fn(&Seen) -> Vec<Act> + Send + Sync + 'static) -> World {
+    let provider = FakeProvider::start(script);
+    let gatehouse = Builder::new(env!("CARGO_BIN_EXE_gatehouse"), &provider.url)
+        .store(store)
+        .public_url("http://localhost:8080")
+        .start();
+    let (key_id, key) = gatehouse.key("dev@example.com", &[]);
+    World { provider, gatehouse, key, key_id }
+}
+
 /// The stores to run on: always SQLite, PostgreSQL where a server is at hand.
 pub fn stores() -> Vec<String> {
     std::iter::once("sqlite".to_owned()).chain(postgres::fresh()).collect()

@@ -27,9 +27,9 @@ pub struct ReconciliationBody {
     /// Only what went to this provider, by its name in the configuration.
     provider: Option<String>,
     /// What the provider bills, by day and model.
-    billed: Vec<AmountView>,
+    billed: Vec<ReconciledAmount>,
     /// What clients report, by day and model, for a comparison of three.
-    client: Option<Vec<AmountView>>,
+    client: Option<Vec<ReconciledAmount>>,
     /// From which difference on an alarm is raised, in thousandths of what the provider bills; 10 if not given.
     threshold_permille: Option<u64>,
     /// Differences up to this amount never raise one, in dollars; 0.01 if not given.
@@ -39,7 +39,7 @@ pub struct ReconciliationBody {
 /// An amount of one model on one day.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct AmountView {
+pub struct ReconciledAmount {
     /// The UTC day, `2026-10-31`.
     pub day: String,
     /// The model, however it is spelled.
@@ -126,7 +126,7 @@ pub async fn compare(
     }))
 }
 
-fn amounts(field: &'static str, month: Month, list: &[AmountView]) -> Result<Amounts, ActError> {
+fn amounts(field: &'static str, month: Month, list: &[ReconciledAmount]) -> Result<Amounts, ActError> {
     let mut amounts = Amounts::new();
     for given in list {
         let day = read(field, given.day.parse::<UnixMillis>())?.day();

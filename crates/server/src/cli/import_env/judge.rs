@@ -334,7 +334,12 @@ fn successor(name: &str, prices: &PriceTable, now: UnixMillis) -> Option<String>
         .split('-')
         .find(|part| part.len() > 3 && *part != "claude" && part.bytes().all(|b| b.is_ascii_alphabetic()))?;
     let same = prices.models(now).filter(|model| model.id.split('-').any(|part| part == family));
-    same.max_by_key(|model| model.created_at).map(|model| model.id.clone())
+    same.max_by_key(|model| version(&model.id)).map(|model| model.id.clone())
+}
+
+/// The numbers in a model's name, without its date.
+fn version(id: &str) -> Vec<u32> {
+    id.split('-').filter(|part| part.len() < 8).filter_map(|part| part.parse().ok()).collect()
 }
 
 /// The client's settings that say the same. Secrets come from a helper.

@@ -75,7 +75,10 @@ fn a_rollout_survives_a_kill_at_every_step() {
             .map(|event| event["text"].as_str().unwrap().to_owned())
             .collect();
         assert!(undone[0].contains("8 people, 34 left"), "{undone:?}");
-        assert_eq!(w.gatehouse.cli(&["audit", "verify"]).status.code(), Some(0));
+        let export = w.gatehouse.dir().join("audit.jsonl");
+        let export = export.to_str().unwrap();
+        assert!(w.gatehouse.cli(&["audit", "export", export]).status.success());
+        assert_eq!(w.gatehouse.cli(&["audit", "verify", export]).status.code(), Some(0));
     }
 }
 
@@ -88,9 +91,12 @@ fn somebody_stops_it_takes_it_from_a_team_and_writes_nonsense() {
     let toml = w.gatehouse.dir().join("rollout.toml");
     let path = toml.to_str().unwrap().to_owned();
     let text = "name = \"x\"\ninterval = \"1s\"\n[[settings]]\nprofile = \"haiku\"\nversion = 1\n[[phase]]\nid = \"pilot\"\nsoak = \"1d\"\n[phase.cohort]\neveryone = true\n";
-    std::fs::write(&toml, text.replace("everyone", "evryone")).unwrap();
+    std::fs::write(&toml, text.replace("everyone", "everyoneX")).unwrap();
     let (code, told) = w.run(&["rollout", "apply", "-f", &path]);
-    assert!(code == 1 && told.contains("`phase[0].cohort.evryone`") && told.contains("`everyone`"), "{told}");
+    assert!(
+        code == 1 && told.contains("`phase[0].cohort.everyoneX`") && told.contains("`everyone`"),
+        "{told}"
+    );
     std::fs::write(&toml, text.replace("version = 1", "version = 2")).unwrap();
     let (code, told) = w.run(&["rollout", "apply", "-f", &path]);
     assert!(code == 1 && told.contains("publish that first"), "{told}");

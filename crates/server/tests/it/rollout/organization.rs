@@ -7,7 +7,7 @@ use gatehouse_testkit::provider::Act;
 use gatehouse_testkit::wait;
 use serde_json::{Value, json};
 
-use crate::world::{World, configured, echo, stores};
+use crate::world::{World, echo, reachable, stores};
 
 const PEOPLE: usize = 2000;
 const PILOTS: usize = 12;
@@ -36,7 +36,7 @@ fn first() -> Value {
 #[test]
 fn a_pilot_passes_a_phase_fails_and_all_is_as_it_was() {
     for store in stores() {
-        let w = configured("", &store, echo(10, 5));
+        let w = reachable(&store, echo(10, 5));
         let reviewer = w.second("reviewer");
         w.people(PEOPLE);
         let base = w.write("base.json", &json!({"model": "opus"}));

@@ -16,7 +16,7 @@ fn the_mode_is_planned_changed_taken_back_and_on_record() {
     let plan = g.json(&["mode", "plan", "direct"]);
     assert_eq!(
         (plan["affected"].as_u64(), &plan["from"], &plan["to"]),
-        (Some(2), &json!("gateway"), &json!("direct"))
+        (Some(3), &json!("gateway"), &json!("direct"))
     );
     assert_eq!(plan["add"], json!(["provider_key", "settings_file"]));
     assert_eq!(plan["remove"], json!(["base_url", "gateway_credential", "served_settings"]));

@@ -36,7 +36,7 @@ fn what_is_counted_is_passed_on_with_whose_it_is_and_sent_again_when_refused_for
     let seen = [collector.seen(), collector.seen()];
     assert_eq!(seen[0].body, seen[1].body);
     let (line, text) = (&seen[1].line, String::from_utf8_lossy(&seen[1].body).into_owned());
-    assert!(line.starts_with("POST /v1/metrics "), "{line}");
+    assert!(line.starts_with("POST /v1/metrics"), "{line}");
     assert!(text.contains("\"gatehouse.user.id\"") && text.contains("dev@example.com"), "{text}");
     assert_eq!(
         seen[1].header("x-api-key"),
