@@ -45,14 +45,14 @@ pub struct ReadinessItemView {
     /// Whether its day has passed and it does not stand.
     pub overdue: bool,
     /// What was stated last, by whom and when.
-    pub statement: Option<StatementView>,
+    pub statement: Option<StatementOfItem>,
     /// Why it may wait.
     pub waiver: Option<WaiverView>,
 }
 
 /// What somebody states of an item.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct StatementView {
+pub struct StatementOfItem {
     /// What was done.
     pub text: String,
     /// By whom.
@@ -100,7 +100,7 @@ impl From<Judged> for ReadinessItemView {
     fn from(judged: Judged) -> Self {
         let Judged { item, state, evidence, overdue, kept } = judged;
         let languages = [Language::English, Language::SimplifiedChinese, Language::TraditionalChinese];
-        let statement = kept.statement.map(|said| StatementView {
+        let statement = kept.statement.map(|said| StatementOfItem {
             text: said.text,
             by: said.by,
             at: said.at.to_string(),
