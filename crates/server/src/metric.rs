@@ -27,6 +27,37 @@ const COUNTERS: &[(&str, &str)] = &[
     ("gatehouse_request_bytes_total", "Bytes of request bodies"),
     ("gatehouse_reply_bytes_total", "Bytes of replies"),
     ("gatehouse_journal_flushes_total", "Flushes of the journal to disk"),
+    ("gatehouse_attempts_total", "Attempts at providers, by provider and what came of them"),
+    (
+        "gatehouse_retry_budget_exhausted_total",
+        "Requests that were not tried at another provider, to keep from a storm",
+    ),
+    (
+        "gatehouse_session_switches_total",
+        "Sessions that went on at another provider, without what the first one had cached",
+    ),
+    ("gatehouse_proxy_requests_total", "Requests to the forward proxy, by form and verdict"),
+    ("gatehouse_proxy_ended_total", "Ends of tunnels and forwarded requests, by why"),
+    ("gatehouse_proxy_bytes_total", "Bytes through the forward proxy, by direction"),
+    ("gatehouse_proxy_connections_shed_total", "Connections that the forward proxy had no room for"),
+    (
+        "gatehouse_proxy_records_lost_total",
+        "Refusals of the forward proxy that were counted only, for want of room",
+    ),
+    (
+        "gatehouse_proxy_strangers_unrecorded_total",
+        "Strangers that the forward proxy refused beyond what it writes down",
+    ),
+    (
+        "gatehouse_telemetry_requests_total",
+        "Reports of clients by OpenTelemetry, by signal and what became of them",
+    ),
+    ("gatehouse_telemetry_left_out_total", "Figures and events of clients that are not kept"),
+    ("gatehouse_telemetry_relay_sent_total", "Reports passed on to collectors"),
+    (
+        "gatehouse_telemetry_relay_dropped_total",
+        "Reports that found no room, or that a collector refused for too long",
+    ),
     ("gatehouse_journal_shed_total", "Records of refused requests that were counted only, for want of room"),
 ];
 const HISTOGRAMS: &[(&str, &str)] = &[
@@ -50,6 +81,11 @@ const GAUGES: &[(&str, &str)] = &[
     ("gatehouse_policy_keys", "Keys in the policy"),
     ("gatehouse_policy_sessions", "Sessions in the policy"),
     ("gatehouse_policy_version", "Version of the policy that this node decides by"),
+    (
+        "gatehouse_provider_usable",
+        "1 while a provider may be asked: reachable, and not left alone after failures",
+    ),
+    ("gatehouse_proxy_tunnels", "Open tunnels of the forward proxy"),
     ("gatehouse_audit_altered", "1 while the audit log is not what it was"),
     ("gatehouse_directory_alarm", "1 while a directory's last reading was not taken over, by directory"),
     ("gatehouse_directory_last_run", "1 for how the last reading of a directory ended"),
