@@ -341,6 +341,30 @@ mod tests {
         assert_eq!(VirtualKey::parse(KeyKind::Admin, good.as_bytes()).unwrap_err(), BadKey::Foreign);
     }
 
+    /// What a text begins with says which kind it is, and no kind passes for another, also with a body that is right.
+    #[test]
+    fn no_kind_passes_for_another() {
+        let kinds = [KeyKind::Virtual, KeyKind::Admin, KeyKind::Provisioning];
+        let tokens = [crate::token::PREFIX, "ghr_"];
+        let all: Vec<&str> = kinds.map(KeyKind::prefix).into_iter().chain(tokens).collect();
+        for (at, one) in all.iter().enumerate() {
+            assert!(all.iter().enumerate().all(|(n, other)| n == at || !other.starts_with(one)), "{one}");
+        }
+        for made in kinds {
+            let text = VirtualKey::generate(made, &[5; RANDOM_LEN]).reveal();
+            for taken in kinds {
+                assert_eq!(
+                    VirtualKey::parse(taken, text.as_bytes()).is_ok(),
+                    made == taken,
+                    "{made:?} {taken:?}"
+                );
+                // The checksum covers what it begins with.
+                let renamed = format!("{}{}", taken.prefix(), &text[made.prefix().len()..]);
+                assert_eq!(VirtualKey::parse(taken, renamed.as_bytes()).is_ok(), made == taken, "{renamed}");
+            }
+        }
+    }
+
     #[test]
     fn only_the_same_key_under_the_same_pepper_matches() {
         let (pepper, other) = (Pepper::new([1; 32]), Pepper::new([2; 32]));
