@@ -65,6 +65,7 @@ pub(super) async fn all(live: Arc<Live>) -> BTreeMap<Item, Finding> {
         (Item::SingleSignOn, sign_on),
         (Item::Monitoring, live.scraped.finding()),
         (Item::LoadBalancer, load_balancer(&live)),
+        (Item::Proxy, proxy(&live)),
         (Item::LogAggregation, logs(&live)),
         (
             Item::ClientCertificates,
@@ -114,6 +115,15 @@ fn load_balancer(live: &Live) -> Finding {
     Finding::Good(format!(
         "proxies in front are named; /readyz turns a node away from new requests, and it drains for {drain} s"
     ))
+}
+
+fn proxy(live: &Live) -> Finding {
+    match live.config.load().listen.proxy {
+        Some(at) => {
+            Finding::Good(format!("the forward proxy listens on {at}; what no rule allows is refused"))
+        }
+        None => Finding::Unknown("the forward proxy is off (`listen.proxy`)".to_owned()),
+    }
 }
 
 fn logs(live: &Live) -> Finding {

@@ -57,27 +57,42 @@ pub(crate) fn restore(
             data_dir.join(found).display()
         )));
     }
-    let older_keys = keys(archive.head(), &mut config, data_dir, passphrase, environment)?;
-    runtime.block_on(async {
+    let mut written = Written::default();
+    let older_keys = keys(archive.head(), &mut config, data_dir, (passphrase, &mut written), environment)?;
+    if is_sqlite {
+        // All of it is ours: there was none before.
+        written.0.extend(DATABASE_FILES.map(|name| data_dir.join(name)));
+    }
+    let restored = runtime.block_on(async {
         let at = StoreConfig {
             url: config.store.url.clone(),
             data_dir: data_dir.to_owned(),
             max_connections: CONNECTIONS,
         };
-        let done = Store::restore(&at, &mut archive).await;
-        let (store, contents) = done.map_err(|error| {
-            // All of it is ours: there was none before.
-            for name in DATABASE_FILES.iter().filter(|_| is_sqlite) {
-                drop(std::fs::remove_file(data_dir.join(name)));
-            }
-            failed(error)
-        })?;
+        let (store, contents) = Store::restore(&at, &mut archive).await.map_err(failed)?;
         store.close().await;
         let ground = lay(&config, &data, environment).await?;
         let audit = prove(&ground, archive.head(), &contents).await?;
         ground.store.close().await;
         Ok(Restored { head: archive.head().clone(), contents, audit, older_keys })
-    })
+    });
+    if restored.is_ok() {
+        written.0.clear();
+    }
+    restored
+}
+
+/// Files that a restore writes where there were none. Those that are not let go before are removed with this, so that a
+/// restore that failed can be tried again.
+#[derive(Default)]
+struct Written(Vec<PathBuf>);
+
+impl Drop for Written {
+    fn drop(&mut self) {
+        for path in &self.0 {
+            drop(std::fs::remove_file(path));
+        }
+    }
 }
 
 /// Restores a backup into a directory that is gone afterwards, with the master keys of the deployment at `data_dir` or
@@ -117,11 +132,18 @@ fn keys(
     head: &Head,
     config: &mut Config,
     data_dir: &Path,
-    passphrase: Option<Secret>,
+    (passphrase, written): (Option<Secret>, &mut Written),
     environment: &Environment,
 ) -> Result<Vec<PathBuf>, Failure> {
     let mut older = Vec::new();
-    if let (Some(passphrase), MasterKeySource::File(path)) = (passphrase, config.secrets.master_key.clone()) {
+    if let Some(passphrase) = passphrase {
+        let MasterKeySource::File(path) = config.secrets.master_key.clone() else {
+            return Err(Failure::Usage(
+                "`secrets.master_key` is no file that the backup's master key could be put into: leave --passphrase-file \
+                 out, or let it be a file"
+                    .to_owned(),
+            ));
+        };
         let text = head.escrow.as_deref().ok_or_else(|| {
             Failure::Usage(
                 "there are no master keys in this backup, so that a passphrase opens nothing".to_owned(),
@@ -130,11 +152,11 @@ fn keys(
         let opened = escrow::open(text, &passphrase).map_err(|error| Failure::Failed(error.to_string()))?;
         let mut opened = opened.into_iter();
         if let Some(newest) = opened.next() {
-            put(&data_dir.join(path), &newest)?;
+            put(data_dir.join(path), &newest, written)?;
         }
         for key in opened {
             let path = PathBuf::from(format!("master.key.{}", key.id()));
-            put(&data_dir.join(&path), &key)?;
+            put(data_dir.join(&path), &key, written)?;
             config.secrets.previous.push(MasterKeySource::File(path.clone()));
             older.push(path);
         }
@@ -155,12 +177,17 @@ fn keys(
 }
 
 /// Writes a master key that is not there yet.
-fn put(path: &Path, key: &MasterKey) -> Result<(), Failure> {
+fn put(path: PathBuf, key: &MasterKey, written: &mut Written) -> Result<(), Failure> {
     if path.exists() {
-        return Err(Failure::Failed(format!("there is a master key already: `{}`", path.display())));
+        return Err(Failure::Failed(format!(
+            "there is a master key already (`{}`): leave --passphrase-file out to restore under it, or put it away",
+            path.display()
+        )));
     }
-    secret::write_private(path, key.reveal().as_bytes())
-        .map_err(|error| Failure::Failed(format!("cannot write `{}`: {error}", path.display())))
+    let done = secret::write_private(&path, key.reveal().as_bytes());
+    done.map_err(|error| Failure::Failed(format!("cannot write `{}`: {error}", path.display())))?;
+    written.0.push(path);
+    Ok(())
 }
 
 /// Writes down that it was restored, and checks the audit log as somebody outside would.

@@ -160,7 +160,7 @@ fn what_cannot_be_restored_is_refused_and_leaves_nothing() {
     assert_eq!(refused.status.code(), Some(1));
     assert!(said(&refused).contains("the backup is damaged at line"), "{}", said(&refused));
     assert_eq!(left(), Vec::<String>::new());
-    std::fs::remove_file(dir.path().join("data/master.key")).unwrap();
+    assert!(!dir.path().join("data/master.key").exists(), "it can be tried again");
 
     std::fs::write(damaged, "something else").unwrap();
     let refused = restore(dir.path(), damaged, &[]);
@@ -177,6 +177,16 @@ fn what_cannot_be_restored_is_refused_and_leaves_nothing() {
     let refused = restore(dir.path(), &file, &[]);
     assert!(said(&refused).contains("the backup was made under the master key"), "{}", said(&refused));
     assert_eq!(left(), Vec::<String>::new());
+
+    let under_it = restore(dir.path(), &file, &["--passphrase-file", &phrase_file(dir.path(), PHRASE)]);
+    assert!(said(&under_it).contains("there is a master key already"), "{}", said(&under_it));
+    assert!(place.exists(), "what was there before stays");
+    let text = std::fs::read_to_string(dir.path().join("gatehouse.toml")).unwrap();
+    let elsewhere = format!("{text}\n[secrets]\nmaster_key = \"env:MASTER_KEY\"\n");
+    std::fs::write(dir.path().join("gatehouse.toml"), elsewhere).unwrap();
+    let ignored = restore(dir.path(), &file, &["--passphrase-file", &phrase_file(dir.path(), PHRASE)]);
+    assert!(said(&ignored).contains("is no file that the backup's master key"), "{}", said(&ignored));
+    std::fs::write(dir.path().join("gatehouse.toml"), text).unwrap();
 
     // Over somebody else's data, running or not.
     let refused = restore(other.gatehouse.dir(), &file, &[]);
