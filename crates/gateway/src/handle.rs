@@ -183,15 +183,18 @@ async fn list_models(
     let peer = open.record().peer;
     let principal = grant.principal();
     let (classes, raised) = (&settings.classes, class_said(&policy, &settings, &head.headers));
+    // As a request would be decided: by the providers that could be asked for it.
     let allows = |model: &str| {
-        let provider = settings.provider_for(model);
-        if provider.is_none() && !settings.providers.is_empty() {
-            return false;
-        }
-        let provider = provider.map_or("", |provider| &provider.name);
-        let question =
-            Question { principal: &principal, model, provider, peer, stream: false, classes, raised };
-        grant.models().allows(model) && policy.decide(&question).allowed
+        let asks = |provider: &str| {
+            let question =
+                Question { principal: &principal, model, provider, peer, stream: false, classes, raised };
+            policy.decide(&question).allowed
+        };
+        let route = settings.routing.route(model, principal.team);
+        let seats = route::seats(&settings, route, model).seats;
+        let some = settings.providers.is_empty() && asks("")
+            || seats.iter().any(|(provider, ..)| asks(&provider.name));
+        some && grant.models().allows(model)
     };
     let now = Worker::now();
     let listed = ingress::profiles(&settings, &allows, &head.uri, now);

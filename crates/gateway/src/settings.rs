@@ -57,11 +57,6 @@ impl Settings {
         let level = |value: &HeaderValue| self.classes.level_of(value.to_str().unwrap_or_default().trim());
         headers.get_all(name).iter().map(level).max().unwrap_or_default()
     }
-
-    /// The first provider that serves a model.
-    pub fn provider_for(&self, model: &str) -> Option<&Arc<Provider>> {
-        self.providers.iter().find(|provider| provider.is_for(model))
-    }
 }
 
 /// Bounds on what clients may use (promise P9). Behavior at each bound is a refusal from the table in

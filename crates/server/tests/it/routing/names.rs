@@ -1,5 +1,6 @@
 //! Names that stand for models, models that go out of use, and names that nobody knows.
 
+use gatehouse_testkit::http;
 use serde_json::{Value, json};
 
 use super::several;
@@ -52,7 +53,7 @@ fn a_model_that_goes_out_of_use_is_told_of_replaced_or_refused() {
 #[test]
 fn a_model_and_a_beta_that_nobody_knows_pass_on_the_day_they_appear() {
     let w = several(2, &[], "");
-    let mut connection = gatehouse_testkit::http::Connection::open(&w.gatehouse.gateway);
+    let mut connection = http::Connection::open(&w.gatehouse.gateway);
     let headers = [("x-api-key", w.key.as_str()), ("anthropic-beta", "mind-reading-2031-01-01")];
     connection.request("POST", "/v1/messages", &headers, &ask("claude-novum-9"));
     assert_eq!(connection.reply().status, 200);
@@ -84,4 +85,25 @@ fn mistakes_in_routes_are_told() {
         assert!(text.contains(part), "{part}: {text}");
     }
     let _: Value = w.gatehouse.json(&["provider", "list"]);
+}
+
+/// What is listed is what would be let through: also where only the second provider may be asked.
+#[test]
+fn the_list_of_models_follows_the_routes() {
+    let route = format!(
+        "[[route]]\nname = \"first\"\nmodels = [\"{MODEL}\"]\n[[route.providers]]\nname = \"main\"\n"
+    );
+    for (config, listed, status) in [("", true, 200), (route.as_str(), false, 451)] {
+        let w = several(2, &[], config);
+        let file = w.gatehouse.dir().join("not-main.cedar");
+        std::fs::write(&file, "forbid (principal, action, resource in Provider::\"main\");").unwrap();
+        w.gatehouse.json(&["access", "set", "not-main", file.to_str().unwrap()]);
+        let key = [("x-api-key", w.key.as_str())];
+        let models = http::once(&w.gatehouse.gateway, "GET", "/v1/models?limit=1000", &key, b"").json();
+        let names: Vec<&str> =
+            models["data"].as_array().unwrap().iter().map(|model| model["id"].as_str().unwrap()).collect();
+        assert_eq!(names.contains(&MODEL), listed, "{config}: {names:?}");
+        assert_eq!(w.post("s", &ask(MODEL)).status, status, "{config}");
+        assert_eq!(w.counts()[0], 0, "{config}: who may not be asked was asked");
+    }
 }
