@@ -96,7 +96,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_read_is_what_was_written(host in "[a-z]{1,10}(\\.[a-z0-9]{1,5}[a-z])?", port in 1_u16.., tail in ".{0,20}") {
+    fn what_is_read_is_what_was_written(host in "[a-z]{1,10}(\\.[a-z][a-z0-9]{0,4}[a-z])?", port in 1_u16.., tail in ".{0,20}") {
         let text = format!("CONNECT {host}:{port} HTTP/1.1\r\nA: b\r\n\r\n{tail}");
         let (head, len) = parse(text.as_bytes()).unwrap().unwrap();
         prop_assert_eq!(head.destination.to_string(), format!("{host}:{port}"));
