@@ -10,6 +10,7 @@ use gatehouse_domain::access::Rules;
 use gatehouse_domain::audit::Object;
 use gatehouse_domain::budget::Budgets;
 use gatehouse_domain::id::OrgId;
+use gatehouse_domain::limit::Limits;
 use gatehouse_domain::policy::Snapshot;
 use gatehouse_domain::proxy::{Access, People};
 use gatehouse_store::access::{AccessPolicy, TeamModels};
@@ -37,7 +38,7 @@ pub struct Shown {
     pub built_in: bool,
 }
 
-/// Reads what the data path decides by: keys, the rules on models if there are any, budgets, where the
+/// Reads what the data path decides by: keys, the rules on models if there are any, budgets, limits, where the
 /// forward proxy goes.
 ///
 /// # Errors
@@ -46,9 +47,11 @@ pub async fn load_snapshot(store: &Store, org: OrgId) -> Result<Snapshot, StoreE
     // The version is read first, with the keys: a change in between leads to another snapshot.
     let snapshot = store.load_snapshot(org).await?;
     let budgets = Budgets::new(store.all_budgets(org).await?);
+    let limits = Limits::new(store.all_limits(org).await?);
     let (policy, people) = store.proxy_access(org).await?;
     let proxy = Access { policy, people: People::new(people) };
-    Ok(snapshot.with_rules(load_rules(store, org).await?).with_budgets(budgets).with_proxy(proxy))
+    let snapshot = snapshot.with_rules(load_rules(store, org).await?);
+    Ok(snapshot.with_budgets(budgets).with_limits(limits).with_proxy(proxy))
 }
 
 /// The rules; `None` when there are none, so that nobody has to be asked.

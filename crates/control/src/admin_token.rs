@@ -49,6 +49,8 @@ pub struct SignedIn {
     pub permissions: Permissions,
     /// For whom.
     pub scope: Scope,
+    /// Whose the token is, if it is a person's.
+    pub person: Option<UserId>,
 }
 
 /// Why somebody is not signed in.
@@ -200,8 +202,9 @@ pub async fn sign_in(app: &App, unknown: &Caller, presented: &[u8]) -> Result<Si
         warn!(token.id = %token.id, cause = %e, "cannot hash an administrator's token anew");
     }
     let permissions = permissions_of(app, &token).await?;
+    let person = scope::user(token.scope).or_else(|| token.person.parse().ok());
     let AdminToken { id, name, role, scope, .. } = token;
-    Ok(SignedIn { id, name, role, permissions, scope })
+    Ok(SignedIn { id, name, role, permissions, scope, person })
 }
 
 /// What a token may do now. A person's may nothing while they are disabled.

@@ -21,7 +21,11 @@ pub mod project;
 pub mod access;
 pub mod assessment;
 pub mod budget;
+pub mod limit;
+pub mod raise;
+pub mod retention;
 pub mod proxy;
+pub mod inspection;
 pub mod role;
 pub mod key;
 pub mod session;
@@ -44,11 +48,15 @@ pub mod secret;
 pub mod settings;
 pub mod ownership;
 pub mod readiness;
+pub mod plan;
+pub mod log_forward;
+pub mod maintenance;
 pub mod metrics;
 pub mod feedback;
 pub mod rollout;
 pub mod report;
 pub mod organizations;
+pub mod alert;
 
 use axum::Router;
 use axum::extract::State;
@@ -140,7 +148,7 @@ impl Routes for Router<App> {
 struct Frame;
 
 fn all_routes<R: Routes>(into: R) -> R {
-    rollout_routes(settings_routes(people_routes(report_routes(into))))
+    alert_routes(rollout_routes(settings_routes(people_routes(report_routes(into)))))
         .routes(routes!(probe::healthz))
         .routes(routes!(probe::readyz))
         .routes(routes!(probe::metrics))
@@ -151,6 +159,13 @@ fn all_routes<R: Routes>(into: R) -> R {
         .routes(routes!(access::schema))
         .routes(routes!(access::explain))
         .routes(routes!(assessment::assess_answers))
+        .routes(routes!(plan::list, plan::create))
+        .routes(routes!(plan::get))
+        .routes(routes!(plan::task))
+        .routes(routes!(plan::document))
+        .routes(routes!(log_forward::list))
+        .routes(routes!(maintenance::list))
+        .routes(routes!(maintenance::calendar))
         .routes(routes!(key::list, key::create))
         .routes(routes!(key::get))
         .routes(routes!(key::rotate))
@@ -226,6 +241,15 @@ fn people_routes<R: Routes>(into: R) -> R {
         .routes(routes!(budget::list, budget::add))
         .routes(routes!(budget::get, budget::set, budget::remove))
         .routes(routes!(budget::explain))
+        .routes(routes!(limit::list, limit::add))
+        .routes(routes!(limit::remove))
+        .routes(routes!(limit::explain))
+        .routes(routes!(retention::look))
+        .routes(routes!(retention::run))
+        .routes(routes!(raise::list))
+        .routes(routes!(raise::decide))
+        .routes(routes!(inspection::get))
+        .routes(routes!(inspection::create, inspection::import, inspection::remove))
         .routes(routes!(proxy::list, proxy::add))
         .routes(routes!(proxy::remove))
         .routes(routes!(proxy::tunnels))
@@ -290,6 +314,18 @@ fn rollout_routes<R: Routes>(into: R) -> R {
         .routes(routes!(feedback::list, feedback::add))
         .routes(routes!(feedback::send))
         .routes(routes!(metrics::summary))
+}
+
+fn alert_routes<R: Routes>(into: R) -> R {
+    into.routes(routes!(alert::list))
+        .routes(routes!(alert::history))
+        .routes(routes!(alert::rules))
+        .routes(routes!(alert::file))
+        .routes(routes!(alert::silences, alert::silence))
+        .routes(routes!(alert::unsilence))
+        .routes(routes!(alert::receivers))
+        .routes(routes!(alert::test))
+        .routes(routes!(alert::deliveries))
 }
 
 /// Adds what all operations share: the way to sign in, and the one shape of every error.

@@ -11,11 +11,14 @@ use gatehouse_domain::data_class::DataClasses;
 use gatehouse_domain::exchange::Principal;
 use gatehouse_domain::id::{BudgetId, NodeId, OrgId};
 use gatehouse_domain::key::Pepper;
+use gatehouse_domain::limit::Level;
+use gatehouse_domain::maintenance::Due;
 use gatehouse_domain::money::Nanos;
 use gatehouse_domain::price::Rates;
 use gatehouse_domain::readiness::{Finding, Item};
 use gatehouse_domain::settings::lint::ModelState;
 use gatehouse_domain::time::UnixMillis;
+use gatehouse_domain::zone::Zone;
 use gatehouse_identity::keyring::Keyring;
 use gatehouse_identity::ldap::Directory;
 use gatehouse_store::Store;
@@ -25,11 +28,13 @@ use crate::attempts::Attempts;
 use crate::backup;
 use crate::config::{ReloadRefused, Reloaded};
 use crate::directory::Configured;
+use crate::inspection;
 use crate::keys::Keys;
+use crate::log_forward::Destination;
 use crate::provider::ProviderInfo;
 use crate::route::{RouteExplained, RouteQuestion};
 use crate::settings::{Delivery, Rules};
-use crate::status::{LedgerState, Readiness};
+use crate::status::{CountersState, LedgerState, Readiness};
 
 /// Where people's machines reach what this deployment offers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,6 +72,9 @@ pub type Fill = Box<dyn Fn(&mut [u8]) + Send + Sync>;
 
 /// How the budgets stand that count what somebody spends.
 pub type BudgetsOf = Box<dyn Fn(&Principal) -> Vec<Standing> + Send + Sync>;
+
+/// How the limits on rates stand that count what somebody asks, with this model or with whatever model.
+pub type LimitsOf = Box<dyn Fn(&Principal, Option<&str>) -> Vec<Level> + Send + Sync>;
 
 /// The most that a request to a model can cost, of so many input and output tokens.
 pub type WorstCost = Box<dyn Fn(&str, u64, u64) -> Nanos + Send + Sync>;
@@ -175,6 +183,8 @@ pub struct House {
     /// Waits until every exchange that has ended is in the database (bounded by the server), so that whoever has seen
     /// a reply finds it in `usage` and `exchanges`.
     pub flush_ledger: Box<dyn Fn() -> Later<Result<(), NotFlushed>> + Send + Sync>,
+    /// How this node counts budgets and limits.
+    pub counters: Box<dyn Fn() -> CountersState + Send + Sync>,
     /// How far the ledger is behind.
     pub ledger: Box<dyn Fn() -> LedgerState + Send + Sync>,
     /// Reads the configuration anew and puts it in force, whole or not at all.
@@ -187,10 +197,16 @@ pub struct House {
     pub sign_in_base: Box<dyn Fn() -> Option<String> + Send + Sync>,
     /// Where people's machines reach what this deployment offers.
     pub ways: Box<dyn Fn() -> Ways + Send + Sync>,
+    /// Where the log is handed to, as configured.
+    pub log_forwards: Box<dyn Fn() -> Vec<Destination> + Send + Sync>,
+    /// What the rest of the process knows that has its day: certificates, prices, models.
+    pub dated: Box<dyn Fn() -> Later<Vec<Due>> + Send + Sync>,
     /// The directories that are read by LDAP, as configured.
     pub directories: Box<dyn Fn() -> Vec<Configured> + Send + Sync>,
     /// Makes the directory of this name ready to be asked; a sentence when that cannot be done.
     pub open_directory: OpenDirectory,
+    /// What is known of the inspection of what goes through the forward proxy.
+    pub inspection: inspection::Face,
     /// What the configuration says of settings for clients.
     pub settings_rules: Box<dyn Fn() -> Rules + Send + Sync>,
     /// The order of data classes.
@@ -201,6 +217,12 @@ pub struct House {
     pub budget: Box<dyn Fn(BudgetId) -> Option<Standing> + Send + Sync>,
     /// How the budgets stand that count what somebody spends.
     pub budgets_of: BudgetsOf,
+    /// How the limits on rates stand that count what somebody asks.
+    pub limits_of: LimitsOf,
+    /// How long records are kept.
+    pub retention: Box<dyn Fn() -> crate::retention::Rules + Send + Sync>,
+    /// The time zone of a budget whose maker names none.
+    pub budget_zone: Box<dyn Fn() -> Zone + Send + Sync>,
     /// The most that a request to a model can cost, of so many input and output tokens.
     pub worst_cost: WorstCost,
     /// What the rest of the process knows of the forward proxy.
@@ -217,6 +239,8 @@ pub struct House {
     pub probes: Box<dyn Fn() -> Later<BTreeMap<Item, Finding>> + Send + Sync>,
     /// What the configuration says of backups; a sentence when the passphrase cannot be had.
     pub backups: Box<dyn Fn() -> Result<backup::Rule, String> + Send + Sync>,
+    /// What the rest of the process does for alerts.
+    pub alerts: crate::alert::Face,
     /// The metrics in the Prometheus text format.
     pub metrics: Box<dyn Fn() -> String + Send + Sync>,
 }

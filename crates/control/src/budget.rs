@@ -1,12 +1,13 @@
 //! Budgets: make, change, remove, and why somebody is refused.
 
 use gatehouse_domain::audit::{Draft, Object};
-use gatehouse_domain::budget::{Budget, Holder, Mode, Period, Standing, read_thresholds};
+use gatehouse_domain::budget::{Budget, Holder, Mode, Period, Standing, WhenAway, read_thresholds};
 use gatehouse_domain::exchange::{Credential, Principal};
 use gatehouse_domain::id::{BudgetId, KeyId};
 use gatehouse_domain::model::{ModelScope, is_model_name};
 use gatehouse_domain::money::Nanos;
 use gatehouse_domain::role::Scope;
+use gatehouse_domain::zone::Zone;
 use gatehouse_store::budget::BudgetRow;
 use gatehouse_store::{Listed, Page};
 
@@ -40,6 +41,12 @@ pub struct NewBudget {
     pub mode: Option<String>,
     /// Percents.
     pub thresholds: Option<Vec<u8>>,
+    /// `closed` if not given.
+    pub when_away: Option<String>,
+    /// A time zone; the organization's if not given.
+    pub zone: Option<String>,
+    /// Percent of the limit; none if not given.
+    pub grace: Option<u8>,
 }
 
 /// What is to change of a budget.
@@ -51,6 +58,10 @@ pub struct Change {
     pub mode: Option<String>,
     /// Percents.
     pub thresholds: Option<Vec<u8>>,
+    /// `open` or `closed`.
+    pub when_away: Option<String>,
+    /// Percent of the limit.
+    pub grace: Option<u8>,
 }
 
 /// A budget as administrators see it.
@@ -77,9 +88,16 @@ pub async fn add(app: &App, caller: &Caller, new: &NewBudget) -> Result<Changed<
         models: read("model", ModelScope::only(&patterns))?,
         provider,
         period: read("period", new.period.parse::<Period>())?,
+        zone: match &new.zone {
+            Some(name) => read("time_zone", name.parse::<Zone>())?,
+            None => (app.house.budget_zone)(),
+        },
         limit: read("limit_usd", new.limit.parse::<Nanos>())?,
+        raised: Vec::new(),
+        grace: read_grace(new.grace.unwrap_or(0))?,
         mode: new.mode.as_deref().map_or(Ok(Mode::Hard), read_mode)?,
         thresholds: read("thresholds", read_thresholds(new.thresholds.as_deref()))?,
+        when_away: new.when_away.as_deref().map_or(Ok(WhenAway::Closed), read_stance)?,
         created_at: now,
     };
     let act = told(caller.draft(now, "budget.add", object(&budget)), &budget)
@@ -87,7 +105,8 @@ pub async fn add(app: &App, caller: &Caller, new: &NewBudget) -> Result<Changed<
         .with("holder", holder_name.clone().unwrap_or_default())
         .with("model", new.model.clone().unwrap_or_default())
         .with("provider", budget.provider.clone().unwrap_or_default())
-        .with("period", budget.period.as_str());
+        .with("period", budget.period.as_str())
+        .with("time_zone", budget.zone.name());
     app.store.create_budget(app.org, &budget, &act).await?;
     let in_force = (app.house.policy_changed)().await;
     Ok(Changed { now: shown(app, BudgetRow { budget, holder_name }), in_force })
@@ -142,12 +161,19 @@ pub async fn set(
     if let Some(mode) = &change.mode {
         row.budget.mode = read_mode(mode)?;
     }
+    if let Some(grace) = change.grace {
+        row.budget.grace = read_grace(grace)?;
+    }
     if let Some(list) = &change.thresholds {
         row.budget.thresholds = read("thresholds", read_thresholds(Some(list)))?;
     }
+    if let Some(stance) = &change.when_away {
+        row.budget.when_away = read_stance(stance)?;
+    }
     let act = told(caller.draft(app.now(), "budget.set", object(&row.budget)), &row.budget)
         .with("before_limit_nanos", before.limit.0)
-        .with("before_mode", before.mode.as_str());
+        .with("before_mode", before.mode.as_str())
+        .with("before_when_away", before.when_away.as_str());
     app.store.set_budget(app.org, &row.budget, &act).await?;
     let in_force = (app.house.policy_changed)().await;
     Ok(Changed { now: shown(app, row), in_force })
@@ -259,12 +285,23 @@ fn told(draft: Draft, budget: &Budget) -> Draft {
     draft
         .with("limit_nanos", budget.limit.0)
         .with("mode", budget.mode.as_str())
+        .with("when_away", budget.when_away.as_str())
+        .with("grace_percent", u64::from(budget.grace))
         .with("thresholds", budget.thresholds.iter().map(u8::to_string).collect::<Vec<_>>())
 }
 
 fn read_mode(text: &str) -> Result<Mode, ActError> {
     let bad = || ActError::field("mode", format!("`{}` is no mode (hard or shadow)", shortened(text)));
     Mode::named(text).ok_or_else(bad)
+}
+
+fn read_stance(text: &str) -> Result<WhenAway, ActError> {
+    let bad = || ActError::field("when_away", format!("`{}` is no stance (open or closed)", shortened(text)));
+    WhenAway::named(text).ok_or_else(bad)
+}
+
+fn read_grace(percent: u8) -> Result<u8, ActError> {
+    if percent <= 100 { Ok(percent) } else { Err(ActError::field("grace_percent", "expected 0 to 100")) }
 }
 
 fn read_provider(app: &App, name: &str) -> Result<String, ActError> {

@@ -27,6 +27,8 @@ mod revoke;
 mod about;
 mod telemetry;
 mod survey;
+mod pac;
+mod raise;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -121,8 +123,11 @@ impl<F: Fetch> Portal<F> {
             (Path::Protocol, url) => Ok(discovery::protocol(url.as_ref())),
             (Path::Settings, _) => about::settings(&self.app, asked),
             (Path::Usage, _) => self.usage(asked).await,
+            (Path::Raises, _) => self.raises(asked).await,
             (Path::Bootstrap, url) => Ok(about::bootstrap(&rules, url.as_ref(), self.app.now())),
+            (Path::ProxyPac, _) => self.proxy_pac(asked).await,
             (Path::Telemetry(signal), _) => self.telemetry(&rules, signal, asked).await,
+            (Path::InspectionAuthority, _) => about::inspection_authority(&self.app),
             (Path::Discovery, Some(url)) => Ok(discovery::document(url)),
             (Path::DeviceAuthorization, Some(url)) => self.authorize_device(&rules, url, asked).await,
             (Path::Token, Some(_)) => self.token(&rules, asked).await,

@@ -30,6 +30,23 @@ pub struct ProviderInfo {
     pub state: String,
     /// Whether requests go to it now where others could answer: `ok`, or why not.
     pub health: String,
+    /// What this node has learned that it does not know, from its own refusals; it is left out of requests for a while.
+    pub learned: Vec<ProviderLearned>,
+}
+
+/// Something of requests that a provider has said it does not know.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct ProviderLearned {
+    /// The model that was asked for.
+    pub model: String,
+    /// `field` (a member of the body) or `beta`.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// Requests from which it was left out.
+    pub requests: u64,
+    /// In how many seconds it is forgotten.
+    pub seconds_left: u64,
 }
 
 /// Seals a provider's key, in place of the one sealed before. It can be used from now on and never be read back.

@@ -13,6 +13,7 @@ use crate::act::{ActError, Caller, read, shortened};
 use crate::app::App;
 use crate::backup;
 use crate::directory;
+use crate::log_forward;
 use crate::period::{ahead_of, back_from};
 
 /// Longest text that is kept of an item, in characters.
@@ -129,14 +130,23 @@ const DRILL: &str = "backup.drill";
 /// What can be found out of the database and of the directories.
 async fn probes(app: &App) -> BTreeMap<Item, Finding> {
     let failed = |error: ActError| Finding::Bad(error.to_string());
-    let (backups, people, rights, log, bytes) =
-        tokio::join!(backups(app), directories(app), permissions(app), audit_log(app), bandwidth(app));
+    let (backups, people, rights, log, bytes, forwards) = tokio::join!(
+        backups(app),
+        directories(app),
+        permissions(app),
+        audit_log(app),
+        bandwidth(app),
+        log_forward::evidence(app)
+    );
+    let alerts = crate::alert::finding(app).await;
     BTreeMap::from([
         (Item::Backup, backups.unwrap_or_else(failed)),
         (Item::Directory, people.unwrap_or_else(failed)),
         (Item::Permissions, rights.unwrap_or_else(failed)),
         (Item::AuditLog, log.unwrap_or_else(failed)),
         (Item::Bandwidth, bytes.unwrap_or_else(failed)),
+        (Item::Alerts, alerts.unwrap_or_else(failed)),
+        (Item::LogAggregation, forwards.unwrap_or_else(failed)),
     ])
 }
 

@@ -46,10 +46,23 @@ pub struct RouteExplained {
     pub rule: String,
     /// The provider that the session was with last, as far as this node remembers.
     pub session_with: Option<String>,
+    /// How much of the input of requests of the same route is read from providers' caches, as far as this node has seen.
+    pub cache: RouteCache,
     /// Providers in the order in which they are asked.
     pub candidates: Vec<RouteCandidate>,
     /// Providers that are not asked.
     pub left_out: Vec<RouteLeftOut>,
+}
+
+/// How providers' caches are used by a route's requests.
+#[derive(Debug, Clone, Default, Serialize, ToSchema)]
+pub struct RouteCache {
+    /// The share of input read from caches in the last minutes, in percent; null if there was too little of it.
+    pub recent_percent: Option<u32>,
+    /// The same for the day before.
+    pub usual_percent: Option<u32>,
+    /// Whether it has become so much less that it is alarming.
+    pub alarm: bool,
 }
 
 /// A provider that may be asked.

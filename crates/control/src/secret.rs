@@ -14,6 +14,7 @@ use gatehouse_store::{Store, StoreError};
 use crate::act::Caller;
 use crate::bootstrap::{Random, StartError};
 use crate::factor;
+use crate::inspection;
 use crate::portal::token_place;
 
 /// The name under which the roots are stored.
@@ -170,5 +171,9 @@ pub(crate) const fn provider_place(provider: &str) -> Place<'_> {
 }
 
 fn place_of(name: &str) -> Option<Place<'_>> {
-    if name == ROOTS { Some(roots::PLACE) } else { name.strip_prefix(PROVIDER).map(provider_place) }
+    match name {
+        ROOTS => Some(roots::PLACE),
+        inspection::AUTHORITY => Some(inspection::PLACE),
+        name => name.strip_prefix(PROVIDER).map(provider_place),
+    }
 }

@@ -1,6 +1,6 @@
 //! Spend limits as the provider's Admin API knows them, over budgets.
 //!
-//! A spend limit is a hard budget of a person, on all models at all providers, for a day, week or month. Its identifier is
+//! A spend limit is a hard budget of a person, on all models at all providers, for a UTC day, week or month. Its identifier is
 //! the budget's with another prefix. The Admin API's limits of a group or the organization are what *every member* may
 //! spend; budgets of a team or the organization are what all of them may spend *together*, so that they are not taken for
 //! limits here.
@@ -91,6 +91,8 @@ pub async fn set(
             user: Some(user.id.to_string()),
             period: period.as_str().to_owned(),
             limit: limit_usd,
+            // The Admin API's periods are of UTC.
+            zone: Some("UTC".to_owned()),
             ..budget::NewBudget::default()
         };
         budget::add(app, caller, &new).await?.now.row.budget.id
@@ -313,6 +315,7 @@ fn limit_of(budget: &Budget) -> Option<SpendLimit> {
     let Holder::User(user) = budget.holder else { return None };
     let plain = budget.mode == Mode::Hard
         && budget.provider.is_none()
+        && budget.zone.is_utc()
         && budget.models == ModelScope::all()
         && budget.period != Period::Total;
     plain.then(|| SpendLimit {

@@ -1,5 +1,7 @@
 //! The state of this node.
 
+use gatehouse_domain::time::{DAY_MS, UnixMillis};
+use gatehouse_store::node::Node;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -44,6 +46,39 @@ pub struct LedgerState {
     pub shed: u64,
 }
 
+/// How this node counts budgets and limits.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct CountersState {
+    /// `memory`: for itself. `reached`: together with other nodes. `away`: together, and what they share cannot be reached.
+    pub state: &'static str,
+    /// How many nodes count together, this one included; 1 for `memory`.
+    pub nodes: u64,
+    /// What is wrong with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
+/// A node that uses this database.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct NodeState {
+    /// Its identifier.
+    pub id: String,
+    /// The version of the program it runs.
+    pub version: String,
+    /// When it last started (RFC 3339).
+    pub since: String,
+    /// When it last said that it is there (RFC 3339); every ten seconds.
+    pub seen_at: String,
+    /// `running`, `stopped` in good order, or `silent`.
+    pub state: &'static str,
+    /// Whether it serves requests, as it last said.
+    pub ready: bool,
+    /// How it counts, as it last said: `memory`, `reached` or `away`.
+    pub counters: String,
+    /// The version of the policy that it decides by, as it last said.
+    pub policy_version: u64,
+}
+
 /// The state of this node.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Status {
@@ -67,13 +102,33 @@ pub struct Status {
     pub policy_age_seconds: u64,
     /// How far the ledger is behind.
     pub ledger: LedgerState,
+    /// How it counts.
+    pub counters: CountersState,
+    /// The nodes that use this database and were seen within a week, this one included.
+    pub nodes: Vec<NodeState>,
 }
+
+/// A node that was not heard of for so long does not run, or cannot say so.
+const SILENT_MS: i64 = 30_000;
+/// For so long a node is listed after it was last seen.
+const LISTED_MS: i64 = 7 * DAY_MS;
 
 /// Looks at this node.
 ///
 /// # Errors
 /// The database does not answer.
 pub async fn status(app: &App) -> Result<Status, ActError> {
+    let now = app.now();
+    let listed = app.store.nodes(now.plus_millis(-LISTED_MS)).await?;
+    let nodes: Vec<NodeState> = listed.into_iter().map(|node| shown(node, now)).collect();
+    let mut counters = (app.house.counters)();
+    let others =
+        nodes.iter().filter(|node| node.state == "running" && node.id != app.node.to_string()).count();
+    if counters.state == "memory" && others > 0 {
+        counters.problem = Some(format!(
+            "{others} other node(s) run: hard budgets and limits are per node until `counters.url` names what they share"
+        ));
+    }
     Ok(Status {
         version: app.version,
         node: app.node.to_string(),
@@ -85,5 +140,26 @@ pub async fn status(app: &App) -> Result<Status, ActError> {
         policy_version: app.store.policy_version(app.org).await?,
         policy_age_seconds: (app.house.policy_age)().as_secs(),
         ledger: (app.house.ledger)(),
+        counters,
+        nodes,
     })
+}
+
+fn shown(node: Node, now: UnixMillis) -> NodeState {
+    let silent = node.seen_at.plus_millis(SILENT_MS) < now;
+    let state = match node.stopped_at {
+        Some(_) => "stopped",
+        None if silent => "silent",
+        None => "running",
+    };
+    NodeState {
+        id: node.id.to_string(),
+        version: node.version,
+        since: node.started_at.to_string(),
+        seen_at: node.seen_at.to_string(),
+        state,
+        ready: node.tells.ready && state == "running",
+        counters: node.tells.counters,
+        policy_version: node.tells.policy_version,
+    }
 }

@@ -1,4 +1,4 @@
-//! What coding clients say of their own use, by the OpenTelemetry protocol over HTTP.
+//! What coding clients say of their own use, by the OpenTelemetry protocol over HTTP and gRPC.
 //!
 //! A request is taken off the data path as bytes, read here, and counted by one job that writes many requests in one
 //! transaction. It is answered when that is done, so that what was answered is counted, and what comes again (a client
@@ -10,6 +10,7 @@
 
 mod answer;
 mod event;
+mod grpc;
 mod intake;
 mod item;
 mod json;
@@ -29,6 +30,7 @@ use crate::act::{ActError, Range};
 use crate::app::App;
 
 pub use event::{Wanted, events};
+pub use grpc::{Grpc, Unknown, Whose};
 pub(crate) use intake::Came;
 pub use intake::{Figures, Intake};
 

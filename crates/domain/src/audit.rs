@@ -14,6 +14,7 @@ mod batch;
 mod canonical;
 mod chain;
 mod checkpoint;
+mod deletion;
 mod export;
 mod verify;
 
@@ -29,7 +30,10 @@ use crate::time::UnixMillis;
 pub use batch::{Batch, EXCHANGES, Leaf, Leaves, Promised};
 pub use chain::{BadEntry, Hash, Head, Linked};
 pub use checkpoint::{BadCheckpoint, Checkpoint, PublicKey, Signature, Signer};
-pub use export::{BadLine, Export, MAX_CHECKPOINT, export_exchange, export_fault, export_line, export_lost};
+pub use deletion::{DELETION, deleted_through};
+pub use export::{
+    BadLine, Export, MAX_CHECKPOINT, export_deleted, export_exchange, export_fault, export_line, export_lost,
+};
 pub use verify::{Fault, MAX_LINE, Report, Wrong, verify, verify_against};
 
 /// Longest text of an entry (a name, a reason, a detail), in characters. Longer ones are cut.

@@ -2,9 +2,11 @@
 //!
 //! A *hard* budget is a cap. A request is let through only if what was spent, what requests under way may still cost and
 //! the most that it may cost itself stay within every hard budget that applies. A *shadow* budget is counted like a hard
-//! one and refuses nothing. Periods are of the UTC calendar.
+//! one and refuses nothing. Periods are of the calendar of the budget's time zone.
 
 mod book;
+mod raise;
+pub mod share;
 #[cfg(test)]
 mod tests;
 
@@ -17,8 +19,10 @@ use crate::id::{BudgetId, KeyId, ProjectId, TeamId, UserId};
 use crate::model::ModelScope;
 use crate::money::Nanos;
 use crate::time::{DAY_MS, UnixMillis};
+use crate::zone::Zone;
 
-pub use book::{Admission, Book, Charge, Exceeded, HOLD_MS, Hold, MAX_WAITING, Standing};
+pub use book::{Admission, Book, Cause, Charge, Exceeded, HOLD_MS, Hold, MAX_WAITING, Standing};
+pub use raise::{LONGEST_RAISE_MS, MAX_ASKED, MAX_REASON, Raise, RaiseState, Raised};
 
 /// Most budgets of an organization.
 pub const MAX_BUDGETS: usize = 10_000;
@@ -86,7 +90,7 @@ impl Holder {
     }
 
     /// The holders that an exchange of this principal is charged to.
-    fn of(principal: &Principal) -> impl Iterator<Item = Self> {
+    pub(crate) fn of(principal: &Principal) -> impl Iterator<Item = Self> {
         [
             Some(Self::Organization),
             principal.team.map(Self::Team),
@@ -102,11 +106,11 @@ impl Holder {
 /// After what time a budget begins anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Period {
-    /// A UTC day.
+    /// A day.
     Day,
-    /// A UTC week, from Monday on.
+    /// A week, from Monday on.
     Week,
-    /// A UTC month.
+    /// A month.
     Month,
     /// Never.
     Total,
@@ -141,7 +145,7 @@ impl Period {
         }
     }
 
-    /// The start of the period that holds this time. It is the start of an hour.
+    /// The start of the UTC period that holds this time. It is the start of an hour.
     pub fn start(self, at: UnixMillis) -> UnixMillis {
         match self {
             Self::Day => at.day(),
@@ -151,7 +155,7 @@ impl Period {
         }
     }
 
-    /// When the period that holds this time is over and the next one begins.
+    /// When the UTC period that holds this time is over and the next one begins.
     pub fn end(self, at: UnixMillis) -> Option<UnixMillis> {
         match self {
             Self::Day => Some(at.day().plus_millis(DAY_MS)),
@@ -195,6 +199,32 @@ impl Mode {
     }
 }
 
+/// What happens to requests while it cannot be found out what other nodes spend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum WhenAway {
+    /// A node lets through what it was granted, and refuses what is beyond: the limit holds.
+    #[default]
+    Closed,
+    /// A node goes on by what it knows: nobody is kept from work, and the limit may be exceeded by what other nodes spend
+    /// meanwhile.
+    Open,
+}
+
+impl WhenAway {
+    /// The name used in the database and JSON.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+        }
+    }
+
+    /// The stance of this name.
+    pub fn named(text: &str) -> Option<Self> {
+        [Self::Closed, Self::Open].into_iter().find(|stance| stance.as_str() == text)
+    }
+}
+
 /// A budget.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Budget {
@@ -208,17 +238,49 @@ pub struct Budget {
     pub provider: Option<String>,
     /// After what time it begins anew.
     pub period: Period,
+    /// In whose calendar.
+    pub zone: Zone,
     /// What may be spent in a period, not negative.
     pub limit: Nanos,
+    /// By how much the limit is raised, and until when.
+    pub raised: Vec<Raised>,
+    /// How far beyond the limit a hard budget lets requests through, in percent of the limit: 0 to 100. People are told at
+    /// the limit, and stopped behind the grace.
+    pub grace: u8,
     /// What happens at the limit.
     pub mode: Mode,
     /// At which parts of the limit people are told, in percent: 1 to 100, ascending.
     pub thresholds: Vec<u8>,
+    /// What happens while nodes cannot count together.
+    pub when_away: WhenAway,
     /// When it was made.
     pub created_at: UnixMillis,
 }
 
 impl Budget {
+    /// The start and the end of the period that holds this time.
+    pub fn bounds(&self, at: UnixMillis) -> (UnixMillis, Option<UnixMillis>) {
+        self.zone.bounds(self.period, at)
+    }
+
+    /// The start of the period that holds this time.
+    pub fn start(&self, at: UnixMillis) -> UnixMillis {
+        self.bounds(at).0
+    }
+
+    /// What may be spent at this time, raises included.
+    pub fn limit_at(&self, at: UnixMillis) -> Nanos {
+        let now = self.raised.iter().filter(|raised| at < raised.until);
+        Nanos(now.fold(self.limit.0, |sum, raised| sum.saturating_add(raised.amount.0)))
+    }
+
+    /// Up to where requests are let through at this time: the limit and the grace.
+    pub fn ceiling_at(&self, at: UnixMillis) -> Nanos {
+        let limit = i128::from(self.limit_at(at).0);
+        let ceiling = limit + limit * i128::from(self.grace) / 100;
+        Nanos(i64::try_from(ceiling).unwrap_or(i64::MAX))
+    }
+
     /// Whether an exchange with this model of this provider counts, if it is its holder's.
     fn covers(&self, model: &str, provider: &str) -> bool {
         self.models.allows(model) && self.provider.as_deref().is_none_or(|only| only == provider)
@@ -226,8 +288,8 @@ impl Budget {
 
     /// Whether both count the same exchanges in the same periods, so that what was spent is the same.
     pub fn counts_as(&self, other: &Self) -> bool {
-        (self.holder, self.period, &self.models, &self.provider)
-            == (other.holder, other.period, &other.models, &other.provider)
+        (self.holder, self.period, &self.zone, &self.models, &self.provider)
+            == (other.holder, other.period, &other.zone, &other.models, &other.provider)
     }
 }
 

@@ -168,6 +168,10 @@ pub struct Attempt {
     pub ended_ms: u32,
 }
 
+/// What the provider of an exchange begins with that was made by the client's own credential, through the forward proxy: the
+/// host follows. What it cost is what the provider's prices say, and is on no bill of the organization's providers.
+pub const CALLER: &str = "caller:";
+
 /// The record of one exchange.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exchange {
@@ -223,6 +227,9 @@ pub struct Exchange {
     pub attempts: Vec<Attempt>,
     /// Whether the client's session was with another provider before, so that its cache was left behind.
     pub switched: bool,
+    /// What of the request was left out, since the provider said that it does not know it: members of the body and betas, by
+    /// name. Empty for most.
+    pub left_out: Vec<String>,
 }
 
 /// What is known when a request is about to be sent upstream; replay turns an intent without an
@@ -282,6 +289,7 @@ impl Intent {
             asked: None,
             attempts: Vec::new(),
             switched: false,
+            left_out: Vec::new(),
         }
     }
 

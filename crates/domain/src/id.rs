@@ -144,6 +144,14 @@ id!(
     BudgetId, "bud_", "a budget"
 );
 id!(
+    /// A limit on a rate: how much may be asked in a minute, or at the same time, by whom.
+    LimitId, "lim_", "a limit"
+);
+id!(
+    /// A request to raise a budget's limit for a while.
+    RaiseId, "rse_", "a raise"
+);
+id!(
     /// A tunnel through the forward proxy, or a refusal of one.
     TunnelId, "tun_", "a tunnel"
 );
@@ -170,6 +178,22 @@ id!(
 id!(
     /// Something that somebody is to be told.
     NotificationId, "ntf_", "a notification"
+);
+id!(
+    /// A silence: alerts that nobody is told of for a while.
+    SilenceId, "sil_", "a silence"
+);
+id!(
+    /// Something that happened to an alert.
+    AlertEventId, "ale_", "an alert's event"
+);
+id!(
+    /// A message about alerts to one receiver.
+    DeliveryId, "dlv_", "a delivery"
+);
+id!(
+    /// A deployment plan: the tasks that follow from an assessment.
+    PlanId, "pln_", "a deployment plan"
 );
 
 #[cfg(test)]

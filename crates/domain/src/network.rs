@@ -95,26 +95,68 @@ impl fmt::Display for Network {
     }
 }
 
+/// The header in which proxies say for whom they ask. Only one is read: what a proxy does not write, its client may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ClientHeader {
+    /// `X-Forwarded-For`: addresses.
+    #[default]
+    XForwardedFor,
+    /// `Forwarded` (RFC 7239).
+    Forwarded,
+}
+
+impl ClientHeader {
+    /// Its name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::XForwardedFor => "x-forwarded-for",
+            Self::Forwarded => "forwarded",
+        }
+    }
+
+    /// The hops of a line, from its end: whom each proxy was asked by; `None` for one that is not said as an address.
+    fn hops(self, line: &str) -> Box<dyn Iterator<Item = Option<IpAddr>> + '_> {
+        match self {
+            Self::XForwardedFor => Box::new(line.rsplit(',').map(|hop| address(hop.trim()))),
+            Self::Forwarded => Box::new(elements(line).map(forwarded_for)),
+        }
+    }
+}
+
 /// Proxies that are believed when they say for whom they ask.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Proxies(Vec<Network>);
+pub struct Proxies {
+    networks: Vec<Network>,
+    header: ClientHeader,
+}
 
 impl Proxies {
-    /// Those of these networks.
+    /// Those of these networks, which write `X-Forwarded-For`.
     pub const fn new(networks: Vec<Network>) -> Self {
-        Self(networks)
+        Self { networks, header: ClientHeader::XForwardedFor }
+    }
+
+    /// The same, but they write this header.
+    pub fn writing(self, header: ClientHeader) -> Self {
+        Self { header, ..self }
+    }
+
+    /// The header that they write.
+    pub const fn header(&self) -> ClientHeader {
+        self.header
     }
 
     /// Whether there are none.
     pub const fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.networks.is_empty()
     }
 
-    fn believes(&self, address: IpAddr) -> bool {
-        self.0.iter().any(|network| network.holds(address))
+    /// Whether an address is one of theirs.
+    pub fn believes(&self, address: IpAddr) -> bool {
+        self.networks.iter().any(|network| network.holds(address))
     }
 
-    /// The client's address, from the connection's and from what `X-Forwarded-For` says, its lines in their order.
+    /// The client's address, from the connection's and from what their header says, its lines in their order.
     ///
     /// Every proxy appends whom it was asked by, so the list is read from its end, and only as far as the one who wrote is
     /// believed: the first address that is no proxy of ours is the client. What stands before it, the client may have
@@ -124,8 +166,8 @@ impl Proxies {
         if !self.believes(client) {
             return client;
         }
-        for hop in forwarded.rev().flat_map(|line| line.rsplit(',')).take(MAX_HOPS) {
-            let Some(address) = address(hop.trim()) else { return client };
+        for hop in forwarded.rev().flat_map(|line| self.header.hops(line)).take(MAX_HOPS) {
+            let Some(address) = hop else { return client };
             client = address;
             if !self.believes(client) {
                 return client;
@@ -143,9 +185,76 @@ fn address(text: &str) -> Option<IpAddr> {
     bare.or_else(with_port).or_else(in_brackets).map(|address| address.to_canonical())
 }
 
+/// The elements of a line of `Forwarded`, from its end. A comma with an odd number of quotation marks behind it, within its
+/// element, is part of a text. Read from the end, what a proxy has written does not depend on what stands before it.
+fn elements(line: &str) -> impl Iterator<Item = &str> {
+    let mut rest = Some(line);
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let mut is_quoted = false;
+        let comma = text.bytes().rposition(|byte| {
+            is_quoted ^= byte == b'"';
+            byte == b',' && !is_quoted
+        });
+        let (before, element) = match comma {
+            Some(at) => (Some(&text[..at]), &text[at + 1..]),
+            None => (None, text),
+        };
+        rest = before;
+        Some(element)
+    })
+}
+
+/// The address in an element's one `for`.
+fn forwarded_for(element: &str) -> Option<IpAddr> {
+    let mut found = None;
+    for pair in element.split(';') {
+        let (name, value) = pair.split_once('=')?;
+        if name.trim().eq_ignore_ascii_case("for") && found.replace(value.trim()).is_some() {
+            return None;
+        }
+    }
+    let value = found?;
+    let bare = value.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(value);
+    address(bare)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_forwarded_only_what_a_proxy_of_ours_wrote_is_read() {
+        let ours = proxies(&["127.0.0.1", "10.0.0.0/8"]).writing(ClientHeader::Forwarded);
+        for (peer, lines, expected) in [
+            ("127.0.0.1", &["for=203.0.113.9"][..], "203.0.113.9"),
+            ("127.0.0.1", &["For=203.0.113.9;proto=https;by=10.0.0.1"], "203.0.113.9"),
+            ("127.0.0.1", &["proto=https; for=\"203.0.113.9:4711\""], "203.0.113.9"),
+            ("127.0.0.1", &["for=\"[2001:db8::7]:4711\""], "2001:db8::7"),
+            ("127.0.0.1", &["for=\"[2001:db8::7]\""], "2001:db8::7"),
+            ("198.51.100.1", &["for=203.0.113.9"], "198.51.100.1"),
+            ("127.0.0.1", &["for=6.6.6.6, for=203.0.113.9"], "203.0.113.9"),
+            ("127.0.0.1", &["for=6.6.6.6", "for=203.0.113.9"], "203.0.113.9"),
+            ("127.0.0.1", &["for=203.0.113.9, for=10.1.1.1"], "203.0.113.9"),
+            // A client's quotation mark does not swallow what the proxy appends.
+            ("127.0.0.1", &["for=\"6.6.6.6, for=203.0.113.9"], "203.0.113.9"),
+            ("127.0.0.1", &["for=\", for=203.0.113.9;by=\"x\""], "203.0.113.9"),
+            ("127.0.0.1", &["for=6.6.6.6;by=\"a,for=203.0.113.9\""], "6.6.6.6"),
+            ("127.0.0.1", &["for=203.0.113.9;for=6.6.6.6"], "127.0.0.1"),
+            ("127.0.0.1", &["for=unknown"], "127.0.0.1"),
+            ("127.0.0.1", &["for=_hidden, for=10.1.1.1"], "10.1.1.1"),
+            ("127.0.0.1", &["203.0.113.9"], "127.0.0.1"),
+            ("127.0.0.1", &["for"], "127.0.0.1"),
+            ("127.0.0.1", &["by=203.0.113.9"], "127.0.0.1"),
+            ("127.0.0.1", &["for=203.0.113.9,"], "127.0.0.1"),
+            ("127.0.0.1", &[""], "127.0.0.1"),
+            ("127.0.0.1", &[], "127.0.0.1"),
+        ] {
+            assert_eq!(client(&ours, peer, lines), expected, "{peer} {lines:?}");
+        }
+        let long = "for=10.0.0.1,".repeat(50_000) + &"\"".repeat(50_001);
+        assert_eq!(client(&ours, "127.0.0.1", &[&long]), "127.0.0.1", "bounded");
+    }
 
     fn proxies(networks: &[&str]) -> Proxies {
         Proxies::new(networks.iter().map(|text| text.parse().unwrap()).collect())

@@ -11,6 +11,7 @@ use crate::directory::{KeyState, Purpose, UserState};
 use crate::exchange::{Credential, Principal};
 use crate::id::{KeyId, OrgId, ProjectId, SessionId, TeamId, UserId};
 use crate::key::{Generation, KeyHash, Peppers, PublicId, VirtualKey};
+use crate::limit::Limits;
 use crate::model::ModelScope;
 use crate::proxy::Access;
 use crate::time::UnixMillis;
@@ -160,6 +161,7 @@ pub struct Snapshot {
     rules: Option<Arc<dyn Rules>>,
     sessions: HashMap<SessionId, Arc<SessionGrant>>,
     budgets: Arc<Budgets>,
+    limits: Arc<Limits>,
     proxy: Arc<Access>,
     proofs: Arc<Proofs>,
 }
@@ -193,6 +195,7 @@ impl Snapshot {
             rules: None,
             proofs: Arc::default(),
             budgets: Arc::default(),
+            limits: Arc::default(),
             proxy: Arc::default(),
         }
     }
@@ -220,6 +223,17 @@ impl Snapshot {
     #[must_use]
     pub fn with_budgets(self, budgets: Budgets) -> Self {
         Self { budgets: Arc::new(budgets), ..self }
+    }
+
+    /// With these limits on rates.
+    #[must_use]
+    pub fn with_limits(self, limits: Limits) -> Self {
+        Self { limits: Arc::new(limits), ..self }
+    }
+
+    /// The limits on rates.
+    pub const fn limits(&self) -> &Arc<Limits> {
+        &self.limits
     }
 
     /// With these rules on where the forward proxy goes.
@@ -304,6 +318,20 @@ impl Snapshot {
         Ok(Arc::clone(grant))
     }
 
+    /// What somebody was let in by earlier, as it is now.
+    ///
+    /// # Errors
+    /// It is not good any more.
+    pub fn renewed(&self, earlier: &Grant, now: UnixMillis) -> Result<Grant, Denied> {
+        self.still_good(earlier, now)?;
+        Ok(match earlier {
+            Grant::Key(key) => Grant::Key(Arc::clone(self.keys.get(&key.public).ok_or(Denied::Revoked)?)),
+            Grant::Session(session) => {
+                Grant::Session(Arc::clone(self.sessions.get(&session.id).ok_or(Denied::Revoked)?))
+            }
+        })
+    }
+
     /// Whether what somebody was let in by earlier is still good (promise P6).
     pub fn still_good(&self, earlier: &Grant, now: UnixMillis) -> Result<(), Denied> {
         match earlier {
@@ -354,6 +382,9 @@ mod tests {
         let grant = Grant::Key(snapshot.identify(&key, NOW).unwrap());
         assert_eq!(snapshot.still_good(&grant, NOW), Ok(()));
         assert_eq!(Snapshot::default().still_good(&grant, NOW), Err(Denied::Revoked));
+        let (later, _) = world(|key| key.models = ModelScope::only(&["some-model"]).unwrap());
+        assert_eq!(later.renewed(&grant, NOW).unwrap().models(), &ModelScope::only(&["some-model"]).unwrap());
+        assert_eq!(Snapshot::default().renewed(&grant, NOW), Err(Denied::Revoked));
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod preset;
 mod decide;
 mod tunnel;
 mod people;
+mod inspection;
 #[cfg(test)]
 mod tests;
 
@@ -19,6 +20,7 @@ pub use decide::{
     Answer, Answers, Decision, Dial, Form, Gate, Policy, Question, Refusal, RefusalKind, Who, decide,
 };
 pub use destination::{BadDestination, Destination, Host};
+pub use inspection::{Inspection, is_sign_in};
 pub use people::{Access, Member, People};
 pub use preset::Preset;
 pub use rule::{Action, BadRule, Holder, HostPattern, MAX_RULES, Rule, Window, is_rule_name};

@@ -3,6 +3,7 @@
 //! Everything here is decided from what is passed in: configuration, the state of providers, a time. See `docs/routing.md`.
 
 mod breaker;
+mod cache;
 mod fault;
 mod limit;
 mod memory;
@@ -11,11 +12,14 @@ mod retry;
 #[cfg(test)]
 mod tests;
 
+use std::time::Duration;
+
 use crate::id::TeamId;
 use crate::model::ModelScope;
 use crate::time::UnixMillis;
 
 pub use breaker::{Breaker, Gate, Thresholds};
+pub use cache::{CacheUse, CacheWatch};
 pub use fault::Fault;
 pub use limit::Limit;
 pub use memory::Memory;
@@ -38,6 +42,10 @@ pub struct Routing {
     pub failover: Failover,
     /// Whether replies name the provider and the number of attempts.
     pub reply_headers: bool,
+    /// How long it is remembered that a provider does not know something of a request; zero if that is not to be learned.
+    pub learn_for: Duration,
+    /// How much of what is usual must be read from providers' caches, in percent; 0 for no alarm. See [`CacheWatch`].
+    pub cache_alarm_percent: u32,
 }
 
 /// What becomes of models that the price table does not know.
@@ -75,6 +83,8 @@ pub struct Failover {
     pub cooldown_max_ms: u64,
     /// Whether each provider's requests under way are limited by how it answers.
     pub adaptive: bool,
+    /// When the first provider has not begun after so many milliseconds, another one is asked as well; 0 for never.
+    pub hedge_after_ms: u64,
 }
 
 impl Default for Failover {
@@ -91,6 +101,7 @@ impl Default for Failover {
             cooldown_ms: 5_000,
             cooldown_max_ms: 300_000,
             adaptive: false,
+            hedge_after_ms: 0,
         }
     }
 }

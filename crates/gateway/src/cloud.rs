@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
-use gatehouse_domain::exchange::{Ended, Kind};
+use gatehouse_domain::exchange::{Ended, Kind, Principal};
 use gatehouse_providers::anthropic::error_body;
 use gatehouse_providers::cloud::{Answer, Asked, Dialect, Unsendable, read_count};
 use gatehouse_providers::fault::Fault;
@@ -20,7 +20,7 @@ use crate::open::Open;
 use crate::refusal::Refusal;
 use crate::reply::{ReplyBody, whole};
 use crate::send::Outgoing;
-use crate::settings::{Credential, Provider};
+use crate::settings::{Credential, Face, Provider};
 use crate::upstream::Upload;
 use crate::worker::Worker;
 
@@ -46,6 +46,7 @@ pub(crate) fn request(
         model: &model,
         stream: record.stream,
         headers: &head.headers,
+        unwanted: &body.unwanted,
         query: head.uri.query(),
         pieces: body.pieces,
     };
@@ -53,7 +54,8 @@ pub(crate) fn request(
     let target = sent.target.parse().map_err(|_| Refusal::HeadTooLarge)?;
     let mut headers = sent.headers;
     headers.insert(header::HOST, provider.authority.clone());
-    show(provider, credential, &sent.target, &mut headers, &sent.pieces)?;
+    let principal = open.record().principal;
+    show(provider, (credential, principal.as_ref()), &sent.target, &mut headers, &sent.pieces)?;
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(sent.bytes));
     let mut request = Request::new(Upload::new(sent.pieces, sent.bytes, body.reservation));
@@ -76,10 +78,19 @@ fn refusal(why: Unsendable, model: &str) -> Refusal {
     }
 }
 
+/// Sees to it that what is to be shown for this very user is at hand.
+pub(crate) async fn fetch_credential(worker: &Worker, provider: &Provider, open: &mut Open) {
+    let Face::Cloud(_, Credential::Signing { tagged: Some(tagged), .. }) = &provider.face else { return };
+    let Some(principal) = open.record().principal else { return };
+    if tagged.at_hand(&principal).is_none() {
+        worker.shared.reception.run(tagged.fetch(&principal)).await;
+    }
+}
+
 /// Puts the credential into the head.
 fn show(
     provider: &Provider,
-    credential: &Credential,
+    (credential, principal): (&Credential, Option<&Principal>),
     target: &str,
     headers: &mut HeaderMap,
     pieces: &[Bytes],
@@ -92,8 +103,13 @@ fn show(
             let token = token.load_full().ok_or(Refusal::NoProviderCredential)?;
             headers.insert(header::AUTHORIZATION, HeaderValue::clone(&token));
         }
-        Credential::Signing { scope, keys } => {
-            let keys = keys.load_full().ok_or(Refusal::NoProviderCredential)?;
+        Credential::Signing { scope, keys, tagged } => {
+            let keys = match tagged {
+                None => keys.load_full(),
+                // Never the role's own: then nobody would know whose bill it is.
+                Some(tagged) => principal.and_then(|principal| tagged.at_hand(principal)),
+            };
+            let keys = keys.ok_or(Refusal::NoProviderCredential)?;
             let scheme = if provider.tls.is_some() { "https" } else { "http" };
             let host = provider.authority.to_str().unwrap_or_default();
             let url = format!("{scheme}://{host}{target}");

@@ -12,11 +12,12 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use gatehouse_listener::{Certified, Stream};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::task::AbortHandle;
 
 use crate::framing::Framing;
+use crate::guest::Inside;
 use crate::settings::Limits;
 
 /// What a connection is waiting for.
@@ -52,7 +53,11 @@ pub(crate) enum Overstay {
 /// What is known of a connection, shared by its bytes, its requests and the sweep.
 pub(crate) struct Connection {
     /// The client's address.
-    pub(crate) peer: IpAddr,
+    peer: Cell<IpAddr>,
+    /// The guest whose connection it is.
+    pub(crate) guest: Option<Box<Inside>>,
+    /// What the client certificate says, if one was shown.
+    certificate: RefCell<Option<Certified>>,
     phase: Cell<Phase>,
     /// Second (of the worker's clock) in which the phase began.
     since: Cell<u32>,
@@ -70,9 +75,11 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn new(peer: IpAddr, tick: u32) -> Rc<Self> {
+    pub(crate) fn new(peer: IpAddr, guest: Option<Box<Inside>>, tick: u32) -> Rc<Self> {
         Rc::new(Self {
-            peer,
+            peer: Cell::new(peer),
+            guest,
+            certificate: RefCell::default(),
             phase: Cell::new(Phase::Idle),
             since: Cell::new(tick),
             stalled: Cell::new(0),
@@ -83,6 +90,22 @@ impl Connection {
             waker: RefCell::new(None),
             abort: RefCell::new(None),
         })
+    }
+
+    /// The client's address.
+    pub(crate) fn peer(&self) -> IpAddr {
+        self.peer.get()
+    }
+
+    /// Whose it is, once that is known.
+    pub(crate) fn is_of(&self, peer: IpAddr, certificate: Option<Certified>) {
+        self.peer.set(peer);
+        *self.certificate.borrow_mut() = certificate;
+    }
+
+    /// What the client certificate says, if one was shown.
+    pub(crate) fn certificate(&self) -> Option<Certified> {
+        self.certificate.borrow().clone()
     }
 
     pub(crate) fn enter(&self, phase: Phase, tick: u32) {
@@ -164,17 +187,35 @@ pub(crate) trait Tick {
     fn refuse_head(&self, connection: &Connection, status: &[u8]) -> Bytes;
 }
 
+/// What a connection's bytes come and go by.
+pub(crate) trait Wire: AsyncRead + AsyncWrite + Unpin {
+    /// Whether what was written may wait within it for the client to read.
+    fn holds_back(&self) -> bool;
+}
+
+impl Wire for Stream {
+    fn holds_back(&self) -> bool {
+        self.is_tls()
+    }
+}
+
+impl Wire for DuplexStream {
+    fn holds_back(&self) -> bool {
+        false
+    }
+}
+
 /// A client's socket that keeps [`Connection`] up to date.
-pub(crate) struct Watched<W> {
-    io: TcpStream,
+pub(crate) struct Watched<S, W> {
+    io: S,
     connection: Rc<Connection>,
     worker: Rc<W>,
     /// Our own answer in place of hyper's bare one.
     instead: Option<Bytes>,
 }
 
-impl<W: Tick> Watched<W> {
-    pub(crate) fn new(io: TcpStream, connection: Rc<Connection>, worker: Rc<W>) -> Self {
+impl<S: Wire, W: Tick> Watched<S, W> {
+    pub(crate) fn new(io: S, connection: Rc<Connection>, worker: Rc<W>) -> Self {
         Self { io, connection, worker, instead: None }
     }
 
@@ -227,7 +268,7 @@ impl<W: Tick> Watched<W> {
     }
 }
 
-impl<W: Tick> AsyncRead for Watched<W> {
+impl<S: Wire, W: Tick> AsyncRead for Watched<S, W> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -243,7 +284,7 @@ impl<W: Tick> AsyncRead for Watched<W> {
     }
 }
 
-impl<W: Tick> AsyncWrite for Watched<W> {
+impl<S: Wire, W: Tick> AsyncWrite for Watched<S, W> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         if is_bare_error(buf) {
             self.replace(buf);
@@ -273,7 +314,13 @@ impl<W: Tick> AsyncWrite for Watched<W> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_instead(cx))?;
-        ready!(Pin::new(&mut self.io).poll_flush(cx))?;
+        let flushed = Pin::new(&mut self.io).poll_flush(cx);
+        if self.io.holds_back() {
+            // What TLS has taken of a reply waits there for the client. (A socket has nothing to flush.)
+            ready!(self.wrote(flushed))?;
+        } else {
+            ready!(flushed)?;
+        }
         self.connection.unflushed.set(false);
         Poll::Ready(Ok(()))
     }

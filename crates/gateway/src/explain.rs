@@ -4,11 +4,11 @@
 use gatehouse_domain::access::Question;
 use gatehouse_domain::exchange::Principal;
 use gatehouse_domain::policy::Snapshot;
-use gatehouse_domain::routing::{Resolved, Route, fingerprint, session_key};
+use gatehouse_domain::routing::{CacheUse, Resolved, Route, fingerprint, session_key};
 use gatehouse_domain::time::UnixMillis;
 
 use crate::route::{ordered, rule, seats};
-use crate::routes::Routes;
+use crate::routes::{Routes, watched};
 use crate::settings::Settings;
 
 /// What a request would be.
@@ -32,6 +32,8 @@ pub struct Explained {
     pub rule: String,
     /// The provider that the session was with last, as far as this node remembers.
     pub session_with: Option<String>,
+    /// How providers' caches are used by requests of the same route, as far as this node has seen them.
+    pub cache: CacheUse,
     /// In the order in which they are asked.
     pub candidates: Vec<Candidate>,
     /// Providers that are not asked, and why.
@@ -78,12 +80,16 @@ pub fn explain(
         notice: notice.map(gatehouse_domain::routing::Alias::notice),
         rule: String::new(),
         session_with: None,
+        cache: CacheUse::default(),
         candidates: Vec::new(),
         left_out: Vec::new(),
     };
     let Some(model) = model else { return out };
     out.rule = rule(routing, model, asked.principal.team);
     let route = routing.route(model, asked.principal.team);
+    let watched = watched(route.map(|route| route.name.as_str()));
+    let used = routes.cache_use(now).into_iter().find(|(name, _)| name == watched);
+    out.cache = used.map(|(_, used)| used).unwrap_or_default();
     let session = asked.session.map(|session| session_key(asked.principal.user.bits(), session));
     let known = session.and_then(|session| routes.peek(session));
     let named = |name: u64| settings.providers.iter().find(|provider| fingerprint(&provider.name) == name);

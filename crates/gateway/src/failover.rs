@@ -3,6 +3,7 @@
 //! With one provider it is one attempt. With several, a reply counts as begun when its message has begun (`message_start`,
 //! or the first bytes of a document): until then nothing has gone to the client, and another provider can take over.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,17 +15,20 @@ use http::request::Parts;
 use http::{Response, header};
 use rand::RngExt as _;
 
-use crate::admit::{Admitted, Spent};
+use crate::admit::{self, Admitted};
+use crate::cloud::fetch_credential;
 use crate::handle::{Answered, Granted};
 use crate::health::Permit;
 use crate::held::Held;
 use crate::inspect::Received;
+use crate::learn;
 use crate::open::Open;
 use crate::refusal::Refusal;
 use crate::refused::Refused;
 use crate::route::{Plan, Routed, Way};
 use crate::send::{Failed, Outgoing, Translated, send, translate};
 use crate::settings::Provider;
+use crate::single::{Sent, once_more, only};
 use crate::worker::{Active, Worker};
 
 /// Sends the request until a provider answers.
@@ -37,17 +41,11 @@ pub(crate) async fn forward(worker: &Rc<Worker>, admitted: Admitted) -> Result<A
             return Ok(Answered { held, head, standing });
         }
     };
-    let Granted { mut open, head, active, body, .. } = granted;
-    let Received { pieces, bytes, reservation, form, named, .. } = body;
-    let body = Outgoing { pieces, bytes, reservation: Some(reservation), form, named };
-    let translated = match translate(&provider, &head, &mut open, body) {
-        Ok(translated) => translated,
-        Err(why) => return Err(Refused::new(open, why, None)),
+    let sent = match only(worker, granted, &provider).await {
+        Ok(sent) => sent,
+        Err((open, why)) => return Err(Refused::new(*open, why, None)),
     };
-    if !intends(worker, &mut open) {
-        return Err(Refused::new(open, Refusal::LedgerFull, None));
-    }
-    match send(worker, open, &active, &provider, translated, provider.first_byte).await {
+    match sent {
         Ok((held, head)) => {
             provider.health.count(&provider.name, Fault::of_status(head.status().as_u16()));
             Ok(Answered { held, head, standing })
@@ -61,7 +59,7 @@ pub(crate) async fn forward(worker: &Rc<Worker>, admitted: Admitted) -> Result<A
 }
 
 /// Writes down that a provider is about to be asked. Of several intents of an exchange the last one counts.
-fn intends(worker: &Worker, open: &mut Open) -> bool {
+pub(crate) fn intends(worker: &Worker, open: &mut Open) -> bool {
     let intent = open.intent().expect("only an identified request gets here");
     let is_written = worker.shared.ledger.open(&intent).is_ok();
     if !is_written {
@@ -71,18 +69,18 @@ fn intends(worker: &Worker, open: &mut Open) -> bool {
 }
 
 /// A request on its way from provider to provider.
-struct Trip {
+pub(crate) struct Trip {
     worker: Rc<Worker>,
-    plan: Box<Plan>,
+    pub(crate) plan: Box<Plan>,
     head: Parts,
     active: Rc<Active>,
     body: Received,
     kind: Kind,
     /// How often each candidate was asked.
-    asked: Vec<u32>,
-    round: u32,
+    asked: Vec<Cell<u32>>,
+    round: Cell<u32>,
     /// Further attempts there may be.
-    left: u32,
+    pub(crate) left: Cell<u32>,
     began: Instant,
 }
 
@@ -90,25 +88,25 @@ struct Trip {
 const NEVER: u32 = u32::MAX;
 
 /// An attempt that failed.
-enum Failure {
+pub(crate) enum Failure {
     /// There is a reply, which goes to the client if nobody else can answer.
     Reply(Held, Response<()>, Fault),
     /// There is none.
     Nothing(Box<Failed>),
 }
 
-type Reply = (Held, Response<()>);
+pub(crate) type Reply = (Held, Response<()>);
 
 /// Sends the request to one candidate after the other.
 async fn travel(worker: &Rc<Worker>, granted: Granted, plan: Box<Plan>) -> Result<Reply, Box<Refused>> {
     let Granted { mut open, head, active, body, .. } = granted;
     worker.shared.routes.request(&plan.routing.failover);
-    let mut trip = Trip {
+    let trip = Trip {
         worker: Rc::clone(worker),
-        asked: vec![0; plan.candidates.len()],
-        left: plan.routing.failover.attempts.saturating_sub(1),
+        asked: vec![Cell::new(0); plan.candidates.len()],
+        left: Cell::new(plan.routing.failover.attempts.saturating_sub(1)),
         kind: open.record().kind,
-        round: 1,
+        round: Cell::new(1),
         began: Instant::now(),
         plan,
         head,
@@ -119,8 +117,15 @@ async fn travel(worker: &Rc<Worker>, granted: Granted, plan: Box<Plan>) -> Resul
         Ok(next) => next,
         Err(soonest) => return Err(Refused::new(open, unavailable(soonest), None)),
     };
+    let mut may_hedge = trip.plan.routing.failover.hedge_after_ms > 0 && trip.plan.candidates.len() > 1;
     loop {
-        let failure = match trip.attempt(open, at, permit).await {
+        let outcome;
+        (at, outcome) = if std::mem::take(&mut may_hedge) && intends(worker, &mut open) {
+            Box::pin(trip.hedged(open, at, permit)).await
+        } else {
+            (at, trip.attempt(open, at, permit).await)
+        };
+        let failure = match outcome {
             Ok(reply) => return Ok(reply),
             Err(failure) => failure,
         };
@@ -140,25 +145,25 @@ async fn travel(worker: &Rc<Worker>, granted: Granted, plan: Box<Plan>) -> Resul
 
 impl Trip {
     /// The next candidate, once it may be asked; else in how many milliseconds one may be.
-    async fn next(&mut self, is_first: bool) -> Result<(usize, Permit), u64> {
+    async fn next(&self, is_first: bool) -> Result<(usize, Permit), u64> {
         let routing = Arc::clone(&self.plan.routing);
         let failover = &routing.failover;
         let deadline = Duration::from_millis(failover.deadline_ms);
         loop {
-            if !is_first && (self.left == 0 || self.began.elapsed() >= deadline) {
+            if !is_first && (self.left.get() == 0 || self.began.elapsed() >= deadline) {
                 return Err(self.soonest());
             }
             if let Some(found) = self.pick(is_first) {
-                self.left -= u32::from(!is_first);
+                self.left.set(self.left.get() - u32::from(!is_first));
                 return Ok(found);
             }
             let soonest = self.soonest();
-            if self.round >= failover.rounds || self.asked.iter().all(|asked| *asked == NEVER) {
+            if self.round.get() >= failover.rounds || self.asked.iter().all(|asked| asked.get() == NEVER) {
                 return Err(soonest);
             }
             let (base, max) = (failover.backoff_base_ms, failover.backoff_max_ms);
-            let wait = backoff_ms(self.round, base, max, soonest, rand::rng().random());
-            self.round += 1;
+            let wait = backoff_ms(self.round.get(), base, max, soonest, rand::rng().random());
+            self.round.set(self.round.get() + 1);
             let wait = Duration::from_millis(wait);
             if wait > Duration::from_millis(max) || self.began.elapsed() + wait >= deadline {
                 return Err(soonest);
@@ -168,14 +173,15 @@ impl Trip {
     }
 
     /// A candidate that has not been asked in this round and may be asked now.
-    fn pick(&mut self, is_first: bool) -> Option<(usize, Permit)> {
+    pub(crate) fn pick(&self, is_first: bool) -> Option<(usize, Permit)> {
         let failover = &self.plan.routing.failover;
         for (at, candidate) in self.plan.candidates.iter().enumerate() {
-            if self.asked[at] >= self.round || !candidate.provider.standing(failover).is_usable() {
+            if self.asked[at].get() >= self.round.get() || !candidate.provider.standing(failover).is_usable()
+            {
                 continue;
             }
             if !is_first && !self.worker.shared.routes.take_retry() {
-                self.left = 0;
+                self.left.set(0);
                 return None;
             }
             if let Ok(permit) = Permit::begin(&candidate.provider, failover) {
@@ -188,23 +194,24 @@ impl Trip {
     /// In how many milliseconds one of them may be asked again.
     fn soonest(&self) -> u64 {
         let failover = &self.plan.routing.failover;
-        let open = self.plan.candidates.iter().zip(&self.asked).filter(|(_, asked)| **asked != NEVER);
+        let open = self.plan.candidates.iter().zip(&self.asked).filter(|(_, asked)| asked.get() != NEVER);
         open.map(|(candidate, _)| candidate.provider.standing(failover).wait_ms()).min().unwrap_or(0)
     }
 
-    async fn attempt(
-        &mut self,
+    pub(crate) async fn attempt(
+        &self,
         mut open: Open,
         at: usize,
         mut permit: Permit,
     ) -> Result<Reply, Box<Failure>> {
-        self.asked[at] += 1;
+        self.asked[at].set(self.asked[at].get() + 1);
         let candidate = &self.plan.candidates[at];
         let (provider, model) = (Arc::clone(&candidate.provider), Arc::clone(&candidate.model));
-        let translated = match self.prepared(&provider, &model, &mut open) {
+        fetch_credential(&self.worker, &provider, &mut open).await;
+        let translated = match self.prepared(&provider, &model, &mut open).await {
             Ok(translated) => translated,
             Err(why) => {
-                self.asked[at] = NEVER;
+                self.asked[at].set(NEVER);
                 permit.failed(Fault::NotSent, None);
                 return Err(nothing(open, why, Some(Fault::NotSent)));
             }
@@ -217,6 +224,7 @@ impl Trip {
         let sent =
             send(&self.worker, open, &self.active, &provider, translated, provider.first_byte.min(left))
                 .await;
+        let sent = self.without_unknown(at, sent).await?;
         let (mut held, head) = match sent {
             Ok(reply) => reply,
             Err(failed) => {
@@ -240,22 +248,36 @@ impl Trip {
         Err(Box::new(Failure::Reply(held, head, fault)))
     }
 
+    /// Sends the request to the same provider once more, if that has said what it does not know of it.
+    async fn without_unknown(&self, at: usize, sent: Sent) -> Result<Sent, Box<Failure>> {
+        let Ok((mut held, head)) = sent else { return Ok(sent) };
+        let candidate = &self.plan.candidates[at];
+        let (provider, request) = (&candidate.provider, (&self.head.headers, &self.body.pieces[..]));
+        if !learn::is_worth_another(&self.worker, &mut held, &head, provider, request).await {
+            return Ok(Ok((held, head)));
+        }
+        let mut open = once_more(provider, held);
+        let translated = match self.prepared(provider, &candidate.model, &mut open).await {
+            Ok(translated) => translated,
+            Err(why) => return Err(nothing(open, why, None)),
+        };
+        if !intends(&self.worker, &mut open) {
+            return Err(nothing(open, Refusal::LedgerFull, None));
+        }
+        let deadline = Duration::from_millis(self.plan.routing.failover.deadline_ms);
+        let patience = provider.first_byte.min(deadline.saturating_sub(self.began.elapsed()));
+        Ok(send(&self.worker, open, &self.active, provider, translated, patience).await)
+    }
+
     /// The request as this provider takes it. The body is shared with the attempts before and after.
-    fn prepared(
+    async fn prepared(
         &self,
         provider: &Arc<Provider>,
         model: &str,
         open: &mut Open,
     ) -> Result<Translated, Refusal> {
-        open.redirect(&provider.name, model)
-            .map_err(|why| Refusal::Budget(Box::new(Spent { why: *why, now: Worker::now() })))?;
-        let mut body = Outgoing {
-            pieces: self.body.pieces.clone(),
-            bytes: self.body.bytes,
-            reservation: None,
-            form: self.body.form,
-            named: self.body.named.clone(),
-        };
+        open.redirect(&provider.name, model).await.map_err(admit::refusal)?;
+        let mut body = Outgoing::of(&self.body);
         if *model != *self.plan.candidates[0].model {
             // The client's own name is the other model's.
             body.named = None;
@@ -270,7 +292,7 @@ impl Trip {
     }
 
     /// Notes how an attempt went.
-    fn note(&mut self, at: usize, permit: &mut Permit, fault: Option<Fault>, head: Option<&Response<()>>) {
+    fn note(&self, at: usize, permit: &mut Permit, fault: Option<Fault>, head: Option<&Response<()>>) {
         let provider = &self.plan.candidates[at].provider;
         match fault {
             None if head.is_some() => permit.answered(),
@@ -279,7 +301,7 @@ impl Trip {
             Some(fault) => {
                 permit.failed(fault, head.and_then(retry_after_ms));
                 if !fault.may_pass() {
-                    self.asked[at] = NEVER;
+                    self.asked[at].set(NEVER);
                 }
             }
         }
@@ -289,7 +311,7 @@ impl Trip {
 
 impl Failure {
     /// What went wrong with the provider; none where nobody else is to be asked.
-    fn fault(&self) -> Option<Fault> {
+    pub(crate) fn fault(&self) -> Option<Fault> {
         match self {
             Self::Reply(_, _, fault) => Some(*fault),
             Self::Nothing(failed) => failed.fault,
@@ -331,7 +353,7 @@ impl Failure {
 }
 
 #[expect(clippy::unnecessary_box_returns, reason = "it is an error, which must be small")]
-fn nothing(open: Open, why: Refusal, fault: Option<Fault>) -> Box<Failure> {
+pub(crate) fn nothing(open: Open, why: Refusal, fault: Option<Fault>) -> Box<Failure> {
     Box::new(Failure::Nothing(Box::new(Failed { open, why, ended: Ended::Refused, fault })))
 }
 

@@ -17,13 +17,16 @@ use crate::admit;
 use crate::cloud;
 use crate::connection::{Connection, Phase, Tick as _};
 use crate::failover;
+use crate::guest::{self, Inside};
 use crate::held::Held;
 use crate::identify::recognize;
 use crate::ingress;
 use crate::inspect::{self, Received};
 use crate::models;
 use crate::open::Open;
+use crate::passed;
 use crate::probe::{has_one_host, probe};
+use crate::recall::recall;
 use crate::reception::{self, Visit};
 use crate::refusal::Refusal;
 use crate::refused::Refused;
@@ -40,10 +43,15 @@ pub(crate) async fn serve(
     request: Request<Incoming>,
 ) -> Response<ReplyBody> {
     connection.enter(Phase::Serving, worker.tick());
-    if let Some(answer) = probe(&worker, &connection, &request) {
+    let visited = if let Some(guest) = &connection.guest {
+        // In a box: the way of all other requests is not to carry what only few need.
+        Box::pin(guest::visit(&worker, &connection, guest, request)).await
+    } else if let Some(answer) = probe(&worker, &connection, &request) {
         return whole(answer, &worker, &connection);
-    }
-    let request = match reception::visit(&worker, &connection, request).await {
+    } else {
+        reception::visit(&worker, &connection, request).await
+    };
+    let request = match visited {
         Visit::Answered(reply) => return reply,
         Visit::Elsewhere(request) => request,
     };
@@ -61,14 +69,15 @@ async fn exchange(
     request: Request<Incoming>,
 ) -> Result<Response<ReplyBody>, Box<Refused>> {
     let accepted = accept(worker, connection, request)?;
-    let identified = identify(worker, accepted).await?;
+    let identified = identify(worker, connection, accepted).await?;
     if identified.kind == Kind::Models {
         return list_models(worker, connection, identified).await;
     }
     let received = receive(worker, identified).await?;
     let granted = authorize(worker, received)?;
-    let routed = route::route(worker, granted)?;
-    let admitted = admit::admit(worker, routed)?;
+    let recalled = recall(worker, granted).await;
+    let routed = route::route(worker, recalled)?;
+    let admitted = admit::admit(worker, routed).pass().await?;
     let answered = failover::forward(worker, admitted).await?;
     Ok(relay(worker, connection, answered).await)
 }
@@ -159,9 +168,21 @@ struct Identified {
     active: Rc<Active>,
 }
 
-async fn identify(worker: &Rc<Worker>, accepted: Accepted) -> Result<Identified, Box<Refused>> {
+async fn identify(
+    worker: &Rc<Worker>,
+    connection: &Connection,
+    accepted: Accepted,
+) -> Result<Identified, Box<Refused>> {
     let Accepted { mut open, kind, head, body } = accepted;
-    match recognize(worker, &head.headers).await {
+    let known = match open.guest() {
+        // As it is now: a tunnel may have been open for hours.
+        Some(guest) => {
+            let renewed = worker.shared.policy.load().renewed(&guest.grant, Worker::now());
+            renewed.map_err(|_| Refusal::Revoked)
+        }
+        None => recognize(worker, connection, &head.headers).await,
+    };
+    match known {
         Ok(grant) => {
             open.note_grant(&grant);
             note_settings(worker, &head.headers, &grant);
@@ -298,7 +319,10 @@ async fn relay(worker: &Rc<Worker>, connection: &Rc<Connection>, answered: Answe
         return reply;
     }
     let flow = held.flow();
+    let is_callers = flow.open.guest().is_some_and(Inside::is_own);
     let mut headers = match flow.answer() {
+        // By its own credential a client is told what its provider tells it.
+        None if is_callers => passed::headers(head.headers()),
         None => gatehouse_providers::anthropic::reply_headers(head.headers()),
         Some(_) => cloud::reply_headers(head.headers(), flow.is_framed()),
     };
@@ -317,7 +341,7 @@ async fn relay(worker: &Rc<Worker>, connection: &Rc<Connection>, answered: Answe
     route::tell(&mut headers, &mut flow.open, &worker.shared.settings.load());
     flow.open.record().status = head.status().as_u16();
     let whole = if head.status().is_success() { Ended::Completed } else { Ended::UpstreamError };
-    if head.status() == http::StatusCode::UNAUTHORIZED {
+    if !is_callers && head.status() == http::StatusCode::UNAUTHORIZED {
         // The provider refuses our credential, not the client's: trying again for minutes would not help.
         headers.insert("x-should-retry", HeaderValue::from_static("false"));
         tracing::error!("the provider refused our credential; set a working one");

@@ -34,7 +34,8 @@ impl Held {
 impl Drop for Held {
     fn drop(&mut self) {
         let Some(mut flow) = self.0.take() else { return };
-        if flow.open.is_closed() {
+        // A copy is of an attempt that is given up while the request goes on: its connection is closed.
+        if flow.open.is_closed() || flow.open.is_copy() {
             return;
         }
         flow.open.connection_gone();

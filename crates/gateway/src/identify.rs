@@ -5,16 +5,38 @@ use std::sync::Arc;
 use gatehouse_domain::key::{BadKey, KeyKind, VirtualKey};
 use gatehouse_domain::policy::{Denied, Grant, KeyGrant, SessionGrant};
 use gatehouse_domain::token::{self, AccessToken, BadAccess};
+use gatehouse_listener::{Certified, Person};
 use http::{HeaderMap, header};
 
+use crate::connection::Connection;
 use crate::refusal::Refusal;
 use crate::worker::Worker;
+
+/// Finds out whose key or session a request carries, and that a client certificate is not somebody else's.
+pub(crate) async fn recognize(
+    worker: &Worker,
+    connection: &Connection,
+    headers: &HeaderMap,
+) -> Result<Grant, Refusal> {
+    let grant = presented(worker, headers).await?;
+    let Some(certificate) = connection.certificate() else { return Ok(grant) };
+    let is_holder = match (worker.shared.entrance.rules().person, certificate) {
+        (Person::Any, _) => true,
+        (Person::Holder, Certified::Unclear) => false,
+        (Person::Holder, Certified::For(email)) => {
+            let policy = worker.shared.policy.load();
+            let member = policy.proxy().people.by_email(&email).map(|member| member.user);
+            member == Some(grant.principal().user)
+        }
+    };
+    if is_holder { Ok(grant) } else { Err(Refusal::Certificate) }
+}
 
 /// Finds out whose key or session a request carries. Where both headers hold credentials of ours, the bearer counts.
 ///
 /// A genuine token for a session that the policy does not hold is of one that was ended, or of one that began a moment ago,
 /// perhaps on another node: then the policy is brought up to date first.
-pub(crate) async fn recognize(worker: &Worker, headers: &HeaderMap) -> Result<Grant, Refusal> {
+async fn presented(worker: &Worker, headers: &HeaderMap) -> Result<Grant, Refusal> {
     match look(worker, headers) {
         Look::Found(grant) => Ok(grant),
         Look::Refused(why) => Err(why),

@@ -74,7 +74,7 @@ pub(crate) fn enter(settings: &Settings, head: &mut Parts, mut body: Received) -
 fn table(settings: &Settings) -> &Arc<Table> {
     let first = settings.providers.iter().find_map(|provider| match &provider.face {
         Face::Cloud(dialect, _) => Some(&dialect.table),
-        Face::Plain(..) => None,
+        Face::Plain(..) | Face::Caller(_) => None,
     });
     first.unwrap_or(&BUILT_IN)
 }

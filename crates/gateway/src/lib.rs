@@ -7,10 +7,12 @@
 
 pub mod ledger;
 pub mod counters;
+pub mod limits;
 pub mod settings;
 pub mod portal;
 pub mod health;
 pub mod routes;
+pub mod learn;
 mod serve;
 mod connection;
 mod framing;
@@ -24,14 +26,19 @@ mod identify;
 mod inspect;
 mod admit;
 mod models;
+mod recall;
 mod route;
 pub mod explain;
 mod send;
+mod single;
 mod failover;
+mod hedge;
 mod cloud;
 mod ingress;
 mod upstream;
 mod flow;
+mod guest;
+mod passed;
 mod held;
 mod gather;
 mod relay;
@@ -39,4 +46,5 @@ mod reply;
 mod refusal;
 mod observe;
 
+pub use guest::{Guest, Guests, NoSeat};
 pub use serve::{Gateway, Parts, start};

@@ -6,16 +6,20 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use gatehouse_domain::budget::{Charge, Exceeded, Hold, Standing};
+use gatehouse_domain::budget::{Admission, Charge, Exceeded, Hold, Standing};
 use gatehouse_domain::exchange::{Attempt, Cost, Ended, Exchange, Intent, Kind, estimate_tokens};
+use gatehouse_domain::limit::{Limited, Taken, Used};
 use gatehouse_domain::money::Nanos;
 use gatehouse_domain::policy::Grant;
 use gatehouse_domain::usage::Usage;
 use http::HeaderMap;
 
 use crate::connection::{Connection, Overstay, Tick as _};
+use crate::counters::Reserved;
+use crate::guest::Inside;
 use crate::ledger::Ticket;
 use crate::refusal::Refusal;
+use crate::routes::watched;
 use crate::settings::client_of;
 use crate::worker::{Active, Shared, Worker};
 
@@ -29,14 +33,20 @@ pub(crate) struct Open {
     watch: Option<Watch>,
     /// Set while the upstream may be working for us: then an end nobody saw is estimated.
     sent: bool,
+    /// Whether it is a copy for one of two attempts at once: nothing of it is written or charged.
+    copy: bool,
     /// Whether it counts among the requests under way: only those with a good credential do.
     counted: bool,
     /// What is held of budgets for it.
     hold: Option<Hold>,
+    /// What it has taken of limits on rates.
+    taken: Option<Taken>,
     /// The most that it may cost.
     worst: Nanos,
     /// What the client is told of its model.
     pub(crate) notice: Option<String>,
+    /// The route that it goes by, if there is one.
+    pub(crate) route: Option<String>,
     request_id: String,
 }
 
@@ -50,7 +60,7 @@ struct Watch {
 impl Open {
     /// Opens an exchange of a client's connection.
     pub(crate) fn new(worker: &Rc<Worker>, connection: &Rc<Connection>, kind: Kind) -> Self {
-        let mut open = Self::unwatched(&worker.shared, connection.peer, kind);
+        let mut open = Self::unwatched(&worker.shared, connection.peer(), kind);
         open.watch =
             Some(Watch { worker: Rc::clone(worker), connection: Rc::clone(connection), active: None });
         open
@@ -87,6 +97,7 @@ impl Open {
             asked: None,
             attempts: Vec::new(),
             switched: false,
+            left_out: Vec::new(),
         };
         let request_id = format!("req_{}", &id.to_string()[4..]);
         Self {
@@ -95,10 +106,13 @@ impl Open {
             shared: Arc::clone(shared),
             watch: None,
             sent: false,
+            copy: false,
             counted: false,
             hold: None,
+            taken: None,
             worst: Nanos::ZERO,
             notice: None,
+            route: None,
             request_id,
         }
     }
@@ -106,6 +120,11 @@ impl Open {
     /// The record, until the exchange is closed.
     pub(crate) fn record(&mut self) -> &mut Exchange {
         self.record.as_mut().expect("an exchange is closed once, by the last that holds it")
+    }
+
+    /// The guest whose exchange it is.
+    pub(crate) fn guest(&self) -> Option<&Inside> {
+        self.watch.as_ref().and_then(|watch| watch.connection.guest.as_deref())
     }
 
     /// Our own request id, for answers that have none from the upstream.
@@ -117,9 +136,13 @@ impl Open {
     pub(crate) fn note_head(&mut self, headers: &HeaderMap) {
         let session = note(headers, "x-claude-code-session-id");
         let client = note(headers, "user-agent");
+        let is_guest = self.guest().is_some();
         let proxies = &self.shared.settings.load().proxies;
         let record = self.record.as_mut().expect("an exchange is closed once, by the last that holds it");
-        record.peer = record.peer.map(|peer| client_of(proxies, peer, headers));
+        // The proxy knows whose a guest's connection is; what the guest says of it is nothing.
+        if !is_guest {
+            record.peer = record.peer.map(|peer| client_of(proxies, peer, headers));
+        }
         record.session = session;
         record.client = client.map(|agent| agent.split(' ').next().unwrap_or_default().to_owned());
     }
@@ -139,6 +162,51 @@ impl Open {
     /// What the sweep sees of it; only those that were let in are seen.
     pub(crate) fn active(&self) -> Option<&Rc<Active>> {
         self.watch.as_ref()?.active.as_ref().map(|(_, active)| active)
+    }
+
+    /// A copy for one of two attempts at once. From here on the exchange counts as sent.
+    pub(crate) fn copied(&mut self) -> Self {
+        self.sent = true;
+        let mut record = self.record().clone();
+        record.attempts.clear();
+        Self {
+            record: Some(Box::new(record)),
+            began: self.began,
+            shared: Arc::clone(&self.shared),
+            watch: None,
+            sent: false,
+            copy: true,
+            counted: false,
+            hold: None,
+            taken: None,
+            worst: Nanos::ZERO,
+            notice: None,
+            route: None,
+            request_id: self.request_id.clone(),
+        }
+    }
+
+    /// Whether it is such a copy.
+    pub(crate) const fn is_copy(&self) -> bool {
+        self.copy
+    }
+
+    /// Takes over what the copy of the attempt that counts has noted. What is held of budgets moves along.
+    ///
+    /// # Errors
+    /// A hard budget that applies there has no room; then all but what was noted is as it was.
+    pub(crate) async fn take_over(&mut self, mut copy: Self) -> Result<(), Box<Exceeded>> {
+        let Some(mut noted) = copy.record.take() else { return Ok(()) };
+        self.sent = copy.sent;
+        let (provider, model) = (noted.provider.clone(), noted.model.clone());
+        let (provider, model) =
+            (provider.as_deref().unwrap_or_default(), model.as_deref().unwrap_or_default());
+        let moved = self.redirect(provider, model).await;
+        let mut attempts = std::mem::take(&mut self.record().attempts);
+        attempts.append(&mut noted.attempts);
+        noted.attempts = attempts;
+        *self.record() = *noted;
+        moved
     }
 
     /// Detaches the exchange from its connection: the client is gone, and the rest is read for its usage only.
@@ -165,14 +233,30 @@ impl Open {
         }
     }
 
-    /// Holds the most that it may cost in all budgets that apply; gives the one that is used up most.
-    pub(crate) fn reserve(&mut self, worst: Nanos) -> Result<Option<Standing>, Box<Exceeded>> {
+    /// Takes it, with its input as estimated, out of all limits on rates that apply.
+    pub(crate) fn take(&mut self) -> Result<(), Box<Limited>> {
         let shared = Arc::clone(&self.shared);
-        let Some(charge) = self.record.as_deref().and_then(charge) else { return Ok(None) };
-        let admission = shared.counters.reserve(&charge, worst, Worker::now())?;
-        self.hold = admission.hold;
+        let record = self.record();
+        if let (Some(principal), Some(model)) = (&record.principal, &record.model) {
+            self.taken = shared.limits.take(principal, model, estimate_tokens(record.bytes_in))?;
+        }
+        Ok(())
+    }
+
+    /// Holds the most that it may cost in all budgets that apply.
+    pub(crate) fn reserve(&mut self, worst: Nanos) -> Reserved {
+        let shared = Arc::clone(&self.shared);
         self.worst = worst;
-        Ok(admission.fullest)
+        match self.record.as_deref().and_then(charge) {
+            Some(charge) => shared.counters.reserve(&charge, worst, Worker::now()),
+            None => Reserved::Now(Ok(Admission { hold: None, fullest: None })),
+        }
+    }
+
+    /// Takes over what is held for it; gives the budget that is used up most.
+    pub(crate) fn hold(&mut self, admission: Admission) -> Option<Standing> {
+        self.hold = admission.hold;
+        admission.fullest
     }
 
     /// Sends it to another provider, or as another model: what is held moves to the budgets that apply there. If one
@@ -180,7 +264,7 @@ impl Open {
     ///
     /// # Errors
     /// A hard budget that applies there has no room.
-    pub(crate) fn redirect(&mut self, provider: &str, model: &str) -> Result<(), Box<Exceeded>> {
+    pub(crate) async fn redirect(&mut self, provider: &str, model: &str) -> Result<(), Box<Exceeded>> {
         let before = self.record.as_deref().map(|record| (record.provider.clone(), record.model.clone()));
         let is_same = before
             .as_ref()
@@ -203,13 +287,22 @@ impl Open {
             return Ok(());
         }
         let worst = self.worst;
-        let reserved = self.reserve(worst).map(drop);
-        if reserved.is_err() {
-            let (provider, model) = before.unwrap_or_default();
-            let record = self.record();
-            (record.provider, record.model) = (provider, model);
+        let decided = match self.reserve(worst) {
+            Reserved::Now(decided) => decided,
+            Reserved::Later(waiting) => waiting.await,
+        };
+        match decided {
+            Ok(admission) => {
+                self.hold(admission);
+                Ok(())
+            }
+            Err(why) => {
+                let (provider, model) = before.unwrap_or_default();
+                let record = self.record();
+                (record.provider, record.model) = (provider, model);
+                Err(why)
+            }
         }
-        reserved
     }
 
     /// An attempt came to nothing and another begins: what it said and cost is no part of the exchange.
@@ -223,13 +316,13 @@ impl Open {
     /// What is written down before the upstream is asked.
     pub(crate) fn intent(&mut self) -> Option<Intent> {
         self.sent = true;
-        let elapsed = self.began.elapsed();
+        let (elapsed, is_copy) = (self.began.elapsed(), self.copy);
         let record = self.record();
         // Of a further attempt, what came before is the providers' time.
         let is_first = record.attempts.is_empty();
         let before = record.overhead_us;
         record.overhead_us = u32::try_from(elapsed.as_micros()).unwrap_or(u32::MAX);
-        if !is_first {
+        if !is_first || is_copy {
             record.overhead_us = before;
         }
         Some(Intent {
@@ -281,6 +374,10 @@ impl Open {
     }
 
     fn settle(&mut self) -> Option<Ticket> {
+        if self.copy {
+            self.record = None;
+            return None;
+        }
         let mut record = self.record.take()?;
         record.duration_ms = self.elapsed_ms();
         if record.request_id.is_empty() {
@@ -292,12 +389,18 @@ impl Open {
         }
         self.price(&mut record);
         self.shared.meters.count(&record);
+        self.watch_cache(&record);
         let ticket = self.shared.ledger.close(&record);
         let hold = self.hold.take();
         if (hold.is_some() || !self.shared.counters.is_idle())
             && let Some(charge) = charge(&record)
         {
             self.shared.counters.settle(hold, &charge, record.cost.nanos, ticket);
+        }
+        if let Some(taken) = self.taken.take() {
+            let tokens = &record.usage.tokens;
+            let input = tokens.input + tokens.cache_write_5m + tokens.cache_write_1h;
+            self.shared.limits.settle(taken, Some(Used { input, output: tokens.output }));
         }
         if self.counted {
             self.shared.in_flight.fetch_sub(1, Ordering::Relaxed);
@@ -308,6 +411,16 @@ impl Open {
             watch.worker.active.borrow_mut().remove(slot);
         }
         Some(ticket)
+    }
+
+    /// Notes what was read from caches, where the provider has said it.
+    fn watch_cache(&self, record: &Exchange) {
+        if record.kind != Kind::Messages || record.ended != Ended::Completed || record.estimated {
+            return;
+        }
+        let percent = self.shared.settings.load().routing.cache_alarm_percent;
+        let route = watched(self.route.as_deref());
+        self.shared.routes.read_from_cache(route, &record.usage.tokens, percent, record.started_at);
     }
 
     fn price(&self, record: &mut Exchange) {

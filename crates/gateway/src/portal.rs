@@ -64,4 +64,7 @@ pub trait Portal: Send + Sync {
     /// Brings the policy up to date: somebody came with a genuine token for a session that it does not hold. Waits for a
     /// short time at most; however many call, the database is asked one time after the other.
     fn catch_up(&self) -> Later<()>;
+
+    /// The provider that answered last in a user's session, as far as the ledger knows. Waits for it; is given up after 2 s.
+    fn session_provider(&self, user: UserId, session: &str) -> Later<Option<String>>;
 }

@@ -22,7 +22,7 @@ use crate::connection::Connection;
 use crate::handle::{form_fault, readable};
 use crate::identify::recognize;
 use crate::open::Open;
-use crate::portal::{Asked, Entry, Portal};
+use crate::portal::{Asked, Entry, Later, Portal};
 use crate::refusal::Refusal;
 use crate::refused::Refused;
 use crate::reply::{ReplyBody, whole};
@@ -36,6 +36,8 @@ const GRANTED_SEATS: usize = 512;
 /// Requests with which known clients tell of their use that are taken at once; beyond it 503. Apart, and few, so that they take no
 /// room from others and little memory.
 const TELLING_SEATS: usize = 32;
+/// Requests that ask the ledger for their session's provider at once; beyond it they go on without.
+const RECALLING_SEATS: usize = 8;
 /// How long an answer may take. One that asks an identity provider takes a few of its answers.
 const ANSWER: Duration = Duration::from_secs(30);
 
@@ -46,12 +48,26 @@ pub(crate) struct Reception {
     open: Semaphore,
     granted: Semaphore,
     telling: Semaphore,
+    recalling: Semaphore,
 }
 
 impl Reception {
     pub(crate) fn new(portal: Arc<dyn Portal>, runtime: Handle) -> Self {
         let (open, granted) = (Semaphore::new(OPEN_SEATS), Semaphore::new(GRANTED_SEATS));
-        Self { portal, runtime, open, granted, telling: Semaphore::new(TELLING_SEATS) }
+        let (telling, recalling) = (Semaphore::new(TELLING_SEATS), Semaphore::new(RECALLING_SEATS));
+        Self { portal, runtime, open, granted, telling, recalling }
+    }
+
+    /// Runs something on the portal's runtime.
+    pub(crate) async fn run(&self, what: Later<()>) {
+        // Should it panic, the caller finds that nothing has changed.
+        drop(self.runtime.spawn(what).await);
+    }
+
+    /// The provider that answered last in a session, as far as the ledger knows; none while many ask.
+    pub(crate) async fn session_provider(&self, user: UserId, session: &str) -> Option<String> {
+        let _seat = self.recalling.try_acquire().ok()?;
+        self.runtime.spawn(self.portal.session_provider(user, session)).await.ok().flatten()
     }
 
     /// Brings the policy up to date.
@@ -163,7 +179,7 @@ async fn granted(
     settings: &Settings,
     head: &Parts,
 ) -> Result<Response<Bytes>, Refusal> {
-    let grant = recognize(worker, &head.headers).await?;
+    let grant = recognize(worker, connection, &head.headers).await?;
     let reception = &worker.shared.reception;
     let _seat =
         reception.granted.try_acquire().map_err(|_| Refusal::Overloaded("requests of clients under way"))?;
@@ -178,7 +194,7 @@ async fn telling(
     body: &mut Option<Incoming>,
     most: usize,
 ) -> Result<Response<Bytes>, Refusal> {
-    let grant = recognize(worker, &head.headers).await?;
+    let grant = recognize(worker, connection, &head.headers).await?;
     let reception = &worker.shared.reception;
     // Before the body, since bodies are what takes memory; a body that comes slowly is given up in time.
     let Ok(_seat) = reception.telling.try_acquire() else { return Err(Refusal::Telemetry) };
@@ -199,7 +215,7 @@ fn asked(
         query: head.uri.query().unwrap_or_default().to_owned(),
         headers: head.headers.clone(),
         body,
-        peer: client_of(&settings.proxies, connection.peer, &head.headers),
+        peer: client_of(&settings.proxies, connection.peer(), &head.headers),
         principal: grant.map(Grant::principal),
     }
 }

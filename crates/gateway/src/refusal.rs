@@ -4,7 +4,7 @@
 //! is repeated with less and less in it, 529 is tried three times, `retry-after` above 60 ends the attempt. Nowhere
 //! else in this crate is a status code named.
 
-use crate::admit::Spent;
+use crate::admit::{Beyond, Spent};
 use bytes::Bytes;
 use gatehouse_providers::anthropic::error_body;
 use gatehouse_providers::json::RequestError;
@@ -19,6 +19,8 @@ pub(crate) enum Refusal {
     HeadTooLarge,
     /// `Host` is missing or given twice.
     BadHost,
+    /// It names another host than the one that its tunnel is for.
+    Misdirected,
     /// No credential was sent.
     NoCredential,
     /// The credential is not accepted; deliberately not said why.
@@ -27,6 +29,8 @@ pub(crate) enum Refusal {
     Signed,
     /// The access token, or the session it names, is over; deliberately not said why.
     SignedOut(&'static str),
+    /// The client certificate of the connection is not of the person whose credential it is.
+    Certificate,
     /// The key may not use this model.
     ModelNotAllowed(String),
     /// The organization's rules do not let this through.
@@ -38,6 +42,10 @@ pub(crate) enum Refusal {
     },
     /// A budget has no room for it.
     Budget(Box<Spent>),
+    /// A limit on a rate has no room for it now.
+    Limited(Box<Beyond>),
+    /// Whether a budget has room cannot be found out.
+    BudgetUnknown,
     /// We have no such path.
     UnknownPath,
     /// The path exists, the method does not.
@@ -78,6 +86,8 @@ pub(crate) enum Refusal {
     ModelRetired(String),
     /// The provider could not be reached.
     Unreachable,
+    /// What answers at this host has no certificate for it that holds.
+    Untrusted(String),
     /// The provider did not answer in time.
     UpstreamTimeout,
     /// The provider's answer is not HTTP, or it hung up without one.
@@ -113,6 +123,10 @@ const fn later(code: &'static str, status: u16, kind: &'static str, seconds: u16
     row
 }
 
+const BUDGET_UNKNOWN: &str = "Whether your budget has room cannot be found out at the moment. Try again in a few minutes, or ask your administrator.";
+const LEDGER_FULL: &str =
+    "Gatehouse cannot record new requests at the moment, so it takes none. Administrators have been told.";
+const UPSTREAM_ODD: &str = "What answers at the model provider's address is no model provider. Ask your administrator to check the provider's base_url.";
 const INVALID: &str = "invalid_request_error";
 
 impl Refusal {
@@ -121,14 +135,19 @@ impl Refusal {
             Self::MalformedHead => row("malformed_request", 400, INVALID),
             Self::HeadTooLarge => row("head_too_large", 431, INVALID),
             Self::BadHost => row("bad_host", 400, INVALID),
+            Self::Misdirected => row("misdirected", 421, INVALID),
             Self::NoCredential => row("no_credential", 401, "authentication_error"),
             Self::Signed => row("signed_request", 403, "permission_error"),
             Self::BadCredential(why) | Self::SignedOut(why) => row(why, 401, "authentication_error"),
+            Self::Certificate => row("certificate_of_another", 403, "permission_error"),
             // The client prints a 451 as it is; before the sentence of a 403 it puts "failed to authenticate".
             Self::ModelNotAllowed(_) => row("model_not_allowed", 451, "permission_error"),
             Self::NotPermitted { .. } => row("not_permitted", 451, "permission_error"),
             // Its own headers say when to come back; see `Spent::tell`.
             Self::Budget(_) => row("budget", 429, "billing_error"),
+            // Its own headers say when to come back; see `Beyond::tell`.
+            Self::Limited(_) => Row { should_retry: None, ..row("rate_limited", 429, "rate_limit_error") },
+            Self::BudgetUnknown => row("budget_unknown", 429, "billing_error"),
             Self::UnknownPath => row("unknown_path", 404, "not_found_error"),
             Self::BadMethod(_) => row("bad_method", 405, INVALID),
             Self::UnknownModel(_) => row("unknown_model", 404, "not_found_error"),
@@ -153,6 +172,7 @@ impl Refusal {
             Self::Unavailable(seconds) => later("providers_unavailable", 503, "api_error", *seconds),
             Self::ModelRetired(_) => row("model_retired", 451, "not_found_error"),
             Self::Unreachable => later("upstream_unreachable", 502, "api_error", 2),
+            Self::Untrusted(_) => row("upstream_untrusted", 502, "api_error"),
             Self::UpstreamTimeout => later("upstream_timeout", 504, "timeout_error", 2),
             Self::UpstreamBroken => later("upstream_broken", 502, "api_error", 1),
             Self::UpstreamOdd => row("upstream_odd", 502, "api_error"),
@@ -179,6 +199,9 @@ impl Refusal {
             Self::MalformedHead => "The request's head is not valid HTTP/1.1.".into(),
             Self::HeadTooLarge => "The request's headers are too large for this gateway.".into(),
             Self::BadHost => "The request must carry exactly one Host header.".into(),
+            Self::Misdirected => {
+                "The request names another host than the one that its tunnel was opened for.".into()
+            }
             Self::NoCredential => {
                 "No credential was sent. Set ANTHROPIC_AUTH_TOKEN to your Gatehouse key (it begins \
                 with gh_)."
@@ -195,6 +218,11 @@ impl Refusal {
             Self::SignedOut(_) => {
                 "Your sign-in at this gateway is over or was ended. Sign in again with /login.".into()
             }
+            Self::Certificate => {
+                "Your client certificate is not of the person whose key or sign-in this is. Use your \
+                own certificate, or sign in as its person."
+                    .into()
+            }
             Self::ModelNotAllowed(model) => format!(
                 "Your key may not use the model `{model}`. Choose another model, or ask your administrator to allow it."
             ),
@@ -203,6 +231,8 @@ impl Refusal {
                  your administrator."
             ),
             Self::Budget(spent) => spent.sentence(),
+            Self::Limited(beyond) => beyond.sentence(),
+            Self::BudgetUnknown => BUDGET_UNKNOWN.into(),
             Self::UnknownPath => "Gatehouse does not serve this path.".into(),
             Self::BadMethod(allowed) => format!("This path takes {allowed}."),
             Self::UnknownModel(model) => format!("There is no model `{model}` here."),
@@ -215,9 +245,7 @@ impl Refusal {
             Self::BadBody(why) => format!("The request's body cannot be used: {why}."),
             Self::ModelMissing => "model: Field required.".into(),
             Self::Overloaded(what) => format!("Gatehouse is at its limit of {what}. Try again shortly."),
-            Self::LedgerFull => "Gatehouse cannot record new requests at the moment, so it takes none. \
-                Administrators have been told."
-                .into(),
+            Self::LedgerFull => LEDGER_FULL.into(),
             Self::Telemetry => {
                 "Gatehouse takes no more telemetry at the moment. Send it again shortly.".into()
             }
@@ -237,11 +265,13 @@ impl Refusal {
                 format!("This model is out of use: {notice}. Choose another model.")
             }
             Self::Unreachable => "The model provider could not be reached. Try again shortly.".into(),
+            Self::Untrusted(host) => format!(
+                "What answers at {host} has no valid certificate for that name, so nothing was sent to it. Tell your \
+                 administrator."
+            ),
             Self::UpstreamTimeout => "The model provider did not answer in time. Try again shortly.".into(),
             Self::UpstreamBroken => "The model provider's answer broke off. Try again.".into(),
-            Self::UpstreamOdd => "What answers at the model provider's address is no model provider. \
-                Ask your administrator to check the provider's base_url."
-                .into(),
+            Self::UpstreamOdd => UPSTREAM_ODD.into(),
             Self::PortalFailed => "Gatehouse could not answer this in time. Try again shortly.".into(),
             Self::Revoked => "Your access was revoked while this request was under way.".into(),
             Self::Stopping => "This gateway is restarting. Try again.".into(),
@@ -276,6 +306,12 @@ impl Refusal {
         if let Self::Budget(spent) = self {
             spent.tell(headers);
         }
+        if let Self::Limited(beyond) = self {
+            beyond.tell(headers);
+        }
+        if *self == Self::BudgetUnknown {
+            crate::admit::tell_unknown(headers);
+        }
         if let Self::BadMethod(allowed) = self {
             headers.insert(header::ALLOW, HeaderValue::from_static(allowed));
         }
@@ -302,6 +338,8 @@ mod tests {
             Refusal::MalformedHead,
             Refusal::HeadTooLarge,
             Refusal::BadHost,
+            Refusal::Misdirected,
+            Refusal::Untrusted("api.anthropic.com".into()),
             Refusal::NoCredential,
             Refusal::BadCredential("key_unknown"),
             Refusal::Signed,
@@ -309,6 +347,8 @@ mod tests {
             Refusal::ModelNotAllowed("m".into()),
             Refusal::NotPermitted { model: "m".into(), by: "the access policy `x`".into() },
             Refusal::Budget(Box::new(crate::admit::tests::spent())),
+            Refusal::Limited(Box::new(crate::admit::tests::beyond())),
+            Refusal::BudgetUnknown,
             Refusal::UnknownPath,
             Refusal::BadMethod("POST"),
             Refusal::UnknownModel("m".into()),

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use gatehouse_providers::cloud::Frames;
 use http::Response;
 use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
 
 use crate::connection::{Connection, Phase, Tick as _};
 use crate::relay::Relay;
@@ -33,6 +34,8 @@ pub(crate) enum Content {
     Whole(Option<Bytes>),
     /// What the upstream sends.
     Relayed(Box<Relay>),
+    /// What a guest's host sends, as it is.
+    Passed(Incoming),
 }
 
 impl ReplyBody {
@@ -44,7 +47,7 @@ impl ReplyBody {
     pub(crate) fn whole_mut(&mut self) -> Option<&mut Bytes> {
         match &mut self.content {
             Content::Whole(bytes) => bytes.as_mut(),
-            Content::Relayed(_) => None,
+            Content::Relayed(_) | Content::Passed(_) => None,
         }
     }
 
@@ -82,6 +85,7 @@ impl Body for ReplyBody {
             Content::Whole(bytes) => {
                 Poll::Ready(bytes.take().filter(|b| !b.is_empty()).map(|b| Ok(Frame::data(b))))
             }
+            Content::Passed(body) => Pin::new(body).poll_frame(cx).map_err(|_| CutOff),
             Content::Relayed(relay) => loop {
                 let next = ready!(relay.poll_bytes(cx));
                 let (Some(frames), Some(Ok(bytes))) = (frames.as_mut(), &next) else {
@@ -99,12 +103,14 @@ impl Body for ReplyBody {
         match &self.content {
             Content::Whole(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
             Content::Relayed(relay) => relay.is_done(),
+            Content::Passed(body) => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.content {
             Content::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
+            Content::Passed(body) => body.size_hint(),
             Content::Relayed(relay) => relay.length().map_or_else(SizeHint::default, SizeHint::with_exact),
         }
     }

@@ -13,6 +13,7 @@ use gatehouse_providers::json::with_model;
 use http::{HeaderMap, HeaderValue};
 use rand::RngExt as _;
 
+use crate::guest::Inside;
 use crate::handle::{Granted, class_said};
 use crate::inspect::Received;
 use crate::open::Open;
@@ -122,8 +123,18 @@ fn decide(worker: &Worker, settings: &Settings, granted: &mut Granted) -> Result
     if routing.unknown_models == UnknownModels::Refuse && settings.prices.find(model).is_none() {
         return Err(Refusal::UnknownModel(model.to_owned()));
     }
+    if let Some(own) = granted.open.guest().and_then(Inside::own_provider) {
+        granted.open.record().provider = Some(own.name.to_string());
+        permitted(worker, settings, granted)?;
+        return Ok(Way::One(own));
+    }
+    let record = granted.open.record();
+    let model = record.model.as_deref().unwrap_or_default();
     let team = record.principal.and_then(|principal| principal.team);
     let route = if routing.routes.is_empty() { None } else { routing.route(model, team) };
+    granted.open.route = route.map(|route| route.name.clone());
+    let record = granted.open.record();
+    let model = record.model.as_deref().unwrap_or_default();
     if route.is_none() {
         let mut serving = settings.providers.iter().filter(|provider| provider.is_for(model));
         match (serving.next(), serving.next()) {
@@ -169,7 +180,7 @@ fn plan(
             }
         }
     }
-    let (learns, pinned) = keep_signatures(worker, granted, &mut candidates);
+    let (learns, pinned) = keep_signatures(worker, settings, (granted, session), &mut candidates);
     if pinned {
         // A signature is one model's as well.
         candidates.retain(|candidate| candidate.model == model);
@@ -191,9 +202,14 @@ fn plan(
 }
 
 /// Keeps only providers where the signatures that the request carries are valid. Says whether it matters who signs, and
-/// whether the request carries any. Where it is not known who issued them, it is the first provider's family, since that is
-/// where the session belongs: then at least nobody else gets them.
-fn keep_signatures(worker: &Worker, granted: &Granted, candidates: &mut Vec<Candidate>) -> (bool, bool) {
+/// whether the request carries any. Where it is not known who issued them, it is the family of the provider that the session was
+/// with, or else of the first one, since that is where it belongs: then at least nobody else gets them.
+fn keep_signatures(
+    worker: &Worker,
+    settings: &Settings,
+    (granted, session): (&Granted, Option<u64>),
+    candidates: &mut Vec<Candidate>,
+) -> (bool, bool) {
     let Some(first) = candidates.first() else { return (false, false) };
     let family = first.provider.family.clone();
     if candidates.iter().all(|candidate| candidate.provider.family == family) {
@@ -205,7 +221,12 @@ fn keep_signatures(worker: &Worker, granted: &Granted, candidates: &mut Vec<Cand
         return (true, false);
     }
     let issuer = carried.signatures.iter().rev().find_map(|signature| routes.issuer(*signature));
-    let issuer = issuer.unwrap_or_else(|| fingerprint(&family));
+    let was_with = || {
+        let name = session.and_then(|session| routes.provider_of(session))?;
+        let provider = settings.providers.iter().find(|provider| fingerprint(&provider.name) == name)?;
+        Some(fingerprint(&provider.family))
+    };
+    let issuer = issuer.or_else(was_with).unwrap_or_else(|| fingerprint(&family));
     candidates.retain(|candidate| fingerprint(&candidate.provider.family) == issuer);
     (true, true)
 }
@@ -318,6 +339,9 @@ pub(crate) fn tell(headers: &mut HeaderMap, open: &mut Open, settings: &Settings
     }
     if settings.routing.reply_headers {
         let record = open.record();
+        if !record.left_out.is_empty() {
+            set("x-gatehouse-left-out", &record.left_out.join(","));
+        }
         set("x-gatehouse-provider", record.provider.as_deref().unwrap_or_default());
         set("x-gatehouse-attempts", &(record.attempts.len() + 1).to_string());
     }

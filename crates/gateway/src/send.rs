@@ -9,14 +9,16 @@ use gatehouse_domain::exchange::Ended;
 use gatehouse_domain::routing::Fault;
 use gatehouse_providers::cloud::{Answer, Form};
 use http::request::Parts;
-use http::{HeaderValue, Request, Response, header};
+use http::{HeaderName, HeaderValue, Request, Response, header};
 
 use crate::cloud;
 use crate::flow::{Flow, NoHead};
 use crate::held::Held;
 use crate::ingress;
-use crate::inspect::Reservation;
+use crate::inspect::{Received, Reservation};
+use crate::learn;
 use crate::open::Open;
+use crate::passed;
 use crate::refusal::Refusal;
 use crate::settings::{Face, Provider};
 use crate::upstream::{Upload, Upstream};
@@ -32,6 +34,28 @@ pub(crate) struct Outgoing {
     pub(crate) form: Form,
     /// The model as the client wrote it, where its form has names of its own.
     pub(crate) named: Option<String>,
+    /// Betas that the provider does not know.
+    pub(crate) unwanted: Vec<String>,
+}
+
+impl Outgoing {
+    /// What came, as it came; the bytes are shared.
+    pub(crate) fn of(body: &Received) -> Self {
+        Self {
+            pieces: body.pieces.clone(),
+            bytes: body.bytes,
+            reservation: None,
+            form: body.form,
+            named: body.named.clone(),
+            unwanted: Vec::new(),
+        }
+    }
+
+    /// The same, nothing of which is kept once it is sent.
+    pub(crate) fn once(body: Received) -> Self {
+        let Received { pieces, bytes, form, named, reservation, .. } = body;
+        Self { pieces, bytes, reservation: Some(reservation), form, named, unwanted: Vec::new() }
+    }
 }
 
 /// A request as a provider takes it; of a cloud, in which form it answers.
@@ -42,10 +66,19 @@ pub(crate) fn translate(
     provider: &Arc<Provider>,
     head: &Parts,
     open: &mut Open,
-    body: Outgoing,
+    mut body: Outgoing,
 ) -> Result<Translated, Refusal> {
+    let record = open.record();
+    record.left_out.clear();
+    let model = record.model.as_deref().unwrap_or_default();
+    if let Some(without) = learn::leave_out(provider, model, &body.pieces) {
+        record.left_out = learn::noted(provider, model, &without, &head.headers);
+        body.bytes = without.pieces.iter().map(|piece| piece.len() as u64).sum();
+        (body.pieces, body.unwanted) = (without.pieces, without.betas);
+    }
     let plain;
     let (credential_name, credential) = match &provider.face {
+        Face::Caller(added) => return by_caller(provider, head, body, added),
         Face::Plain(name, value) if body.form == Form::Messages => (name, value),
         face @ (Face::Plain(..) | Face::Cloud(..)) => {
             let cloud = match face {
@@ -54,6 +87,7 @@ pub(crate) fn translate(
                     plain = ingress::as_dialect(provider, name, value);
                     (&plain.0, &plain.1)
                 }
+                Face::Caller(_) => return Err(Refusal::UnknownPath),
             };
             let (request, answer) = cloud::request(provider, cloud, head, open, body)?;
             return Ok((request, Some(answer)));
@@ -61,8 +95,27 @@ pub(crate) fn translate(
     };
     let target = provider.target(head.uri.path(), head.uri.query()).ok_or(Refusal::HeadTooLarge)?;
     let mut headers = gatehouse_providers::anthropic::request_headers(&head.headers);
+    learn::without_betas(&mut headers, &body.unwanted);
     headers.insert(header::HOST, provider.authority.clone());
     headers.insert(credential_name.clone(), credential.clone());
+    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.bytes));
+    let mut request = Request::new(Upload::new(body.pieces, body.bytes, body.reservation));
+    *request.method_mut() = head.method.clone();
+    *request.uri_mut() = target;
+    *request.headers_mut() = headers;
+    Ok((request, None))
+}
+
+/// A guest's request for its own host: as it came, but that its reply must be readable for us.
+fn by_caller(
+    provider: &Provider,
+    head: &Parts,
+    body: Outgoing,
+    added: &[(HeaderName, HeaderValue)],
+) -> Result<Translated, Refusal> {
+    let target = provider.target(head.uri.path(), head.uri.query()).ok_or(Refusal::HeadTooLarge)?;
+    let mut headers = passed::request_headers(&head.headers, provider, added);
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.bytes));
     let mut request = Request::new(Upload::new(body.pieces, body.bytes, body.reservation));

@@ -14,17 +14,21 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use gatehouse_domain::policy::Snapshot;
+use gatehouse_listener::{Entrance, Stream};
 use hyper::server::conn::http1::Builder;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
+use tokio::sync::mpsc::Receiver;
 
-use crate::connection::{Connection, Tick as _, Watched};
+use crate::connection::{Connection, Phase, Tick as _, Watched, Wire};
 use crate::counters::Counters;
+use crate::guest::{Guest, Guests, Inside};
 use crate::handle;
 use crate::inspect::Budget;
 use crate::ledger::Ledger;
+use crate::limits::Limiter;
 use crate::observe::Meters;
 use crate::portal::Portal;
 use crate::reception::Reception;
@@ -38,6 +42,8 @@ pub struct Parts {
     pub settings: Arc<ArcSwap<Settings>>,
     /// Keys and what they may; swapped whole when anything changes.
     pub policy: Arc<ArcSwap<Snapshot>>,
+    /// How connections are taken in; swapped whole on reload.
+    pub entrance: Arc<Entrance>,
     /// Answers what is no model request.
     pub portal: Arc<dyn Portal>,
     /// Where the portal runs.
@@ -46,6 +52,8 @@ pub struct Parts {
     pub ledger: Arc<dyn Ledger>,
     /// Where budgets are counted.
     pub counters: Arc<dyn Counters>,
+    /// Limits on rates.
+    pub limits: Arc<Limiter>,
     /// What is remembered of sessions for routing.
     pub routes: Arc<Routes>,
     /// Whether `/readyz` says so.
@@ -55,6 +63,7 @@ pub struct Parts {
 /// The running data path.
 pub struct Gateway {
     shared: Arc<Shared>,
+    guests: Guests,
     threads: Vec<JoinHandle<()>>,
     stop: Arc<Notify>,
     ended: Arc<AtomicBool>,
@@ -69,9 +78,11 @@ pub fn start(listener: &TcpListener, workers: usize, parts: Parts) -> io::Result
     let shared = Arc::new(Shared {
         settings: parts.settings,
         policy: parts.policy,
+        entrance: parts.entrance,
         reception: Reception::new(parts.portal, parts.runtime),
         ledger: parts.ledger,
         counters: parts.counters,
+        limits: parts.limits,
         routes: parts.routes,
         ready: parts.ready,
         budget: Arc::new(Budget::default()),
@@ -84,20 +95,28 @@ pub fn start(listener: &TcpListener, workers: usize, parts: Parts) -> io::Result
     });
     let (stop, ended) = (Arc::new(Notify::new()), Arc::new(AtomicBool::new(false)));
     let addresses = Addresses::default();
-    let threads = (0..workers.max(1))
-        .map(|n| {
+    let (guests, doors) = Guests::doors(workers.max(1));
+    let threads = doors
+        .into_iter()
+        .enumerate()
+        .map(|(n, door)| {
             let listener = listener.try_clone()?;
             let (shared, addresses) = (Arc::clone(&shared), Arc::clone(&addresses));
             let (stop, ended) = (Arc::clone(&stop), Arc::clone(&ended));
             std::thread::Builder::new()
                 .name(format!("gateway-{n}"))
-                .spawn(move || run(listener, shared, addresses, &stop, &ended))
+                .spawn(move || run(listener, door, shared, addresses, &stop, &ended))
         })
         .collect::<io::Result<Vec<_>>>()?;
-    Ok(Gateway { shared, threads, stop, ended })
+    Ok(Gateway { shared, guests, threads, stop, ended })
 }
 
 impl Gateway {
+    /// Where what the forward proxy looks into comes in.
+    pub fn guests(&self) -> Guests {
+        self.guests.clone()
+    }
+
     /// Requests under way.
     pub fn in_flight(&self) -> usize {
         self.shared.in_flight.load(Ordering::Relaxed)
@@ -148,7 +167,14 @@ impl Gateway {
 const LAST_REPLIES: Duration = Duration::from_secs(3);
 
 /// One worker thread's life.
-fn run(listener: TcpListener, shared: Arc<Shared>, addresses: Addresses, stop: &Notify, ended: &AtomicBool) {
+fn run(
+    listener: TcpListener,
+    door: Receiver<Guest>,
+    shared: Arc<Shared>,
+    addresses: Addresses,
+    stop: &Notify,
+    ended: &AtomicBool,
+) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build_local(tokio::runtime::LocalOptions::default());
@@ -162,7 +188,7 @@ fn run(listener: TcpListener, shared: Arc<Shared>, addresses: Addresses, stop: &
             tokio::task::spawn_local(Rc::clone(&worker).sweep()),
             tokio::task::spawn_local(Rc::clone(&worker).announce_commits()),
         ];
-        let accepting = tokio::task::spawn_local(accept(listener, Rc::clone(&worker), addresses));
+        let accepting = tokio::task::spawn_local(accept(listener, door, Rc::clone(&worker), addresses));
         while !ended.load(Ordering::Acquire) {
             stop.notified().await;
         }
@@ -176,7 +202,7 @@ fn run(listener: TcpListener, shared: Arc<Shared>, addresses: Addresses, stop: &
     });
 }
 
-async fn accept(listener: TcpListener, worker: Rc<Worker>, addresses: Addresses) {
+async fn accept(listener: TcpListener, mut door: Receiver<Guest>, worker: Rc<Worker>, addresses: Addresses) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => return tracing::error!(%error, "a gateway worker could not listen"),
@@ -185,6 +211,10 @@ async fn accept(listener: TcpListener, worker: Rc<Worker>, addresses: Addresses)
     while !worker.shared.draining.load(Ordering::Relaxed) {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
+            Some(guest) = door.recv() => {
+                seat(guest, &worker, &addresses);
+                continue;
+            }
             () = drain.notified() => break,
         };
         match accepted {
@@ -206,10 +236,31 @@ fn admit(socket: TcpStream, peer: SocketAddr, worker: &Rc<Worker>, addresses: &A
     if socket.set_nodelay(true).is_err() {
         return;
     }
-    let connection = Connection::new(peer.ip(), worker.tick());
-    let slot = worker.connections.borrow_mut().insert(Rc::clone(&connection));
+    let connection = Connection::new(peer.ip(), None, worker.tick());
+    let arriving = taken_in(socket, Rc::clone(worker), Rc::clone(&connection));
+    begin(arriving, &connection, worker, seat);
+}
+
+/// Takes a guest in, within the same limits. Where nothing is looked into any more its stream is closed.
+fn seat(guest: Guest, worker: &Rc<Worker>, addresses: &Addresses) {
+    let Some(seat) = Seat::take(worker, guest.client, addresses) else { return };
+    let Some(rules) = worker.shared.settings.load().inspection.clone() else { return };
+    let client = guest.client;
+    let (inside, stream) = Inside::seat(guest, &rules);
+    let arriving = std::future::ready(Some(stream));
+    begin(arriving, &Connection::new(client, Some(inside), worker.tick()), worker, seat);
+}
+
+/// Begins to serve a connection.
+fn begin(
+    arriving: impl Future<Output = Option<impl Wire + 'static>> + 'static,
+    connection: &Rc<Connection>,
+    worker: &Rc<Worker>,
+    seat: Seat,
+) {
+    let slot = worker.connections.borrow_mut().insert(Rc::clone(connection));
     let task =
-        tokio::task::spawn_local(converse(socket, Rc::clone(worker), Rc::clone(&connection), seat, slot));
+        tokio::task::spawn_local(converse(arriving, Rc::clone(worker), Rc::clone(connection), seat, slot));
     *connection.abort.borrow_mut() = Some(task.abort_handle());
 }
 
@@ -253,15 +304,25 @@ impl Drop for Seat {
     }
 }
 
+/// Takes a connection in: whom it is for, TLS. The sweep cuts one that takes longer over it than a head may.
+async fn taken_in(socket: TcpStream, worker: Rc<Worker>, connection: Rc<Connection>) -> Option<Stream> {
+    connection.enter(Phase::Head, worker.tick());
+    let arrived = worker.shared.entrance.take(socket, connection.peer()).await.ok()?;
+    connection.is_of(arrived.address, arrived.certificate);
+    connection.enter(Phase::Idle, worker.tick());
+    Some(arrived.stream)
+}
+
 /// Serves a connection's requests until it ends.
 async fn converse(
-    socket: TcpStream,
+    arriving: impl Future<Output = Option<impl Wire>>,
     worker: Rc<Worker>,
     connection: Rc<Connection>,
     mut seat: Seat,
     slot: usize,
 ) {
     seat.slot = Some(slot);
+    let Some(socket) = arriving.await else { return };
     let service = service_fn(|request| {
         let (worker, connection) = (Rc::clone(&worker), Rc::clone(&connection));
         async move { Ok::<_, Infallible>(handle::serve(worker, connection, request).await) }
@@ -286,4 +347,7 @@ async fn converse(
         serving.as_mut().poll(cx)
     })
     .await;
+    if let Some(guest) = &connection.guest {
+        worker.pool.forget(&guest.provider);
+    }
 }

@@ -1,11 +1,14 @@
 //! What the data path is told: limits, providers, prices. Immutable; a reload swaps the whole.
 
+mod inspection;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use gatehouse_domain::data_class::{DataClasses, Level};
+use gatehouse_domain::exchange::Principal;
 use gatehouse_domain::network::Proxies;
 use gatehouse_domain::price::PriceTable;
 use gatehouse_domain::routing::Routing;
@@ -17,6 +20,10 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use rustls::ClientConfig;
 
 use crate::health::Health;
+use crate::learn::Learned;
+use crate::portal::Later;
+
+pub use inspection::{Inspection, Paid};
 
 /// Everything the data path is configured with.
 #[derive(Clone)]
@@ -37,6 +44,8 @@ pub struct Settings {
     pub class_header: Option<HeaderName>,
     /// Which provider a request goes to, and which others may take its place.
     pub routing: Arc<Routing>,
+    /// What becomes of what the forward proxy looks into; none where it looks into nothing.
+    pub inspection: Option<Arc<Inspection>>,
 }
 
 /// Whose request it is: the connection's other end, or whom a proxy of ours asks for.
@@ -46,7 +55,7 @@ pub fn client_of(proxies: &Proxies, peer: IpAddr, headers: &HeaderMap) -> IpAddr
         return peer;
     }
     // A line that is no text is one that cannot be read.
-    let lines = headers.get_all("x-forwarded-for").iter().map(|value| value.to_str().unwrap_or("?"));
+    let lines = headers.get_all(proxies.header().as_str()).iter().map(|value| value.to_str().unwrap_or("?"));
     proxies.client(peer, lines)
 }
 
@@ -117,6 +126,8 @@ pub struct Provider {
     pub host: String,
     /// Port to connect to.
     pub port: u16,
+    /// Addresses to connect to, tried in their order; where there are none, the host is looked up.
+    pub addresses: Vec<IpAddr>,
     /// What goes into `Host`.
     pub authority: HeaderValue,
     /// Path before `/v1/...`; empty or `/something`.
@@ -143,6 +154,8 @@ pub struct Provider {
     pub family: String,
     /// How it fares. A provider changed by a reload begins anew.
     pub health: Health,
+    /// What it has said that it does not know. A provider changed by a reload begins anew.
+    pub learned: Learned,
 }
 
 /// How a provider is spoken to.
@@ -151,6 +164,8 @@ pub enum Face {
     Plain(HeaderName, HeaderValue),
     /// In a cloud's way.
     Cloud(Box<Dialect>, Credential),
+    /// As Anthropic's API, by the credential that the request carries, and with these headers.
+    Caller(Vec<(HeaderName, HeaderValue)>),
 }
 
 /// What a cloud is shown. What is replaced before it runs out is none until it has come for the first time.
@@ -165,7 +180,19 @@ pub enum Credential {
         scope: Scope,
         /// The keys.
         keys: Arc<Current<AwsKeys>>,
+        /// Keys for each user in place of these.
+        tagged: Option<Arc<dyn Tagged>>,
     },
+}
+
+/// Keys for each user, so that a cloud's bill says for whom a request was.
+pub trait Tagged: Send + Sync {
+    /// Somebody's keys, if they are at hand. Returns at once.
+    fn at_hand(&self, principal: &Principal) -> Option<Arc<AwsKeys>>;
+
+    /// Fetches somebody's keys, after which they are at hand unless that failed. Runs on the portal's runtime, for a bounded
+    /// time; however many call for the same person, they are fetched once.
+    fn fetch(&self, principal: &Principal) -> Later<()>;
 }
 
 /// Something that is replaced while it is in use.
@@ -256,6 +283,7 @@ impl Provider {
             name: spec.name.into(),
             host: authority.host().trim_matches(['[', ']']).to_owned(),
             port: authority.port_u16().unwrap_or(if https { 443 } else { 80 }),
+            addresses: Vec::new(),
             authority: host_header(authority),
             prefix,
             tls,
@@ -269,13 +297,14 @@ impl Provider {
             region: spec.region,
             family: spec.family,
             health: Health::new(),
+            learned: Learned::default(),
         })
     }
 
     /// Whether there is something to show it.
     pub fn has_credential(&self) -> bool {
         match &self.face {
-            Face::Plain(..) | Face::Cloud(_, Credential::Header(..)) => true,
+            Face::Plain(..) | Face::Caller(_) | Face::Cloud(_, Credential::Header(..)) => true,
             Face::Cloud(_, Credential::Token(token)) => token.load().is_some(),
             Face::Cloud(_, Credential::Signing { keys, .. }) => keys.load().is_some(),
         }

@@ -6,6 +6,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -119,10 +120,7 @@ impl Pool {
         let count = Count::new(&open);
         let wire = match tokio::time::timeout(provider.connect, dial(provider)).await {
             Ok(Ok(wire)) => wire,
-            Ok(Err(error)) => {
-                tracing::warn!(provider = %provider.name, %error, "connecting to the provider failed");
-                return Err(Refusal::Unreachable);
-            }
+            Ok(Err(error)) => return Err(unreachable(provider, &error)),
             Err(_) => {
                 tracing::warn!(provider = %provider.name, "connecting to the provider took too long");
                 return Err(Refusal::Unreachable);
@@ -142,6 +140,11 @@ impl Pool {
         }
     }
 
+    /// Closes all idle connections to a provider that nobody asks any more.
+    pub(crate) fn forget(&self, provider: &Arc<Provider>) {
+        self.providers.borrow_mut().retain(|idle| !Arc::ptr_eq(&idle.provider, provider));
+    }
+
     /// Closes connections that have been idle for too long, and forgets providers without any.
     pub(crate) fn sweep(&self) {
         self.providers.borrow_mut().retain_mut(|idle| {
@@ -157,8 +160,25 @@ pub(crate) async fn reaches(provider: &Provider) -> bool {
     matches!(tokio::time::timeout(provider.connect, dial(provider)).await, Ok(Ok(_)))
 }
 
-async fn dial(provider: &Provider) -> io::Result<Wire> {
-    let tcp = TcpStream::connect((provider.host.as_str(), provider.port)).await?;
+/// Why there is no connection, told in the log as well.
+pub(crate) fn unreachable(provider: &Provider, error: &io::Error) -> Refusal {
+    tracing::warn!(provider = %provider.name, %error, "connecting to the provider failed");
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
+    match cause {
+        Some(rustls::Error::InvalidCertificate(_)) => Refusal::Untrusted(provider.host.clone()),
+        Some(_) | None => Refusal::Unreachable,
+    }
+}
+
+/// Connects to a provider, TLS included.
+pub(crate) async fn dial(provider: &Provider) -> io::Result<Wire> {
+    let tcp = if provider.addresses.is_empty() {
+        TcpStream::connect((provider.host.as_str(), provider.port)).await?
+    } else {
+        let at: Vec<SocketAddr> =
+            provider.addresses.iter().map(|address| SocketAddr::new(*address, provider.port)).collect();
+        TcpStream::connect(&at[..]).await?
+    };
     tcp.set_nodelay(true)?;
     let Some(tls) = &provider.tls else { return Ok(Wire::Plain(tcp)) };
     let name = ServerName::try_from(provider.host.clone()).map_err(io::Error::other)?;
@@ -167,7 +187,7 @@ async fn dial(provider: &Provider) -> io::Result<Wire> {
 }
 
 /// Bytes to and from a provider.
-enum Wire {
+pub(crate) enum Wire {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
 }

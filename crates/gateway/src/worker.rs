@@ -18,10 +18,13 @@ use rand::RngExt as _;
 use slab::Slab;
 use tokio::sync::Notify;
 
+use gatehouse_listener::Entrance;
+
 use crate::connection::{Connection, Tick};
 use crate::counters::Counters;
 use crate::inspect::Budget;
 use crate::ledger::{Ledger, Ticket};
+use crate::limits::Limiter;
 use crate::observe::Meters;
 use crate::open::Open;
 use crate::reception::Reception;
@@ -34,9 +37,11 @@ use crate::upstream::Pool;
 pub(crate) struct Shared {
     pub(crate) settings: Arc<ArcSwap<Settings>>,
     pub(crate) policy: Arc<ArcSwap<Snapshot>>,
+    pub(crate) entrance: Arc<Entrance>,
     pub(crate) reception: Reception,
     pub(crate) ledger: Arc<dyn Ledger>,
     pub(crate) counters: Arc<dyn Counters>,
+    pub(crate) limits: Arc<Limiter>,
     pub(crate) routes: Arc<Routes>,
     pub(crate) ready: Arc<AtomicBool>,
     pub(crate) budget: Arc<Budget>,
@@ -240,7 +245,7 @@ impl Tick for Worker {
     fn refuse_head(&self, connection: &Connection, status: &[u8]) -> Bytes {
         let refusal =
             if status == b"431" || status == b"414" { Refusal::HeadTooLarge } else { Refusal::MalformedHead };
-        let mut open = Open::unwatched(&self.shared, connection.peer, Kind::Other);
+        let mut open = Open::unwatched(&self.shared, connection.peer(), Kind::Other);
         let response = refusal.response(open.request_id());
         open.refused(&refusal);
         open.close(Ended::Refused);

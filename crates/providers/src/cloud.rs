@@ -13,7 +13,7 @@ pub use frames::Frames;
 pub use ingress::{Form, Purpose, Way, way};
 pub use names::first_party;
 pub use request::{Answer, Asked, Sent, Unsendable};
-pub use table::{BadTable, Differences, Table};
+pub use table::{BadTable, Differences, Table, any as is_any};
 
 mod request;
 mod count;

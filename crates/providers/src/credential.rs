@@ -2,6 +2,16 @@
 
 pub mod amazon;
 pub mod google;
+pub mod profile;
+
+/// A tag of a session: the service writes it into its bill.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tag {
+    /// Its name.
+    pub key: &'static str,
+    /// Its value.
+    pub value: String,
+}
 
 /// A request for a credential.
 pub struct Ask {

@@ -4,6 +4,7 @@ pub mod json;
 pub mod anthropic;
 pub mod cloud;
 pub mod fault;
+pub mod unknown;
 pub mod eventstream;
 pub mod sigv4;
 pub mod credential;

@@ -54,6 +54,7 @@ fn send(dialect: &Dialect, case: &Case) -> Result<Sent, Unsendable> {
         model: &model,
         stream: case.stream,
         headers: &case.betas,
+        unwanted: &[],
         query: Some("beta=true"),
         pieces: case.body.as_bytes().chunks(5).map(Bytes::copy_from_slice).collect(),
     })
@@ -152,6 +153,7 @@ fn models_are_named_by_profile_and_by_the_operator() {
             model: asked,
             stream: false,
             headers: &headers,
+            unwanted: &[],
             query: None,
             pieces,
         };
@@ -200,7 +202,7 @@ proptest! {
         let whole = json!({"model": "m", "max_tokens": 1, "text": text}).to_string();
         let headers = HeaderMap::new();
         let pieces = whole.as_bytes().chunks(size).map(Bytes::copy_from_slice).collect();
-        let asked = Asked { form: Form::Messages, named: None, count: true, model: "m", stream: false, headers: &headers, query: None, pieces };
+        let asked = Asked { form: Form::Messages, named: None, count: true, model: "m", stream: false, headers: &headers, unwanted: &[], query: None, pieces };
         let sent = dialect(Kind::Bedrock).request(asked).unwrap();
         let wrapped: Value = serde_json::from_str(&body(&sent)).unwrap();
         let inner = Base64::decode_vec(wrapped["input"]["invokeModel"]["body"].as_str().unwrap()).unwrap();

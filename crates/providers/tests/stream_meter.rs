@@ -84,3 +84,13 @@ proptest! {
         prop_assert!(outcome.usage.tokens.output < 1_000_000_000_001);
     }
 }
+
+#[test]
+fn an_event_is_not_complete_at_a_line_end_in_two_pieces() {
+    let mut meter = StreamMeter::default();
+    // Found by fuzzing: the line has no name that is known, and its end comes in two pieces.
+    assert_eq!(meter.feed(b"id: 1\r").complete_to, 0);
+    assert_eq!(meter.feed(b"\nevent: ping\r\n").complete_to, 0);
+    assert_eq!(meter.feed(b"\r").complete_to, 1);
+    assert_eq!(meter.feed(b"\n").complete_to, 1);
+}

@@ -115,6 +115,39 @@ pub(crate) async fn carry(
     both.map_or_else(|why| why, |_| Close::Done)
 }
 
+/// Carries bytes both ways between a client and who answers it, until one of them is done. What was answered last gets to the
+/// client, also if what it still sends is not wanted any more.
+pub(crate) async fn carry_answers(client: impl Duplex, answering: impl Duplex, traffic: &Traffic) -> Close {
+    let (mut from_client, mut to_client) = tokio::io::split(client);
+    let (mut from_answering, mut to_answering) = tokio::io::split(answering);
+    let ended = {
+        let up = copy(&mut from_client, &mut to_answering, Way::Up, traffic);
+        let down = copy(&mut from_answering, &mut to_client, Way::Down, traffic);
+        tokio::pin!(up, down);
+        tokio::select! {
+            ended = &mut down => ended,
+            // A client that broke off gets no answer; one that is done, or is not heard any more, does.
+            Err(why @ Close::ClientGone) = &mut up => Err(why),
+        }
+    };
+    if let Err(why) = ended {
+        return why;
+    }
+    let mut rest = [0; 4096];
+    let away = async {
+        let mut count = 0;
+        while count < LINGER_BYTES {
+            match from_client.read(&mut rest).await {
+                Ok(0) | Err(_) => return,
+                Ok(more) => count += more,
+            }
+        }
+    };
+    // It is over either way.
+    drop(timeout(LINGER, away).await);
+    Close::Done
+}
+
 /// Who is gone when one end broke.
 pub(crate) const fn gone(broken: Broken, way: Way) -> Close {
     match (broken, way) {

@@ -1,6 +1,7 @@
 //! One connection, stage by stage.
 
 mod open;
+mod inspect;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,15 +13,16 @@ use gatehouse_domain::proxy::{
     decide,
 };
 use gatehouse_domain::time::UnixMillis;
+use gatehouse_listener::{Certified, announced, greeted, shown};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
 use crate::carry::Client;
 use crate::head::{BadHead, Head, parse};
-use crate::identify::{self, Certified, Known, Peer, identify};
+use crate::identify::{self, Known, Peer, identify};
 use crate::refuse::{After, Answer};
 use crate::serve::Shared;
-use crate::{certificate, dial, metric};
+use crate::{dial, metric};
 
 /// Most requests on one connection: those before a tunnel are challenges.
 const MAX_HEADS: usize = 8;
@@ -53,8 +55,8 @@ pub(crate) enum Route {
 /// Serves a connection until it ends.
 pub(crate) async fn serve(shared: Arc<Shared>, stream: TcpStream, address: IpAddr) {
     let limit = shared.parts.settings.load().limits.head;
-    let begun = timeout_at(Instant::now() + limit, begin(&shared, stream)).await;
-    let Ok(Some((client, certificate))) = begun else { return };
+    let begun = timeout_at(Instant::now() + limit, begin(&shared, stream, address)).await;
+    let Ok(Some((client, address, certificate))) = begun else { return };
     let peer = Peer { address, certificate };
     let mut connection = Connection { client, unread: Vec::new() };
     for turn in 1..=MAX_HEADS {
@@ -66,20 +68,26 @@ pub(crate) async fn serve(shared: Arc<Shared>, stream: TcpStream, address: IpAdd
     }
 }
 
-/// Looks at the first byte, and speaks TLS if it is meant so.
-async fn begin(shared: &Shared, stream: TcpStream) -> Option<(Client, Option<Certified>)> {
+/// Hears whose the connection is from a proxy in front, looks at the first byte, and speaks TLS if it is meant so.
+async fn begin(
+    shared: &Shared,
+    mut stream: TcpStream,
+    address: IpAddr,
+) -> Option<(Client, IpAddr, Option<Certified>)> {
+    let settings = shared.parts.settings.load_full();
+    let announced = announced(&mut stream, address, settings.preamble.as_ref()).await;
+    let address = announced.map_err(|why| why.counted("proxy")).ok()?;
     let mut first = [0];
     if stream.peek(&mut first).await.ok()? == 0 {
         return None;
     }
     if first[0] != TLS {
-        return Some((Client::Plain(stream), None));
+        return Some((Client::Plain(stream), address, None));
     }
-    let tls = shared.parts.settings.load().tls.clone()?;
-    let stream = tokio_rustls::TlsAcceptor::from(tls).accept(stream).await.ok()?;
-    let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
-    let certificate = shown.map(|shown| certificate::email(shown).map_or(Certified::Unclear, Certified::For));
-    Some((Client::Tls(Box::new(stream)), certificate))
+    let tls = settings.tls.clone()?;
+    let stream = greeted(stream, tls, "proxy").await.ok()?;
+    let certificate = shown(&stream);
+    Some((Client::Tls(Box::new(stream)), address, certificate))
 }
 
 /// The stages of a request. Gives the connection back when another may follow.
@@ -254,6 +262,7 @@ fn blank(shared: &Shared, head: &Head, client: IpAddr, started_at: UnixMillis, r
         started_at,
         resolve_ms: None,
         connect_ms: None,
+        inspected: None,
         end: None,
     }
 }

@@ -10,6 +10,7 @@ use gatehouse_domain::policy::{Denied, Grant, Snapshot};
 use gatehouse_domain::proxy::{Member, Via, Who};
 use gatehouse_domain::time::UnixMillis;
 use gatehouse_domain::token;
+use gatehouse_listener::Certified;
 
 use crate::credential;
 use crate::head::Head;
@@ -42,14 +43,6 @@ pub(crate) struct Peer {
     pub(crate) address: IpAddr,
     /// The e-mail address in its client certificate.
     pub(crate) certificate: Option<Certified>,
-}
-
-/// What a verified client certificate says.
-pub(crate) enum Certified {
-    /// For whom it is.
-    For(String),
-    /// Nobody, or several.
-    Unclear,
 }
 
 /// Finds out who asks.
@@ -129,6 +122,11 @@ fn known(snapshot: &Snapshot, grant: Grant) -> Found {
 }
 
 impl Known {
+    /// What they were let in by, where that is a key or a session.
+    pub(crate) const fn grant(&self) -> Option<&Grant> {
+        self.grant.as_ref()
+    }
+
     /// Who they are by the newest policy: teams may have changed.
     pub(crate) fn who_now(&self, snapshot: &Snapshot) -> Who {
         let charged = self.grant.as_ref().and_then(|grant| grant.principal().team);

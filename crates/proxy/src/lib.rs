@@ -5,14 +5,17 @@
 //! again about every address it has, connect to a checked address, see that the client greets the very host it asked for,
 //! carry bytes. Whatever ends a tunnel, it leaves one record.
 //!
-//! What reads bytes from outside ([`head`], [`hello`], [`certificate`], [`body`], [`dns`]) opens no socket and is fuzzed.
+//! Where the operator says so, TLS ends here and the requests within go to the data path ([`inspection`]).
+//!
+//! What reads bytes from outside ([`head`], [`hello`], [`body`], [`dns`]) opens no socket and is fuzzed.
 
 pub mod head;
 pub mod hello;
-pub mod certificate;
 pub mod body;
 pub mod dns;
 pub mod settings;
+pub mod authority;
+pub mod inspection;
 mod credential;
 mod identify;
 mod resolve;

@@ -53,7 +53,7 @@ pub(crate) fn rewritten(head: &Head, forwarded: Forwarded) -> Vec<u8> {
     }
     out.extend_from_slice(b"\r\n");
     for (name, value) in &head.lines {
-        let is_ours = matches!(forwarded, Forwarded::For(_)) && name == "x-forwarded-for";
+        let is_ours = matches!(forwarded, Forwarded::For(_)) && is_said(name);
         if DROPPED.contains(&name.as_str()) || is_ours || named.contains(name) && !is_framing(name) {
             continue;
         }
@@ -62,10 +62,16 @@ pub(crate) fn rewritten(head: &Head, forwarded: Forwarded) -> Vec<u8> {
         }
     }
     if let Forwarded::For(client) = forwarded {
-        out.extend_from_slice(format!("x-forwarded-for: {client}\r\n").as_bytes());
+        let node = if client.is_ipv6() { format!("\"[{client}]\"") } else { client.to_string() };
+        out.extend_from_slice(format!("x-forwarded-for: {client}\r\nforwarded: for={node}\r\n").as_bytes());
     }
     out.extend_from_slice(b"via: 1.1 gatehouse\r\nconnection: close\r\n\r\n");
     out
+}
+
+/// What says whom a request is for: of what the client writes there itself, our gateway gets nothing.
+fn is_said(name: &str) -> bool {
+    matches!(name, "x-forwarded-for" | "forwarded")
 }
 
 /// What says where the body ends is never dropped, whoever asks for it.
@@ -132,15 +138,19 @@ mod tests {
     fn what_is_for_the_proxy_goes_no_further() {
         let text = "POST http://gw.corp:8080/v1?x=1 HTTP/1.1\r\nHost: evil\r\nProxy-Authorization: Basic eA==\r\n\
                     Proxy-Connection: keep-alive\r\nConnection: close, X-Hop, Content-Length\r\nX-Hop: 1\r\n\
-                    Authorization: Bearer t\r\nX-Forwarded-For: 6.6.6.6\r\nContent-Length: 2\r\n\r\n";
+                    Authorization: Bearer t\r\nX-Forwarded-For: 6.6.6.6\r\nForwarded: for=6.6.6.6\r\nContent-Length: 2\r\n\r\n";
         let (head, _) = parse(text.as_bytes()).unwrap().unwrap();
         let plain = String::from_utf8(rewritten(&head, Forwarded::Not)).unwrap();
         assert_eq!(
             plain,
             "POST /v1?x=1 HTTP/1.1\r\nhost: gw.corp:8080\r\nauthorization: Bearer t\r\nx-forwarded-for: 6.6.6.6\r\n\
-             content-length: 2\r\nvia: 1.1 gatehouse\r\nconnection: close\r\n\r\n"
+             forwarded: for=6.6.6.6\r\ncontent-length: 2\r\nvia: 1.1 gatehouse\r\nconnection: close\r\n\r\n"
         );
         let own = String::from_utf8(rewritten(&head, Forwarded::For([10, 0, 0, 7].into()))).unwrap();
-        assert!(own.contains("x-forwarded-for: 10.0.0.7\r\n") && !own.contains("6.6.6.6"), "{own}");
+        let said = "x-forwarded-for: 10.0.0.7\r\nforwarded: for=10.0.0.7\r\n";
+        assert!(own.contains(said) && !own.contains("6.6.6.6"), "{own}");
+        let own =
+            String::from_utf8(rewritten(&head, Forwarded::For("2001:db8::7".parse().unwrap()))).unwrap();
+        assert!(own.contains("\r\nforwarded: for=\"[2001:db8::7]\"\r\n"), "{own}");
     }
 }

@@ -1,6 +1,7 @@
 //! Where records go, and a record while its tunnel is open.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use gatehouse_domain::proxy::{Close, End, Tunnel};
 
@@ -26,6 +27,7 @@ pub(crate) struct Opened {
     shared: Arc<Shared>,
     pub(crate) tunnel: Tunnel,
     traffic: Arc<Traffic>,
+    requests: Option<Arc<AtomicU32>>,
     why: Close,
 }
 
@@ -38,7 +40,12 @@ impl Opened {
     ) -> Result<Self, NoRoom> {
         shared.parts.records.write(&tunnel)?;
         let (shared, traffic) = (Arc::clone(shared), Arc::clone(traffic));
-        Ok(Self { shared, tunnel, traffic, why: Close::Stopped })
+        Ok(Self { shared, tunnel, traffic, requests: None, why: Close::Stopped })
+    }
+
+    /// Requests within it are counted there.
+    pub(crate) fn inspects(&mut self, requests: Arc<AtomicU32>) {
+        self.requests = Some(requests);
     }
 
     /// Says how it ends. The record is written when this is dropped.
@@ -51,6 +58,9 @@ impl Drop for Opened {
     fn drop(&mut self) {
         let (up, down) = self.traffic.bytes();
         self.tunnel.end = Some(End { at: self.shared.now(), up, down, why: self.why });
+        if let Some(requests) = &self.requests {
+            self.tunnel.inspected = Some(requests.load(Ordering::Relaxed));
+        }
         crate::metric::ended(&self.tunnel);
         if self.shared.parts.records.write(&self.tunnel).is_err() {
             crate::metric::record_lost();

@@ -5,6 +5,7 @@
 use gatehouse_domain::proxy::{Destination, Refusal, RefusalKind};
 
 use crate::head::BadHead;
+use crate::inspection::NotInspected;
 
 /// What a tunnel's client is told when it is open.
 pub(crate) const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
@@ -102,6 +103,17 @@ impl Answer {
     /// The destination does not answer.
     pub(crate) fn unreachable(destination: &Destination) -> Self {
         Self::new(502, "unreachable", format!("{destination} cannot be reached from the proxy now."))
+    }
+
+    /// What goes there is looked into, and that cannot be done.
+    pub(crate) fn not_inspected(why: &NotInspected, destination: &Destination, contact: &str) -> Self {
+        let status = match why {
+            NotInspected::Nobody => 407,
+            NotInspected::NoAuthority | NotInspected::NoLeaf(_) => 503,
+        };
+        let text =
+            format!("{destination} is inspected by this organization's proxy (rule inspection), and {why}.");
+        Self::new(status, "inspection", with_contact(text, contact))
     }
 
     /// What happens cannot be recorded.

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use gatehouse_domain::id::{KeyId, NodeId, OrgId};
 use gatehouse_domain::key::KeyHash;
 use gatehouse_domain::policy::Snapshot;
@@ -16,6 +16,8 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
+use crate::authority::Authority;
+use crate::inspection::Enter;
 use crate::record::Records;
 use crate::resolve::Resolver;
 use crate::settings::Settings;
@@ -55,6 +57,10 @@ pub struct Parts {
     pub rehashed: Rehashed,
     /// Brings the policy up to date.
     pub catch_up: CatchUp,
+    /// What vouches for us where a tunnel is looked into; such tunnels are refused without.
+    pub authority: Arc<ArcSwapOption<Authority>>,
+    /// Where what is looked into goes.
+    pub enter: Enter,
     /// The tenant.
     pub org: OrgId,
     /// This node.

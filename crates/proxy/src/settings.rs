@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gatehouse_domain::network::Network;
-use gatehouse_domain::proxy::Gate;
+use gatehouse_domain::network::{Network, Proxies};
+use gatehouse_domain::proxy::{Gate, Inspection};
 use rustls::ServerConfig;
 
 /// All settings of the proxy.
@@ -19,10 +19,17 @@ pub struct Settings {
     pub sources: Vec<(Network, String)>,
     /// What TLS connections to the proxy are answered with; none are without it.
     pub tls: Option<Arc<ServerConfig>>,
+    /// Proxies in front whose connections begin with a preamble of the PROXY protocol.
+    pub preamble: Option<Proxies>,
+    /// From which of our own addresses our gateway expects such a preamble, so that it hears of the client. None where the
+    /// gateway's names lead elsewhere.
+    pub announces: Option<Proxies>,
     /// What a tunnel may carry that does not name its host in TLS.
     pub unnamed: Unnamed,
     /// What a person is told to turn to when something is refused; may be empty.
     pub contact: String,
+    /// Which destinations are looked into; none unless some are named.
+    pub inspection: Inspection,
     /// Bounds.
     pub limits: Limits,
 }

@@ -17,9 +17,10 @@ use gatehouse_domain::key::{KeyKind, Pepper, RANDOM_LEN, VirtualKey};
 use gatehouse_domain::model::ModelScope;
 use gatehouse_domain::policy::{KeyGrant, Proofs, Snapshot};
 use gatehouse_domain::proxy::{
-    Access, Action, Close, Destination, Gate, Holder, Policy, Rule, Tunnel, Verdict,
+    Access, Action, Close, Destination, Gate, Holder, Inspection, Policy, Rule, Tunnel, Verdict,
 };
 use gatehouse_domain::time::UnixMillis;
+use gatehouse_proxy::inspection::NoSeat;
 use gatehouse_proxy::settings::{Limits, Settings, Unnamed};
 use gatehouse_proxy::{NoRoom, Parts, Proxy, Records, Resolver, start};
 
@@ -104,8 +105,11 @@ fn named(
         gateway: address,
         sources: vec![],
         tls: None,
+        preamble: None,
+        announces: None,
         unnamed: Unnamed::Refuse,
         contact: "help@example.com".to_owned(),
+        inspection: Inspection::default(),
         limits: Limits {
             max_connections: 1000,
             max_connections_per_address: 1000,
@@ -135,6 +139,8 @@ fn named(
         now,
         rehashed: Box::new(|_, _, _| {}),
         catch_up: Box::new(|| Box::pin(async {})),
+        authority: Arc::default(),
+        enter: Box::new(|_| Err(NoSeat)),
         org: OrgId::from_bits(1),
         node: NodeId::from_bits(1),
         threads: 2,

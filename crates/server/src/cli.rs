@@ -7,8 +7,11 @@ mod output;
 mod table;
 mod people;
 mod access;
+mod alerts;
 mod budget;
+mod limit;
 mod proxy;
+mod inspection;
 mod role;
 mod route;
 mod directory;
@@ -29,12 +32,18 @@ mod settings;
 mod code;
 mod language;
 mod assess;
+mod plan;
+mod log_forward;
+mod maintenance;
 mod backup;
 mod doctor;
+mod network;
 mod rollout;
 mod feedback;
 mod report;
 mod reconcile;
+mod retention;
+mod scale;
 
 use std::process::ExitCode;
 
@@ -105,19 +114,27 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "a line or three a command")]
 fn run(args: Args, environment: &Environment, out: &mut Out) -> Result<u8, Failure> {
     let global = &args.global;
     match args.command {
         Command::Serve(serve) => crate::wire::serve(&serve, global, environment, out),
         Command::Demo(demo) => crate::demo::run(&demo, global, environment, out),
         Command::Config(command) => config::run(command, global, environment, out),
+        Command::Alerts(command) => {
+            alerts::run(command, environment, &client::connect(global, environment)?, out)
+        }
         Command::Audit(command) => audit::run(command, global, environment, out),
         Command::User(command) => people::user(command, &client::connect(global, environment)?, out),
         Command::Team(command) => people::team(command, &client::connect(global, environment)?, out),
         Command::Project(command) => people::project(command, &client::connect(global, environment)?, out),
         Command::Access(command) => access::run(command, &client::connect(global, environment)?, out),
+        Command::Limit(command) => limit::run(command, &client::connect(global, environment)?, out),
         Command::Budget(command) => budget::run(command, &client::connect(global, environment)?, out),
+        Command::Scale(args) => scale::run(&args, out),
+        Command::Retention(command) => retention::run(&command, &client::connect(global, environment)?, out),
         Command::Proxy(command) => proxy::run(command, &client::connect(global, environment)?, out),
+        Command::Inspection(command) => inspection::run(command, &client::connect(global, environment)?, out),
         Command::Role(command) => role::run(command, &client::connect(global, environment)?, out),
         Command::Explain(args) => access::explain(&args, &client::connect(global, environment)?, out),
         Command::Key(command) => key::run(command, &client::connect(global, environment)?, out),
@@ -152,8 +169,19 @@ fn run(args: Args, environment: &Environment, out: &mut Out) -> Result<u8, Failu
         Command::Diff(args) => code::diff(&args, &client::connect(global, environment)?, out),
         Command::Apply(args) => code::apply(&args, &client::connect(global, environment)?, out),
         Command::Assess(args) => assess::run(&args, environment, out),
+        Command::Maintenance(args) => maintenance::run(&args, &client::connect(global, environment)?, out),
+        Command::LogForward(command) => {
+            log_forward::run(&command, &client::connect(global, environment)?, out)
+        }
+        Command::Plan(command) => {
+            plan::run(command, environment, &client::connect(global, environment)?, out)
+        }
         Command::Backup(args) => backup::backup(&args, global, environment, out),
         Command::Restore(args) => backup::restore(&args, global, environment, out),
+        Command::Network(command) => network::run(&command, environment, out),
+        Command::Doctor(args) if args.is_network()? => {
+            doctor::network::run(&args.network, global, environment, out)
+        }
         Command::Doctor(args) => {
             doctor::doctor(&args, environment, &client::connect(global, environment)?, out)
         }

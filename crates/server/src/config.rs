@@ -14,33 +14,45 @@ mod ci;
 mod data_class;
 mod directory;
 mod proxy;
+mod inspection;
+mod tls;
 mod pricing;
 mod backup;
+mod budget;
+mod log_forward;
 mod routing;
+mod retention;
 mod telemetry;
 mod mode;
+mod alert;
 mod show;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+pub(crate) use alert::{Address, Alerts, Channel, Encryption, HookKind, Mail, Receiver};
 pub(crate) use backup::Backup;
+pub(crate) use budget::Budgets;
 pub(crate) use ci::{Ci, CiRule};
 pub(crate) use data_class::DataClass;
 pub(crate) use directory::Directory;
 pub(crate) use identity::{ClientAuth, Identity, Oidc};
+pub(crate) use inspection::Inspection;
+pub(crate) use log_forward::{Confirm, ForwardKind, LogForward, Transport};
 pub(crate) use mistake::{Mistake, Mistakes};
 pub(crate) use mode::Mode;
 pub(crate) use pricing::Pricing;
-pub(crate) use provider::{Amazon, Cloud, CloudCredential, Provider, Role, SecretSource};
+pub(crate) use provider::{Amazon, Cloud, CloudCredential, Provider, SecretSource, TagOf};
 pub(crate) use proxy::Proxy;
+pub(crate) use retention::Retention;
 pub(crate) use routing::Routes;
 pub(crate) use section::{
     Audit, Counters, Drain, Gateway, Journal, Listen, Log, LogFormat, MasterKeySource, Policy, Scim, Secrets,
-    Settings, Store, WhenStale,
+    Settings, Store, WhenOthers, WhenStale,
 };
 pub(crate) use show::{Shown, changes};
 pub(crate) use telemetry::{Collector, Telemetry};
+pub(crate) use tls::Tls;
 pub(crate) use tree::Origin;
 
 use read::{Reader, Section};
@@ -59,8 +71,12 @@ pub(crate) struct Config {
     pub(crate) counters: Counters,
     /// Bounds of the data path.
     pub(crate) gateway: Gateway,
+    /// TLS on our listeners.
+    pub(crate) tls: Tls,
     /// The forward proxy.
     pub(crate) proxy: Proxy,
+    /// What the forward proxy looks into.
+    pub(crate) inspection: Inspection,
     /// Sizes of the journal.
     pub(crate) journal: Journal,
     /// How the node stops.
@@ -85,6 +101,10 @@ pub(crate) struct Config {
     pub(crate) identity: Identity,
     /// What things cost.
     pub(crate) pricing: Pricing,
+    /// What holds for budgets that say nothing else.
+    pub(crate) budgets: Budgets,
+    /// How long records are kept.
+    pub(crate) retention: Retention,
     /// What becomes of telemetry.
     pub(crate) telemetry: Telemetry,
     /// Where the forward proxy is, for who begins.
@@ -93,6 +113,10 @@ pub(crate) struct Config {
     pub(crate) providers: Vec<Provider>,
     /// Which provider a request goes to.
     pub(crate) routes: Routes,
+    /// Alerts.
+    pub(crate) alerts: Alerts,
+    /// Where the log is handed to.
+    pub(crate) log_forwards: Vec<LogForward>,
     /// Directories that are read by LDAP.
     pub(crate) directories: Vec<Directory>,
     /// Every effective setting as text, secrets left out.
@@ -165,7 +189,9 @@ fn read_all(top: &Section<'_, '_>, tree: &Node) -> Option<Config> {
     let store = top.section("store", section::store);
     let counters = top.section("counters", section::counters);
     let gateway = top.section("gateway", section::gateway);
+    let tls = top.section("tls", tls::tls);
     let proxy = top.section("proxy", proxy::proxy);
+    let inspection = top.section("inspection", inspection::inspection);
     let journal = top.section("journal", section::journal);
     let drain = top.section("drain", section::drain);
     let policy = top.section("policy", section::policy);
@@ -178,17 +204,23 @@ fn read_all(top: &Section<'_, '_>, tree: &Node) -> Option<Config> {
     let secrets = top.section("secrets", section::secrets);
     let identity = top.section("identity", identity::identity);
     let pricing = top.section("pricing", pricing::pricing);
+    let budgets = top.section("budgets", budget::budgets);
+    let retention = top.section("retention", retention::retention);
     let telemetry = top.section("telemetry", telemetry::telemetry);
     let mode = top.section("mode", mode::mode);
     let providers = provider::providers(top);
     let routes = routing::routes(top, &providers);
+    let log_forwards = log_forward::log_forwards(top);
     let directories = directory::directories(top);
+    let alerts = top.section("alerts", alert::alerts);
     Some(Config {
         listen: listen??,
         store: store??,
         counters: counters??,
         gateway: gateway?,
+        tls: tls?,
         proxy: proxy?,
+        inspection: inspection?,
         journal: journal?,
         drain: drain?,
         policy: policy?,
@@ -200,12 +232,16 @@ fn read_all(top: &Section<'_, '_>, tree: &Node) -> Option<Config> {
         scim: scim??,
         secrets: secrets??,
         identity: identity?,
+        budgets: budgets??,
+        retention: retention?,
         pricing: pricing?,
         telemetry: telemetry?,
         mode: mode?,
         providers,
         routes: routes?,
+        log_forwards,
         directories,
+        alerts: alerts?,
         shown: show::settings(tree),
     })
 }

@@ -93,7 +93,7 @@ impl Net {
 }
 
 /// Connects to a checked address of a host.
-async fn connect(host: &str, port: u16, is_known: bool) -> Result<TcpStream, FetchError> {
+pub(crate) async fn connect(host: &str, port: u16, is_known: bool) -> Result<TcpStream, FetchError> {
     let found =
         tokio::net::lookup_host((host, port)).await.map_err(|error| unreachable(error.to_string()))?;
     let addresses: Vec<SocketAddr> = found.collect();
@@ -191,9 +191,16 @@ pub(crate) struct Posted {
     pub(crate) status: u16,
     /// After how long to come again.
     pub(crate) retry_after: Option<Duration>,
+    /// The beginning of the body, at most [`MAX_ANSWER`]; empty when it broke off.
+    pub(crate) body: Bytes,
 }
 
-/// Sends one request to a path, on a connection of its own. Follows no redirect, reads nothing of the answer's body.
+/// How long the body of an answer may take.
+const BODY: Duration = Duration::from_secs(4);
+/// Most of an answer that is read, in bytes.
+const MAX_ANSWER: usize = 16 * 1024;
+
+/// Sends one request to a path, on a connection of its own. Follows no redirect.
 ///
 /// # Errors
 /// A sentence why there is no answer.
@@ -246,8 +253,12 @@ where
     let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
     let after = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
     let retry_after = after.and_then(|text| text.parse().ok()).map(Duration::from_secs);
+    let status = response.status().as_u16();
+    // The status says most of it: a body that does not end is not waited for.
+    let body = tokio::time::timeout(BODY, Limited::new(response.into_body(), MAX_ANSWER).collect()).await;
+    let body = body.ok().and_then(Result::ok).map_or_else(Bytes::new, http_body_util::Collected::to_bytes);
     drop(driver);
-    Ok(Posted { status: response.status().as_u16(), retry_after })
+    Ok(Posted { status, retry_after, body })
 }
 
 /// The connection's task, which ends with the request.

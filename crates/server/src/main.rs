@@ -9,6 +9,7 @@ mod log;
 mod metric;
 mod price;
 mod fetch;
+mod notify;
 mod wire;
 mod demo;
 

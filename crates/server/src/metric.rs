@@ -29,6 +29,15 @@ const COUNTERS: &[(&str, &str)] = &[
     ("gatehouse_journal_flushes_total", "Flushes of the journal to disk"),
     ("gatehouse_attempts_total", "Attempts at providers, by provider and what came of them"),
     (
+        "gatehouse_cache_read_alarms_total",
+        "Times that much less was read from providers' caches than usual, by route",
+    ),
+    (
+        "gatehouse_provider_learned_total",
+        "Times that a provider was found not to know something, by provider",
+    ),
+    ("gatehouse_provider_left_out_total", "Requests from which something was left out for that, by provider"),
+    (
         "gatehouse_retry_budget_exhausted_total",
         "Requests that were not tried at another provider, to keep from a storm",
     ),
@@ -36,7 +45,12 @@ const COUNTERS: &[(&str, &str)] = &[
         "gatehouse_session_switches_total",
         "Sessions that went on at another provider, without what the first one had cached",
     ),
+    (
+        "gatehouse_listener_turned_away_total",
+        "Connections that were not taken in, by listener and why: no agreement on TLS, no preamble",
+    ),
     ("gatehouse_proxy_requests_total", "Requests to the forward proxy, by form and verdict"),
+    ("gatehouse_records_deleted_total", "Records of exchanges deleted because of their age"),
     ("gatehouse_proxy_ended_total", "Ends of tunnels and forwarded requests, by why"),
     ("gatehouse_proxy_bytes_total", "Bytes through the forward proxy, by direction"),
     ("gatehouse_proxy_connections_shed_total", "Connections that the forward proxy had no room for"),
@@ -53,11 +67,14 @@ const COUNTERS: &[(&str, &str)] = &[
         "Reports of clients by OpenTelemetry, by signal and what became of them",
     ),
     ("gatehouse_telemetry_left_out_total", "Figures and events of clients that are not kept"),
+    ("gatehouse_log_forward_lines_total", "Lines of the log that a destination was given"),
+    ("gatehouse_log_forward_failures_total", "Times that a destination did not take the log"),
     ("gatehouse_telemetry_relay_sent_total", "Reports passed on to collectors"),
     (
         "gatehouse_telemetry_relay_dropped_total",
         "Reports that found no room, or that a collector refused for too long",
     ),
+    ("gatehouse_alert_messages_total", "Messages about alerts, by receiver and what became of them"),
     ("gatehouse_journal_shed_total", "Records of refused requests that were counted only, for want of room"),
 ];
 const HISTOGRAMS: &[(&str, &str)] = &[
@@ -81,9 +98,26 @@ const GAUGES: &[(&str, &str)] = &[
     ("gatehouse_policy_keys", "Keys in the policy"),
     ("gatehouse_policy_sessions", "Sessions in the policy"),
     ("gatehouse_policy_version", "Version of the policy that this node decides by"),
+    ("gatehouse_cache_read_alarm", "1 while much less is read from providers' caches than usual, by route"),
+    (
+        "gatehouse_cache_read_ratio",
+        "Share of input read from providers' caches in the last 10 to 15 minutes, by route",
+    ),
+    (
+        "gatehouse_cache_read_usual_ratio",
+        "Share of input read from providers' caches in the day before, by route",
+    ),
+    (
+        "gatehouse_provider_learned",
+        "What a provider has been found not to know, so that it is left out, by provider",
+    ),
     (
         "gatehouse_provider_usable",
         "1 while a provider may be asked: reachable, and not left alone after failures",
+    ),
+    (
+        "gatehouse_certificate_ends_at_seconds",
+        "When the certificate of a listener ends, in seconds since 1970 (UTC)",
     ),
     ("gatehouse_proxy_tunnels", "Open tunnels of the forward proxy"),
     ("gatehouse_audit_altered", "1 while the audit log is not what it was"),
@@ -102,7 +136,19 @@ const GAUGES: &[(&str, &str)] = &[
     ("gatehouse_cost_per_active_user_usd", "Dollars of an active person in the window"),
     ("gatehouse_satisfaction_score", "Mean score from 1 to 5 in the window; none of fewer than five answers"),
     ("gatehouse_rollouts", "Rollouts by state"),
+    ("gatehouse_alerts_firing", "Alerts that fire, on the node that evaluates"),
+    ("gatehouse_alerts_left_out", "Alerts that found no room at the last evaluation"),
+    (
+        "gatehouse_alert_signal",
+        "What rules for alerts look at besides gauges, by signal, on the node that evaluates",
+    ),
+    ("gatehouse_log_forward_lag_entries", "Audit entries that a destination was not given yet"),
 ];
+
+/// The names of all gauges: what rules for alerts can look at.
+pub(crate) fn gauges() -> impl Iterator<Item = &'static str> {
+    GAUGES.iter().map(|(name, _)| *name)
+}
 
 /// Says what each figure is.
 fn describe() {

@@ -1,10 +1,11 @@
 //! Budgets, and what was spent of them.
 
 use gatehouse_domain::audit::Draft;
-use gatehouse_domain::budget::{Budget, Holder, MAX_BUDGETS, Mode, Period};
+use gatehouse_domain::budget::{Budget, Holder, MAX_BUDGETS, Mode, Period, Raised, WhenAway};
 use gatehouse_domain::id::{BudgetId, OrgId};
 use gatehouse_domain::money::Nanos;
 use gatehouse_domain::time::UnixMillis;
+use gatehouse_domain::zone::Zone;
 
 use crate::dialect::{change, read, within};
 use crate::engine::{Store, Tx};
@@ -16,7 +17,7 @@ use crate::stored;
 const NOUN: &str = "budget";
 
 const SELECT: &str = "SELECT b.id, b.team_id, b.project_id, b.user_id, b.key_id, b.models, b.provider, b.period, \
-     b.limit_nanos, b.mode, b.thresholds, b.created_at, COALESCE(t.name, p.name, u.email, k.public_id) AS holder \
+     b.limit_nanos, b.mode, b.thresholds, b.zone, b.grace, b.when_away, b.created_at, COALESCE(t.name, p.name, u.email, k.public_id) AS holder \
      FROM budgets b \
      LEFT JOIN teams t ON t.org_id = b.org_id AND t.id = b.team_id \
      LEFT JOIN projects p ON p.org_id = b.org_id AND p.id = b.project_id \
@@ -46,6 +47,9 @@ struct Row {
     limit_nanos: i64,
     mode: String,
     thresholds: String,
+    when_away: String,
+    zone: String,
+    grace: i64,
     created_at: i64,
     holder: Option<String>,
 }
@@ -70,8 +74,8 @@ impl Store {
         let made = change!(tx, |db| {
             sqlx::query(
                 "INSERT INTO budgets (org_id, id, team_id, project_id, user_id, key_id, models, provider, period, \
-                 limit_nanos, mode, thresholds, created_at) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+                 limit_nanos, mode, thresholds, created_at, when_away, zone, grace) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
             )
             .bind(org.to_string())
             .bind(budget.id.to_string())
@@ -86,6 +90,9 @@ impl Store {
             .bind(budget.mode.as_str())
             .bind(thresholds_text(&budget.thresholds))
             .bind(budget.created_at.0)
+            .bind(budget.when_away.as_str())
+            .bind(budget.zone.name())
+            .bind(i64::from(budget.grace))
             .execute(db)
             .await
         });
@@ -104,8 +111,8 @@ impl Store {
     pub async fn budget(&self, org: OrgId, id: BudgetId) -> Result<BudgetRow, StoreError> {
         let mut filter = Filter::new(SELECT, org);
         filter.arg("AND b.id = $?", Arg::Text(id.to_string()));
-        let found = self.budget_rows(filter).await?.pop();
-        budget_of(found.ok_or_else(|| StoreError::not_found(NOUN, id))?)
+        let found = self.budget_rows(org, filter).await?.pop();
+        found.ok_or_else(|| StoreError::not_found(NOUN, id))
     }
 
     /// Lists budgets in the order in which they were made, of all holders or of one.
@@ -132,9 +139,7 @@ impl Store {
         }
         filter.text("AND b.id > $?", page.cursor(|text| text.parse::<BudgetId>().ok())?);
         filter.arg("ORDER BY b.id LIMIT $?", Arg::Int(rows));
-        let listed = Listed::new(self.budget_rows(filter).await?, page, |row| row.id.clone());
-        let items = listed.items.into_iter().map(budget_of).collect::<Result<_, _>>()?;
-        Ok(Listed { items, next: listed.next })
+        Ok(Listed::new(self.budget_rows(org, filter).await?, page, |row| row.budget.id.to_string()))
     }
 
     /// All budgets, for the policy snapshot. One that cannot be read is an error: whom it limits would go without.
@@ -142,11 +147,11 @@ impl Store {
     /// # Errors
     /// A budget that cannot be read; the database.
     pub async fn all_budgets(&self, org: OrgId) -> Result<Vec<Budget>, StoreError> {
-        let rows = self.budget_rows(Filter::new(SELECT, org)).await?;
-        rows.into_iter().map(|row| budget_of(row).map(|row| row.budget)).collect()
+        let rows = self.budget_rows(org, Filter::new(SELECT, org)).await?;
+        Ok(rows.into_iter().map(|row| row.budget).collect())
     }
 
-    /// Sets what may change of a budget: limit, mode and thresholds. What it counts stays.
+    /// Sets what may change of a budget: limit, mode, grace, thresholds and stance. What it counts stays.
     ///
     /// # Errors
     /// There is none; the database.
@@ -154,13 +159,16 @@ impl Store {
         let mut tx = self.begin().await?;
         let changed = change!(tx, |db| {
             sqlx::query(
-                "UPDATE budgets SET limit_nanos = $3, mode = $4, thresholds = $5 WHERE org_id = $1 AND id = $2",
+                "UPDATE budgets SET limit_nanos = $3, mode = $4, thresholds = $5, when_away = $6, grace = $7 \
+                 WHERE org_id = $1 AND id = $2",
             )
             .bind(org.to_string())
             .bind(budget.id.to_string())
             .bind(budget.limit.0)
             .bind(budget.mode.as_str())
             .bind(thresholds_text(&budget.thresholds))
+            .bind(budget.when_away.as_str())
+            .bind(i64::from(budget.grace))
             .execute(db)
             .await
         })?;
@@ -186,9 +194,18 @@ impl Store {
         if gone == 0 { Err(StoreError::not_found(NOUN, id)) } else { tx.publish(org, act).await }
     }
 
-    async fn budget_rows(&self, filter: Filter) -> Result<Vec<Row>, StoreError> {
+    async fn budget_rows(&self, org: OrgId, filter: Filter) -> Result<Vec<BudgetRow>, StoreError> {
         let (sql, args) = filter.into_parts();
-        Ok(read!(self, |db| bound!(sqlx::query_as::<_, Row>(sql), args).fetch_all(db).await)?)
+        let rows = read!(self, |db| bound!(sqlx::query_as::<_, Row>(sql), args).fetch_all(db).await)?;
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut raised = self.raised(org).await?;
+        let read = |row: Row| {
+            let raised = raised.remove(&row.id).unwrap_or_default();
+            budget_of(row, raised)
+        };
+        rows.into_iter().map(read).collect()
     }
 }
 
@@ -196,7 +213,7 @@ fn thresholds_text(list: &[u8]) -> String {
     list.iter().map(u8::to_string).collect::<Vec<_>>().join(",")
 }
 
-fn budget_of(row: Row) -> Result<BudgetRow, StoreError> {
+fn budget_of(row: Row, raised: Vec<Raised>) -> Result<BudgetRow, StoreError> {
     let corrupt = |why: &str| StoreError::corrupt(NOUN, &row.id, why);
     let ids =
         [("team", &row.team_id), ("project", &row.project_id), ("user", &row.user_id), ("key", &row.key_id)];
@@ -210,11 +227,16 @@ fn budget_of(row: Row) -> Result<BudgetRow, StoreError> {
         holder: Holder::read(kind, id).ok_or_else(|| corrupt("its holder cannot be read"))?,
         models: stored::models(NOUN, &row.id, row.models.as_deref())?,
         period: stored::parsed::<Period>(NOUN, &row.period)?,
+        zone: row.zone.parse::<Zone>().map_err(|_| corrupt("its time zone is unknown"))?,
         limit: Nanos(row.limit_nanos),
+        raised,
+        grace: u8::try_from(row.grace).map_err(|_| corrupt("its grace is no percentage"))?,
         mode: Mode::named(&row.mode).ok_or_else(|| corrupt("its mode is neither hard nor shadow"))?,
         thresholds: percents
             .collect::<Result<_, _>>()
             .map_err(|_| corrupt("its thresholds are no numbers"))?,
+        when_away: WhenAway::named(&row.when_away)
+            .ok_or_else(|| corrupt("its stance is neither open nor closed"))?,
         created_at: UnixMillis(row.created_at),
         provider: row.provider,
     };

@@ -7,6 +7,7 @@ mod place;
 mod bring;
 mod rollup;
 mod exchanges;
+mod recall;
 mod record;
 mod usage;
 mod spent;

@@ -59,6 +59,12 @@ pub const ALL: &[Migration] = &[
     migration!(17, "0017_telemetry", "telemetry", needs 17),
     migration!(18, "0018_phases", "phases", needs 18),
     migration!(19, "0019_reports", "reports", needs 19),
+    // A program that knows of no limits on rates would let everything through.
+    migration!(20, "0020_nodes", "nodes", needs 20),
+    migration!(21, "0021_raises", "raises", needs 21),
+    migration!(22, "0022_inspection", "inspection", needs 22),
+    migration!(23, "0023_alerts", "alerts", needs 23),
+    migration!(24, "0024_outlet", "outlet", needs 24),
 ];
 
 /// Why the schema cannot be brought up to date. Nothing was changed by the migration named.

@@ -23,6 +23,7 @@ use crate::stored;
 
 pub use assignment::{Assignment, AssignmentState};
 pub use people::{Active, Credentials};
+pub(crate) use step::holds;
 pub use step::{Agreed, Approval, Event, Happened, Lease, NewAssignment, News, Share, Step};
 
 pub(crate) const NOUN: &str = "rollout";

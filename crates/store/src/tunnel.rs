@@ -20,7 +20,8 @@ pub use spool::{Spool, SpoolFull};
 const NOUN: &str = "tunnel";
 
 const SELECT: &str = "SELECT t.id, t.node_id, t.user_id, u.email, t.via, t.client, t.form, t.host, t.port, t.pinned, t.rule, \
-     t.verdict, t.started_at, t.resolve_ms, t.connect_ms, t.ended_at, t.bytes_up, t.bytes_down, t.ended \
+     t.verdict, t.started_at, t.resolve_ms, t.connect_ms, t.ended_at, t.bytes_up, t.bytes_down, t.ended, \
+     t.inspected \
      FROM tunnels t LEFT JOIN users u ON u.org_id = t.org_id AND u.id = t.user_id WHERE t.org_id = $1";
 
 /// A tunnel as it stands in the database, for people to read.
@@ -64,6 +65,8 @@ pub struct TunnelRow {
     pub bytes_down: Option<i64>,
     /// How it ended.
     pub ended: Option<String>,
+    /// Requests seen in it; nothing where it was not looked into.
+    pub inspected: Option<i64>,
 }
 
 /// Which tunnels are wanted; all conditions apply.
@@ -80,6 +83,9 @@ pub struct TunnelFilter {
     /// Those to this host.
     pub host: Option<String>,
 }
+
+/// Most tunnels that one call forgets.
+pub const FORGOTTEN: i64 = 2_000;
 
 impl Store {
     /// Lists tunnels, newest first.
@@ -152,18 +158,23 @@ impl Store {
         Ok(ended)
     }
 
-    /// Forgets the tunnels that began before a time and have ended.
+    /// Forgets the oldest tunnels that began before a time and have ended, at most [`FORGOTTEN`] of them, so that nobody
+    /// waits long meanwhile. Gives how many went.
     ///
     /// # Errors
     /// The database.
     pub async fn forget_tunnels(&self, org: OrgId, before: UnixMillis) -> Result<u64, StoreError> {
         let mut tx = self.begin().await?;
         let gone = change!(tx, |db| {
-            sqlx::query("DELETE FROM tunnels WHERE org_id = $1 AND id < $2 AND ended_at IS NOT NULL")
-                .bind(org.to_string())
-                .bind(TunnelId::new(before, 0).to_string())
-                .execute(db)
-                .await
+            sqlx::query(
+                "DELETE FROM tunnels WHERE org_id = $1 AND id IN (SELECT id FROM tunnels \
+                 WHERE org_id = $1 AND id < $2 AND ended_at IS NOT NULL ORDER BY id LIMIT $3)",
+            )
+            .bind(org.to_string())
+            .bind(TunnelId::new(before, 0).to_string())
+            .bind(FORGOTTEN)
+            .execute(db)
+            .await
         })?;
         tx.commit().await?;
         Ok(gone)
@@ -182,11 +193,12 @@ async fn write(tx: &mut Tx, org: OrgId, tunnel: &Tunnel) -> Result<(), StoreErro
     change!(tx, |db| {
         sqlx::query(
             "INSERT INTO tunnels (org_id, id, node_id, user_id, via, client, form, host, port, pinned, rule, verdict, \
-             started_at, resolve_ms, connect_ms, ended_at, bytes_up, bytes_down, ended) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19) \
+             started_at, resolve_ms, connect_ms, ended_at, bytes_up, bytes_down, ended, inspected) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20) \
              ON CONFLICT (org_id, id) DO UPDATE SET pinned = excluded.pinned, rule = excluded.rule, \
              verdict = excluded.verdict, connect_ms = excluded.connect_ms, ended_at = excluded.ended_at, \
-             bytes_up = excluded.bytes_up, bytes_down = excluded.bytes_down, ended = excluded.ended \
+             bytes_up = excluded.bytes_up, bytes_down = excluded.bytes_down, ended = excluded.ended, \
+             inspected = excluded.inspected \
              WHERE tunnels.ended_at IS NULL",
         )
         .bind(org.to_string())
@@ -208,6 +220,7 @@ async fn write(tx: &mut Tx, org: OrgId, tunnel: &Tunnel) -> Result<(), StoreErro
         .bind(end.map(|end| bytes(end.up)))
         .bind(end.map(|end| bytes(end.down)))
         .bind(end.map(|end| end.why.as_str()))
+        .bind(tunnel.inspected.map(i64::from))
         .execute(db)
         .await
     })?;
@@ -230,5 +243,13 @@ impl TunnelRow {
     pub fn bytes(&self) -> Result<(Option<u64>, Option<u64>), StoreError> {
         let read = |count: Option<i64>| count.map(|count| stored::unsigned(NOUN, count)).transpose();
         Ok((read(self.bytes_up)?, read(self.bytes_down)?))
+    }
+
+    /// Requests seen in it, where it was looked into.
+    ///
+    /// # Errors
+    /// The count is negative.
+    pub fn inspected(&self) -> Result<Option<u64>, StoreError> {
+        self.inspected.map(|count| stored::unsigned(NOUN, count)).transpose()
     }
 }

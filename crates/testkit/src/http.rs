@@ -66,6 +66,16 @@ impl Connection {
     /// # Panics
     /// When the server does not take it.
     pub fn request(&mut self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) {
+        self.try_request(method, target, headers, body).expect("the server takes the request");
+    }
+
+    fn try_request(
+        &mut self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> io::Result<()> {
         let mut head = format!("{method} {target} HTTP/1.1\r\nhost: gateway.test\r\n");
         for (name, value) in headers {
             head.extend([name, ": ", value, "\r\n"]);
@@ -76,7 +86,7 @@ impl Connection {
         head.push_str("\r\n");
         let mut all = head.into_bytes();
         all.extend_from_slice(body);
-        self.send(&all).expect("the server takes the request");
+        self.send(&all)
     }
 
     /// Ends our side of the connection.
@@ -213,6 +223,21 @@ pub fn once(address: &str, method: &str, target: &str, headers: &[(&str, &str)],
     let mut connection = Connection::open(address);
     connection.request(method, target, headers, body);
     connection.reply()
+}
+
+/// The same, where the server may be down or go down: `None` without a whole reply.
+pub fn try_once(
+    address: &str,
+    method: &str,
+    target: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Option<Reply> {
+    let stream = TcpStream::connect(address.trim_start_matches("http://")).ok()?;
+    stream.set_read_timeout(Some(crate::wait::LIMIT)).ok()?;
+    let mut connection = Connection { stream, unread: Vec::new() };
+    connection.try_request(method, target, headers, body).ok()?;
+    connection.try_reply().filter(|reply| reply.complete)
 }
 
 /// Where bytes occur in bytes.

@@ -14,7 +14,10 @@ pub mod authenticator;
 pub mod sse;
 pub mod gatehouse;
 pub mod postgres;
+pub mod valkey;
 pub mod leak;
+pub mod bot;
+pub mod mail;
 
 /// A folder that is removed in the end.
 ///

@@ -73,7 +73,7 @@ fn view(recommendation: Recommendation, analysis: Option<Analysis>) -> Assessmen
     AssessmentView { mode: mode.as_str(), reason, complexity_score, next_steps, analysis }
 }
 
-fn refused(mistakes: &[Mistake]) -> ApiError {
+pub(super) fn refused(mistakes: &[Mistake]) -> ApiError {
     let told: Vec<_> = mistakes.iter().map(ToString::to_string).collect();
     let field = mistakes.first().map(|mistake| mistake.field.clone()).filter(|field| !field.is_empty());
     ApiError { field, ..ApiError::new(Code::AnswersRefused, told.join("; ")) }

@@ -12,8 +12,13 @@ use gatehouse_domain::role::{Permission, Scope};
 use super::error::{ApiError, Code};
 use super::guard::Arrival;
 use crate::act::Caller;
-use crate::admin_token::{self, SignInError};
+use crate::admin_token::{self, SignInError, SignedIn};
 use crate::app::App;
+
+/// Put into a request whose connection showed a client certificate, where that must be the token's person's: the e-mail address
+/// it is for, in lower case, if it is for one person.
+#[derive(Debug, Clone)]
+pub struct ShownCertificate(pub Option<String>);
 
 /// Names a permission in a type.
 pub trait Needs: Send + Sync + 'static {
@@ -85,6 +90,14 @@ impl<P: Needs> FromRequestParts<App> for Scoped<P> {
             return Err(refused(admin_token::reject(app, &unknown, "no_token").await));
         };
         let admin = admin_token::sign_in(app, &unknown, presented).await.map_err(refused)?;
+        if let Some(shown) = parts.extensions.get::<ShownCertificate>()
+            && !is_of_holder(app, shown, &admin).await?
+        {
+            // It counts as a failed sign-in: whoever has come by a token has no more than that.
+            drop(admin_token::reject(app, &unknown, "certificate_of_another").await);
+            let told = "the client certificate is not of the person whose token this is";
+            return Err(ApiError::new(Code::Forbidden, told));
+        }
         let actor = Actor { kind: ActorKind::Admin, id: admin.id.to_string(), name: admin.name };
         let caller = Caller { actor, ..unknown };
         if !admin.permissions.has(P::PERMISSION) {
@@ -94,6 +107,11 @@ impl<P: Needs> FromRequestParts<App> for Scoped<P> {
         }
         Ok(Self { caller, scope: admin.scope, permission: PhantomData })
     }
+}
+
+async fn is_of_holder(app: &App, shown: &ShownCertificate, admin: &SignedIn) -> Result<bool, ApiError> {
+    let (Some(email), Some(person)) = (&shown.0, admin.person) else { return Ok(false) };
+    Ok(app.store.user(app.org, person).await?.email.to_lowercase() == *email)
 }
 
 /// The bearer token of the one `Authorization` header.

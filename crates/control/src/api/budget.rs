@@ -3,6 +3,7 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use gatehouse_domain::money::Nanos;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -30,16 +31,28 @@ pub struct BudgetView {
     pub model: Option<String>,
     /// The provider that counts; null for all.
     pub provider: Option<String>,
-    /// `day`, `week` (from Monday), `month` or `total`, in UTC.
+    /// `day`, `week` (from Monday), `month` or `total`.
     pub period: &'static str,
+    /// In which time zone days, weeks and months begin.
+    #[schema(example = "Europe/Zurich")]
+    pub time_zone: String,
     /// What may be spent in a period, in nano-dollars.
     pub limit_nanos: i64,
     /// The same in dollars.
     pub limit_usd: String,
     /// `hard`: requests are refused at the limit; `shadow`: it is only observed.
     pub mode: &'static str,
+    /// How far beyond the limit requests are let through, in percent of it.
+    pub grace_percent: u8,
+    /// By how much the limit is raised now, in nano-dollars; null until this node has counted it.
+    pub raised_nanos: Option<i64>,
+    /// The same in dollars.
+    pub raised_usd: Option<String>,
     /// At which parts of the limit people are told, in percent.
     pub thresholds: Vec<u8>,
+    /// What happens while nodes cannot count together: `closed`, a node lets through only what it was granted before, or
+    /// `open`, it goes on by what it knows.
+    pub when_away: &'static str,
     /// When it was made (RFC 3339).
     pub created_at: String,
     /// What was spent in this period, in nano-dollars; null until this node has counted it.
@@ -72,8 +85,13 @@ pub struct NewBudget {
     pub model: Option<String>,
     /// Only this provider.
     pub provider: Option<String>,
-    /// `day`, `week` (from Monday), `month` or `total`, in UTC. What was spent in this period before counts.
+    /// `day`, `week` (from Monday), `month` or `total`. What was spent in this period before counts.
     pub period: String,
+    /// In which time zone days, weeks and months begin; the configured one (`budgets.time_zone`) if not given.
+    #[schema(example = "Europe/Zurich")]
+    pub time_zone: Option<String>,
+    /// How far beyond the limit requests are let through, in percent of it, 0 to 100; none if not given.
+    pub grace_percent: Option<u8>,
     /// What may be spent in a period, in dollars, with at most nine decimals.
     #[schema(example = "250.00")]
     pub limit_usd: String,
@@ -81,6 +99,8 @@ pub struct NewBudget {
     pub mode: Option<String>,
     /// At which parts of the limit people are told, in percent; 75 and 95 if not given.
     pub thresholds: Option<Vec<u8>>,
+    /// `closed` (if not given) or `open`.
+    pub when_away: Option<String>,
 }
 
 /// What is to change; what is not given stays. What a budget counts cannot be changed.
@@ -91,8 +111,12 @@ pub struct BudgetChange {
     pub limit_usd: Option<String>,
     /// `hard` or `shadow`.
     pub mode: Option<String>,
+    /// How far beyond the limit requests are let through, in percent of it.
+    pub grace_percent: Option<u8>,
     /// At which parts of the limit people are told, in percent.
     pub thresholds: Option<Vec<u8>>,
+    /// `closed` or `open`.
+    pub when_away: Option<String>,
 }
 
 /// Which page is wanted.
@@ -151,6 +175,7 @@ pub struct BudgetExplained {
 impl From<Shown> for BudgetView {
     fn from(Shown { row, standing }: Shown) -> Self {
         let (budget, standing) = (row.budget, standing.as_ref());
+        let raised = standing.map(|standing| Nanos(standing.limit.0.saturating_sub(standing.budget.limit.0)));
         Self {
             id: budget.id.to_string(),
             holder_kind: budget.holder.kind(),
@@ -159,10 +184,15 @@ impl From<Shown> for BudgetView {
             model: budget.models.patterns().map(|patterns| patterns.join(",")),
             provider: budget.provider,
             period: budget.period.as_str(),
+            time_zone: budget.zone.to_string(),
             limit_nanos: budget.limit.0,
             limit_usd: budget.limit.to_string(),
             mode: budget.mode.as_str(),
+            grace_percent: budget.grace,
+            raised_nanos: raised.map(|raised| raised.0),
+            raised_usd: raised.map(|raised| raised.to_string()),
             thresholds: budget.thresholds,
+            when_away: budget.when_away.as_str(),
             created_at: budget.created_at.to_string(),
             spent_nanos: standing.map(|standing| standing.spent.0),
             spent_usd: standing.map(|standing| standing.spent.to_string()),
@@ -215,7 +245,20 @@ pub async fn add(
     State(app): State<App>,
     Body(new): Body<NewBudget>,
 ) -> Result<(StatusCode, Json<Changed<BudgetView>>), ApiError> {
-    let NewBudget { team, project, user, key, model, provider, period, limit_usd, mode, thresholds } = new;
+    let NewBudget {
+        team,
+        project,
+        user,
+        key,
+        model,
+        provider,
+        period,
+        limit_usd,
+        mode,
+        thresholds,
+        when_away,
+        ..
+    } = new;
     let new = budget::NewBudget {
         team,
         project,
@@ -227,6 +270,9 @@ pub async fn add(
         limit: limit_usd,
         mode,
         thresholds,
+        when_away,
+        zone: new.time_zone,
+        grace: new.grace_percent,
     };
     let made = budget::add(&app, &admin.caller, &new).await?;
     Ok((StatusCode::CREATED, Json(Changed::of(made, BudgetView::from))))
@@ -247,7 +293,7 @@ pub async fn get(
     Ok(Json(budget::get(&app, admin.scope, &given).await?.into()))
 }
 
-/// Changes a budget's limit, mode or thresholds. What was spent of it stays.
+/// Changes a budget's limit, mode, grace or thresholds. What was spent of it stays.
 #[utoipa::path(
     put, path = "/api/v1/budgets/{budget}", tag = "budget", operation_id = "budget_set",
     params(("budget" = String, Path, description = "Id")),
@@ -260,8 +306,8 @@ pub async fn set(
     Segment(given): Segment,
     Body(change): Body<BudgetChange>,
 ) -> Result<Json<Changed<BudgetView>>, ApiError> {
-    let BudgetChange { limit_usd, mode, thresholds } = change;
-    let change = Change { limit: limit_usd, mode, thresholds };
+    let BudgetChange { limit_usd, mode, grace_percent, thresholds, when_away } = change;
+    let change = Change { limit: limit_usd, mode, thresholds, grace: grace_percent, when_away };
     let changed = budget::set(&app, &admin.caller, &given, &change).await?;
     Ok(Json(Changed::of(changed, BudgetView::from)))
 }

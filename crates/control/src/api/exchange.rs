@@ -86,6 +86,8 @@ pub struct ExchangeView {
     pub attempts: Vec<AttemptOf>,
     /// Whether the client's session was with another provider before.
     pub switched: bool,
+    /// Members of the body and betas that were left out, since the provider said that it does not know them; empty for most.
+    pub left_out: Vec<String>,
 }
 
 /// An attempt that came to nothing.
@@ -335,6 +337,7 @@ impl From<ExchangeRow> for ExchangeView {
             asked: e.asked,
             attempts: e.attempts.into_iter().map(attempt).collect(),
             switched: e.switched,
+            left_out: e.left_out,
         }
     }
 }

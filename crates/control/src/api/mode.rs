@@ -106,8 +106,21 @@ pub struct OnboardingView {
     pub proxy_url: Option<String>,
     /// Where machines have the certificate of the proxy's authority.
     pub proxy_ca_file: Option<String>,
+    /// What is looked into on the way, if anything is.
+    pub inspection: Option<OnboardingInspection>,
     /// What nobody can see or hold back in this mode.
     pub blind: Vec<&'static str>,
+}
+
+/// What a person is told of the inspection of what goes through the proxy.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct OnboardingInspection {
+    /// Hosts that are looked into.
+    pub hosts: Vec<String>,
+    /// What the organization says of it; may be empty.
+    pub notice: String,
+    /// Where the certificate is that their machine is to trust.
+    pub ca_url: String,
 }
 
 fn view(team: Option<String>, mode: Option<Mode>, change: Option<&ModeChange>) -> ModeView {
@@ -222,7 +235,14 @@ pub async fn onboarding(
         Decider::Organization => ("organization", None),
         Decider::Team(name) => ("team", Some(name)),
     };
+    let ruled = (app.house.inspection.rules)();
+    let inspection = (told.mode.uses_proxy() && !ruled.hosts.is_empty()).then(|| OnboardingInspection {
+        ca_url: format!("{}/inspection/ca.pem", told.ways.gateway_url),
+        hosts: ruled.hosts,
+        notice: ruled.notice,
+    });
     Ok(Json(OnboardingView {
+        inspection,
         user: told.user.email.clone(),
         mode: told.mode.as_str(),
         decided_by,

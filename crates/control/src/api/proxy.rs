@@ -122,9 +122,11 @@ pub struct TunnelView {
     pub bytes_up: Option<u64>,
     /// Bytes to the client.
     pub bytes_down: Option<u64>,
-    /// How it ended: `done`, `refused`, `unreachable`, `client_gone`, `server_gone`, `idle`, `limit`, `revoked`, `stopped` or
-    /// `interrupted`.
+    /// How it ended: `done`, `refused`, `unreachable`, `client_gone`, `server_gone`, `idle`, `limit`, `revoked`, `stopped`,
+    /// `untrusted` (the client does not take the inspection's certificate) or `interrupted`.
     pub ended: Option<String>,
+    /// How many requests were seen in it; null where it was not looked into.
+    pub inspected: Option<u64>,
     /// The node it went through.
     pub node: String,
 }
@@ -203,6 +205,7 @@ impl TunnelView {
     fn of(row: TunnelRow) -> Result<Self, ApiError> {
         let (bytes_up, bytes_down) = row.bytes().map_err(ActError::from)?;
         Ok(Self {
+            inspected: row.inspected().map_err(ActError::from)?,
             port: row.port().map_err(ActError::from)?,
             bytes_up,
             bytes_down,

@@ -49,6 +49,17 @@ pub(super) fn settings(app: &App, asked: &Asked) -> Result<Response<Bytes>, Refu
     Ok(response)
 }
 
+/// The certificate that clients of an inspecting proxy are to trust (PEM, for `NODE_EXTRA_CA_CERTS`), from memory. It is no
+/// secret: everybody who is inspected sees it.
+pub(super) fn inspection_authority(app: &App) -> Result<Response<Bytes>, Refused> {
+    let authority = (app.house.inspection.current)().ok_or(Refused::NotFound)?;
+    let mut response = Response::new(Bytes::from(authority.certificate));
+    let pem = HeaderValue::from_static("application/x-pem-file");
+    response.headers_mut().insert(header::CONTENT_TYPE, pem);
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    Ok(response)
+}
+
 /// The desktop client's configuration: it finds us, and signs in here itself.
 pub(super) fn bootstrap(rules: &Rules, url: Option<&PublicUrl>, now: UnixMillis) -> Response<Bytes> {
     let Some(url) = url else { return Refused::NotFound.response() };
@@ -86,7 +97,7 @@ impl<F: Fetch> Portal<F> {
             match fullest {
                 None => json!({"limit": null, "used_credits": used, "utilization": null}),
                 Some(s) => json!({
-                    "limit": s.budget.limit.0 / NANOS_PER_CENT,
+                    "limit": s.limit.0 / NANOS_PER_CENT,
                     "used_credits": cents(s.spent),
                     "utilization": percent(s),
                 }),

@@ -77,8 +77,11 @@ pub(super) enum Path {
     Protocol,
     Settings,
     Usage,
+    Raises,
     Bootstrap,
     Telemetry(Signal),
+    InspectionAuthority,
+    ProxyPac,
 }
 
 impl Path {
@@ -102,10 +105,13 @@ impl Path {
             "/protocol" => Self::Protocol,
             "/managed/settings" => Self::Settings,
             "/api/oauth/usage" => Self::Usage,
+            "/budget/raises" => Self::Raises,
             "/user/bootstrap" => Self::Bootstrap,
+            "/inspection/ca.pem" => Self::InspectionAuthority,
             "/v1/metrics" => Self::Telemetry(Signal::Metrics),
             "/v1/logs" => Self::Telemetry(Signal::Logs),
             "/v1/traces" => Self::Telemetry(Signal::Traces),
+            "/proxy.pac" => Self::ProxyPac,
             _ => return None,
         })
     }
@@ -123,7 +129,14 @@ impl Path {
             | Self::Survey
             | Self::Token
             | Self::Revoke => true,
-            Self::Protocol | Self::Settings | Self::Usage | Self::Bootstrap | Self::Telemetry(_) => false,
+            Self::Protocol
+            | Self::Settings
+            | Self::Usage
+            | Self::Raises
+            | Self::Bootstrap
+            | Self::Telemetry(_)
+            | Self::ProxyPac
+            | Self::InspectionAuthority => false,
         }
     }
 
@@ -140,16 +153,19 @@ impl Path {
             | Self::Page
             | Self::Callback
             | Self::Account(Account::Page | Account::Link | Account::Script)
-            | Self::Protocol => Entry::Open(0),
+            | Self::InspectionAuthority
+            | Self::Protocol
+            | Self::ProxyPac => Entry::Open(0),
             Self::Settings | Self::Usage | Self::Bootstrap => Entry::Granted,
             Self::Telemetry(_) => Entry::Telling(MAX_BODY),
+            Self::Raises => Entry::Telling(MAX_FORM),
         }
     }
 
     /// The methods it takes, as `Allow` names them.
     pub(super) const fn methods(self) -> &'static str {
         match self {
-            Self::Survey => "GET, HEAD, POST",
+            Self::Survey | Self::Raises => "GET, HEAD, POST",
             Self::DeviceAuthorization
             | Self::Continue
             | Self::Deny
@@ -164,7 +180,9 @@ impl Path {
             | Self::Protocol
             | Self::Settings
             | Self::Usage
-            | Self::Bootstrap => "GET, HEAD",
+            | Self::Bootstrap
+            | Self::ProxyPac
+            | Self::InspectionAuthority => "GET, HEAD",
         }
     }
 

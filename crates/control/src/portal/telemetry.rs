@@ -2,14 +2,16 @@
 
 use axum::body::Bytes;
 use axum::http::{Response, header};
+use gatehouse_domain::exchange::Principal;
 use gatehouse_domain::telemetry::Signal;
 use gatehouse_identity::fetch::Fetch;
+use tonic::Status;
 
 use super::Portal;
 use super::reply::Refused;
 use super::request::Asked;
 use super::settings::Rules;
-use crate::telemetry::{Came, Intake};
+use crate::telemetry::{Came, Form, Intake};
 
 impl<F: Fetch> Portal<F> {
     /// Counts a request of telemetry.
@@ -28,6 +30,18 @@ impl<F: Fetch> Portal<F> {
             whose,
         };
         Ok(self.intake.take(&self.app, &rules.telemetry, came).await)
+    }
+
+    /// Counts a request that came by gRPC. `body` is the message, unpacked.
+    pub(crate) async fn telemetry_by_grpc(
+        &self,
+        signal: Signal,
+        body: &Bytes,
+        whose: &Principal,
+    ) -> Result<Bytes, Status> {
+        let content_type = Form::Protobuf.media_type();
+        let came = Came { signal, content_type, packing: None, body, whose };
+        self.intake.take_grpc(&self.app, &self.rules().telemetry, &came).await
     }
 
     /// What takes telemetry in.

@@ -4,6 +4,7 @@ use axum::body::Bytes;
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use gatehouse_domain::telemetry::Signal;
 use serde_json::json;
+use tonic::{Code, Status};
 
 use super::Form;
 use super::item::Malformed;
@@ -65,12 +66,44 @@ impl Refused {
     }
 }
 
+impl Refused {
+    /// The same by gRPC. Without `RetryInfo` a sender drops what it was told to come again with
+    /// (<https://opentelemetry.io/docs/specs/otlp/#otlpgrpc-throttling>).
+    pub(super) fn status(self) -> Status {
+        let (_, code, message, again) = self.row();
+        let status = Code::from_i32(code.into());
+        let Some(seconds) = again else { return Status::new(status, message) };
+        let (mut pause, mut retry, mut detail, mut details) =
+            (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        put_number(1, seconds.into(), &mut pause);
+        put(1, &pause, &mut retry);
+        put(1, b"type.googleapis.com/google.rpc.RetryInfo", &mut detail);
+        put(2, &retry, &mut detail);
+        put_number(1, code.into(), &mut details);
+        put(2, message.as_bytes(), &mut details);
+        put(3, &detail, &mut details);
+        Status::with_details(status, message, details.into())
+    }
+}
+
+const WHY: &str = "more than is counted at once, or points that do not say how they follow each other";
+
+/// The answer in Protobuf to a request that was counted, but for so many of its items.
+pub(super) fn partial(left_out: u64) -> Vec<u8> {
+    let (mut part, mut whole) = (Vec::new(), Vec::new());
+    if left_out > 0 {
+        put_number(1, left_out, &mut part);
+        put(2, WHY.as_bytes(), &mut part);
+        put(1, &part, &mut whole);
+    }
+    whole
+}
+
 /// Says that a request was counted, but for so many of its items.
 pub(super) fn taken(signal: Signal, form: Form, left_out: u64) -> Response<Bytes> {
-    const WHY: &str = "more than is counted at once, or points that do not say how they follow each other";
     let body = match (form, left_out) {
         (Form::Json, 0) => b"{}".to_vec(),
-        (Form::Protobuf, 0) => Vec::new(),
+        (Form::Protobuf, n) => partial(n),
         (Form::Json, n) => {
             let what = match signal {
                 Signal::Metrics => "rejectedDataPoints",
@@ -79,13 +112,6 @@ pub(super) fn taken(signal: Signal, form: Form, left_out: u64) -> Response<Bytes
             };
             // A 64-bit number is a text in this form.
             json!({"partialSuccess": {what: n.to_string(), "errorMessage": WHY}}).to_string().into_bytes()
-        }
-        (Form::Protobuf, n) => {
-            let (mut part, mut whole) = (Vec::new(), Vec::new());
-            put_number(1, n, &mut part);
-            put(2, WHY.as_bytes(), &mut part);
-            put(1, &part, &mut whole);
-            whole
         }
     };
     answer(form, body)

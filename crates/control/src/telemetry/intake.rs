@@ -16,8 +16,9 @@ use gatehouse_domain::time::UnixMillis;
 use gatehouse_store::Store;
 use gatehouse_store::telemetry::Kept;
 use tokio::sync::{Semaphore, mpsc, oneshot};
+use tonic::Status;
 
-use super::answer::{Refused, taken};
+use super::answer::{Refused, partial, taken};
 use super::read::{Reading, read, unpacked};
 use super::{Form, Outgoing, Rules, json, protobuf};
 use crate::app::App;
@@ -106,20 +107,32 @@ impl Intake {
             self.figures.malformed.fetch_add(1, Ordering::Relaxed);
             return Refused::Form.response(Form::Json);
         };
-        match self.count(app, rules, &came, form).await {
+        match self.tally(app, rules, &came, form).await {
             Ok(left_out) => taken(came.signal, form, left_out),
-            Err(why) => {
-                let figure = match why {
-                    Refused::Form | Refused::Packing | Refused::Unpacking | Refused::Malformed(_) => {
-                        &self.figures.malformed
-                    }
-                    Refused::TooMany => &self.figures.too_many,
-                    Refused::Full | Refused::Unavailable => &self.figures.no_room,
-                };
-                figure.fetch_add(1, Ordering::Relaxed);
-                why.response(form)
-            }
+            Err(why) => why.response(form),
         }
+    }
+
+    /// Takes a request by gRPC and answers when it is counted.
+    pub(crate) async fn take_grpc(&self, app: &App, rules: &Rules, came: &Came<'_>) -> Result<Bytes, Status> {
+        let counted = self.tally(app, rules, came, Form::Protobuf).await;
+        counted.map(|left_out| partial(left_out).into()).map_err(Refused::status)
+    }
+
+    /// Takes a request, and says how many of its items were left out when it is counted.
+    async fn tally(&self, app: &App, rules: &Rules, came: &Came<'_>, form: Form) -> Result<u64, Refused> {
+        let counted = self.count(app, rules, came, form).await;
+        if let Err(why) = counted {
+            let figure = match why {
+                Refused::Form | Refused::Packing | Refused::Unpacking | Refused::Malformed(_) => {
+                    &self.figures.malformed
+                }
+                Refused::TooMany => &self.figures.too_many,
+                Refused::Full | Refused::Unavailable => &self.figures.no_room,
+            };
+            figure.fetch_add(1, Ordering::Relaxed);
+        }
+        counted
     }
 
     async fn count(&self, app: &App, rules: &Rules, came: &Came<'_>, form: Form) -> Result<u64, Refused> {

@@ -109,3 +109,35 @@ async fn a_budget_that_makes_no_sense_is_refused_by_field() {
         Some("user"),
     );
 }
+
+#[tokio::test]
+async fn what_would_be_deleted_is_told_and_only_who_may_deletes() {
+    let world = world().await;
+    let viewer = world.token(Role::Viewer).await;
+    world.ask(&viewer, "POST", "/api/v1/retention/runs", Some(json!({}))).await.refused(
+        403,
+        "forbidden",
+        None,
+    );
+    let told = world.get("/api/v1/retention").await.ok();
+    let kinds: Vec<_> = told["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|kind| (&kind["name"], &kind["days"], &kind["due"]))
+        .collect();
+    assert_eq!(
+        kinds,
+        [
+            (&json!("exchanges"), &json!(40), &json!(0)),
+            (&json!("tunnels"), &json!(1), &json!(0)),
+            (&json!("client events"), &json!(1), &json!(0)),
+        ]
+    );
+    let ran = world.post("/api/v1/retention/runs", json!({})).await.ok();
+    assert_eq!(ran, json!({"announced": 0, "deleted": 0, "more": false}));
+    assert!(
+        world.audited("?action=exchange.delete").await.is_empty(),
+        "nothing was deleted, so nothing is said"
+    );
+}

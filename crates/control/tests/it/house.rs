@@ -15,7 +15,7 @@ use gatehouse_control::config::{ReloadRefused, Reloaded};
 use gatehouse_control::keys::Keys;
 use gatehouse_control::provider::ProviderInfo;
 use gatehouse_control::settings::{Delivery, Rules};
-use gatehouse_control::status::{Check, LedgerState, Readiness};
+use gatehouse_control::status::{Check, CountersState, LedgerState, Readiness};
 use gatehouse_control::{App, bootstrap, router};
 use gatehouse_domain::id::NodeId;
 use gatehouse_domain::money::Nanos;
@@ -53,6 +53,7 @@ pub(crate) struct Knobs {
     pub(crate) flushes: AtomicU32,
     pub(crate) ledger_stuck: Mutex<bool>,
     pub(crate) allow_commands: AtomicBool,
+    pub(crate) alerts: crate::alerts::Desk,
 }
 
 /// A management plane.
@@ -187,6 +188,8 @@ fn house(knobs: &Arc<Knobs>) -> House {
             proxy_url: None,
             proxy_ca_file: None,
         }),
+        log_forwards: Box::new(Vec::new),
+        dated: Box::new(|| Box::pin(async { Vec::new() })),
         directories: Box::new(crate::directories::configured),
         open_directory: Box::new(|_| Box::pin(async { Err("the directory is away".to_owned()) })),
         settings_rules: Box::new(move || Rules {
@@ -196,15 +199,25 @@ fn house(knobs: &Arc<Knobs>) -> House {
         model_state: Box::new(|name| {
             if name.starts_with("claude-") { ModelState::Served } else { ModelState::Unknown }
         }),
+        counters: Box::new(|| CountersState { state: "memory", nodes: 1, problem: None }),
         budget: Box::new(|_| None),
         budgets_of: Box::new(|_| Vec::new()),
+        limits_of: Box::new(|_, _| Vec::new()),
+        retention: Box::new(|| gatehouse_control::retention::Rules {
+            exchanges_days: Some(40),
+            tunnels_ms: gatehouse_domain::time::DAY_MS,
+            events_ms: gatehouse_domain::time::DAY_MS,
+        }),
+        budget_zone: Box::new(gatehouse_domain::zone::Zone::default),
         worst_cost: Box::new(|_, input, output| Nanos(i64::try_from(input + output).unwrap())),
         proxy: gatehouse_control::proxy::Face::absent(),
+        inspection: gatehouse_control::inspection::Face::absent(),
         explain_route: Box::new(|question| gatehouse_control::route::RouteExplained {
             model: Some(question.model.clone()),
             notice: None,
             rule: "no route".into(),
             session_with: None,
+            cache: gatehouse_control::route::RouteCache::default(),
             candidates: Vec::new(),
             left_out: Vec::new(),
         }),
@@ -217,8 +230,10 @@ fn house(knobs: &Arc<Knobs>) -> House {
                 base_url: "http://127.0.0.1:9".into(),
                 credential: "sealed:main".into(),
                 state: "ok".into(),
+                learned: Vec::new(),
             }]
         }),
+        alerts: crate::alerts::face(knobs),
         readiness: Box::new(move || {
             let problem = ready.not_ready.lock().unwrap().clone();
             Readiness {

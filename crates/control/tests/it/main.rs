@@ -21,6 +21,7 @@ mod budgets;
 mod config;
 mod sign_in;
 mod jobs;
+mod alerts;
 mod settings;
 mod rollout;
 mod schemas;

@@ -97,7 +97,7 @@ async fn every_route_refuses_each_role_that_lacks_its_permission() {
 /// A token that is limited to a team or a person gets nothing but what is made for such tokens.
 #[tokio::test]
 async fn a_limited_token_is_refused_wherever_nothing_else_is_said() {
-    const LIMITED: [&str; 24] = [
+    const LIMITED: [&str; 26] = [
         "GET /api/v1/metrics/summary",
         "GET /api/v1/proxy/tunnels",
         "GET /api/v1/proxy/explanations",
@@ -108,6 +108,8 @@ async fn a_limited_token_is_refused_wherever_nothing_else_is_said() {
         "GET /api/v1/budgets",
         "GET /api/v1/budgets/nobody",
         "GET /api/v1/budget-explanations",
+        "GET /api/v1/limits",
+        "GET /api/v1/limit-explanations",
         "GET /api/v1/users",
         "GET /api/v1/users/nobody",
         "GET /api/v1/teams",

@@ -6,6 +6,7 @@ use gatehouse_domain::time::DAY_MS as DAY;
 use gatehouse_identity::keyring::Keyring;
 use gatehouse_identity::master::MasterKey;
 use gatehouse_identity::secret::Secret;
+use gatehouse_store::node::Tells;
 use serde_json::{Value, json};
 
 use crate::house::world;
@@ -203,7 +204,10 @@ async fn the_master_key_changes_over_when_every_node_knows_it() {
     refused.refused(409, "conflict", None);
     assert!(refused.text.contains(&other.to_string()), "{}", refused.text);
 
-    app.store.touch_node(other, &format!("{} {}", old.id(), new.id()), app.now()).await.unwrap();
+    app.store
+        .touch_node(other, &format!("{} {}", old.id(), new.id()), &Tells::default(), app.now())
+        .await
+        .unwrap();
     world.post("/api/v1/secrets/master/rotate", json!({})).await.ok();
     assert_eq!(app.keyring.sealing().id(), new.id());
     let listed = keys_of(&world, "master").await;

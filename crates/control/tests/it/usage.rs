@@ -53,6 +53,7 @@ pub(crate) fn exchange(principal: Option<Principal>, ago_ms: i64, n: u128) -> Ex
         asked: None,
         attempts: Vec::new(),
         switched: false,
+        left_out: Vec::new(),
     }
 }
 

@@ -23,6 +23,7 @@ pub(super) const EXCHANGE: &str = r#"{"exchange":"#;
 pub(super) const LEAF: &str = r#","leaf":""#;
 pub(super) const NTH: &str = r#"","n":"#;
 pub(super) const LOST: &str = r#"{"lost":""#;
+pub(super) const DELETED: &str = r#"{"deleted":""#;
 
 /// The first line of an export.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -147,6 +148,19 @@ pub fn export_exchange(out: &mut String, n: u64, record: &str, leaf: &Leaf) {
 pub fn export_lost(out: &mut String, n: u64, leaf: &Leaf) {
     out.push_str(LOST);
     out.push_str(&leaf.id.to_string());
+    out.push_str(NTH);
+    out.push_str(&n.to_string());
+    out.push('}');
+}
+
+/// Appends, in place of an exchange whose record was deleted because of its age, a line that says so. [`super::verify()`]
+/// believes it where an entry says that such records were deleted.
+pub fn export_deleted(out: &mut String, n: u64, leaf: &Leaf) {
+    out.push_str(DELETED);
+    out.push_str(&leaf.id.to_string());
+    out.push('"');
+    out.push_str(LEAF);
+    out.push_str(&leaf.hash.to_string());
     out.push_str(NTH);
     out.push_str(&n.to_string());
     out.push('}');

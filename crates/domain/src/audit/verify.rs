@@ -9,7 +9,8 @@ use std::io::{self, BufRead};
 
 use serde::Deserialize;
 
-use super::export::{CLOSE, ENTRY, EXCHANGE, FORMAT, HASH, LOST, PREV, TAIL};
+use super::deletion::deleted_through;
+use super::export::{CLOSE, DELETED, ENTRY, EXCHANGE, FORMAT, HASH, LOST, PREV, TAIL};
 use super::{Checkpoint, Export, Hash, Promised, PublicKey, Signature};
 use crate::id::OrgId;
 use exchanges::Expected;
@@ -106,6 +107,10 @@ struct Walk<'a> {
     closing: Option<Checkpoint>,
     /// The last entry a checkpoint covered.
     covered: Option<u64>,
+    /// The last entry of which records are gone, and the first of them.
+    gone: Option<(u64, u64)>,
+    /// Up to which entry they are, as the log says.
+    deleted: u64,
     report: Report,
 }
 
@@ -137,6 +142,8 @@ impl<'a> Walk<'a> {
             exchanges: None,
             closing: None,
             covered,
+            gone: None,
+            deleted: 0,
             keys: Handovers::new(trusted),
             kept,
             report,
@@ -177,7 +184,7 @@ impl<'a> Walk<'a> {
     }
 
     fn line(&mut self, text: &str) -> Result<(), Found> {
-        if text.starts_with(EXCHANGE) || text.starts_with(LOST) {
+        if text.starts_with(EXCHANGE) || text.starts_with(LOST) || text.starts_with(DELETED) {
             return self.exchange(text);
         }
         self.exchanges_end()?;
@@ -197,8 +204,14 @@ impl<'a> Walk<'a> {
     fn exchange(&mut self, text: &str) -> Result<(), Found> {
         let last = self.next - 1;
         let Some(expected) = &mut self.exchanges else { return Err((Some(last), Wrong::ExchangesInserted)) };
-        expected.line(text).map_err(|wrong| (Some(last), wrong))?;
-        self.report.exchanges += 1;
+        if expected.line(text).map_err(|wrong| (Some(last), wrong))? {
+            self.report.exchanges += 1;
+        } else {
+            self.report.deleted += 1;
+            if self.gone.is_none_or(|(seq, _)| seq != last) {
+                self.gone = Some((last, expected.seen()));
+            }
+        }
         Ok(())
     }
 
@@ -240,6 +253,7 @@ impl<'a> Walk<'a> {
         let promised = Promised::read(entry).map_err(|e| self.here(Wrong::Unreadable(e.to_string())))?;
         self.exchanges = promised.map(Expected::new);
         self.keys.read(place.seq, entry);
+        self.deleted = self.deleted.max(deleted_through(entry).unwrap_or(0));
         self.hash = hash;
         self.next += 1;
         self.closing = None;
@@ -301,6 +315,9 @@ impl<'a> Walk<'a> {
         }
         if seen > self.header.last {
             return Err((Some(self.header.last + 1), Wrong::Inserted));
+        }
+        if let Some((seq, n)) = self.gone.filter(|(seq, _)| *seq > self.deleted) {
+            return Err((Some(seq), Wrong::Exchange { n, id: None }));
         }
         if let Some((seq, key)) = self.keys.never_trusted() {
             return Err((Some(seq), Wrong::UntrustedKey(key)));

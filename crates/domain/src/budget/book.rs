@@ -8,6 +8,10 @@
 //! of this node's exchanges. So the book notes every end with its ticket from the moment it watches the budget; the
 //! database is asked after everything that had ended before is in it; and to its sum is added exactly what was noted with
 //! a later ticket. An end that is noted later still, with an earlier ticket, is in the sum and counts no more.
+//!
+//! **When the clock jumps.** The sum of a period that the book has not seen begin is known to the ledger only. A time that
+//! lies in such a period (the clock was put back, or is where it was wrongly before) makes the budget one to be counted
+//! again, and it decides nothing until that is done. A period that begins after all that were seen begins with nothing.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,6 +28,8 @@ pub const HOLD_MS: i64 = 6 * HOUR_MS;
 pub const MAX_WAITING: usize = 100_000;
 /// Periods of a budget that are kept: the current one and the one before, in which some exchanges began.
 const KEPT: usize = 2;
+/// Most periods of a budget that are kept while something is held in them; more of them take a clock that jumps about.
+const MAX_KEPT: usize = 16;
 
 /// What an exchange is charged by.
 #[derive(Debug, Clone, Copy)]
@@ -41,7 +47,7 @@ pub struct Charge<'a> {
 /// Money held back for a request under way. Not for copying: it is settled once.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "what is held is held until it is settled"]
-pub struct Hold(u64);
+pub struct Hold(pub(super) u64);
 
 /// How a budget stands in one period.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +58,10 @@ pub struct Standing {
     pub spent: Nanos,
     /// What requests under way may still cost.
     pub held: Nanos,
+    /// What may be spent now, raises included.
+    pub limit: Nanos,
+    /// Up to where requests are let through: the limit and the grace.
+    pub ceiling: Nanos,
     /// When the period is over.
     pub resets_at: Option<UnixMillis>,
 }
@@ -59,7 +69,7 @@ pub struct Standing {
 impl Standing {
     /// What was spent, in ten-thousandths of the limit, rounded down. A limit of zero is used up.
     pub fn used(&self) -> u64 {
-        let (spent, limit) = (i128::from(self.spent.0), i128::from(self.budget.limit.0));
+        let (spent, limit) = (i128::from(self.spent.0), i128::from(self.limit.0));
         if limit <= 0 { 10_000 } else { u64::try_from(spent * 10_000 / limit).unwrap_or(0) }
     }
 
@@ -71,8 +81,7 @@ impl Standing {
 
     /// Whether a request that may cost this much is within.
     pub fn has_room(&self, worst: Nanos) -> bool {
-        i128::from(self.spent.0) + i128::from(self.held.0) + i128::from(worst.0)
-            <= i128::from(self.budget.limit.0)
+        i128::from(self.spent.0) + i128::from(self.held.0) + i128::from(worst.0) <= i128::from(self.ceiling.0)
     }
 }
 
@@ -94,6 +103,17 @@ pub struct Exceeded {
     pub standing: Standing,
     /// The most that the request may cost.
     pub worst: Nanos,
+    /// What is behind it.
+    pub cause: Cause,
+}
+
+/// What is behind a refusal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// There is no room.
+    Spent,
+    /// Whether there is room cannot be found out: what nodes count together is out of reach.
+    Away,
 }
 
 /// The account.
@@ -103,6 +123,8 @@ pub struct Book {
     watched: HashMap<BudgetId, Watched>,
     holds: HashMap<u64, Held>,
     last: u64,
+    /// The latest time that was seen: at which a request began, or a budget was counted.
+    latest: UnixMillis,
 }
 
 #[derive(Debug)]
@@ -113,6 +135,8 @@ struct Watched {
     serial: u64,
     /// By the start of the period, ascending.
     accounts: Vec<Account>,
+    /// The start of the latest period that was seen.
+    latest: Option<UnixMillis>,
 }
 
 /// Whether what was spent is known.
@@ -120,8 +144,8 @@ struct Watched {
 enum Known {
     /// Not yet. Ends since the budget is watched: ticket, start of the period, cost.
     Counting { ended: Vec<(u64, UnixMillis, Nanos)>, overflowed: bool },
-    /// It is; ends up to this ticket were in the ledger's sum.
-    After(u64),
+    /// It is; ends up to this ticket were in the ledger's sum of the period with this start.
+    After { through: u64, period: UnixMillis },
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -129,6 +153,8 @@ struct Account {
     start: UnixMillis,
     spent: i128,
     held: i128,
+    /// Whether what was spent is all that was spent.
+    known: bool,
 }
 
 #[derive(Debug)]
@@ -145,29 +171,62 @@ impl Known {
 }
 
 impl Watched {
+    const fn is_counting(&self) -> bool {
+        matches!(self.known, Known::Counting { .. })
+    }
+
+    /// The account of the period with this start, made if that is the latest ever. `None` where what was spent in it is not
+    /// known; while the budget is counted it is made nevertheless, for what is held.
     fn account(&mut self, start: UnixMillis) -> Option<&mut Account> {
+        let counting = self.is_counting();
         match self.accounts.binary_search_by_key(&start, |account| account.start) {
-            Ok(found) => return Some(&mut self.accounts[found]),
-            // Older than what is kept: that period is over for good.
-            Err(0) if self.accounts.len() >= KEPT => return None,
-            Err(place) => self.accounts.insert(place, Account { start, ..Account::default() }),
+            Ok(found) => return Some(&mut self.accounts[found]).filter(|account| account.known || counting),
+            Err(place) => {
+                let known = self.latest.is_some_and(|latest| start > latest);
+                if !known && !counting {
+                    return None;
+                }
+                self.accounts.insert(place, Account { start, known, ..Account::default() });
+                self.latest = self.latest.max(Some(start));
+            }
         }
         if self.accounts.len() > KEPT {
-            self.accounts.remove(0);
+            let free = self.accounts.iter().position(|account| account.start != start && account.held == 0);
+            let most = (self.accounts.len() > MAX_KEPT).then(|| usize::from(self.accounts[0].start == start));
+            if let Some(over) = free.or(most) {
+                self.accounts.remove(over);
+            }
         }
         self.accounts.iter_mut().find(|account| account.start == start)
     }
 
+    /// Forgets what was spent, so that it is counted again. What is held stays.
+    fn count_again(&mut self) {
+        self.known = Known::nothing();
+        self.accounts.retain(|account| account.held != 0);
+        for account in &mut self.accounts {
+            (account.spent, account.known) = (0, false);
+        }
+    }
+
     fn standing(&self, at: UnixMillis) -> Option<Standing> {
-        let Known::After(_) = self.known else { return None };
-        let start = self.budget.period.start(at);
-        let found = self.accounts.iter().find(|account| account.start == start).copied().unwrap_or_default();
+        if self.is_counting() {
+            return None;
+        }
+        let (start, resets_at) = self.budget.bounds(at);
+        let found = match self.accounts.iter().find(|account| account.start == start) {
+            Some(account) if account.known => *account,
+            None if self.latest.is_some_and(|latest| start > latest) => Account::default(),
+            Some(_) | None => return None,
+        };
         let told = |amount: i128| Nanos(i64::try_from(amount).unwrap_or(i64::MAX));
         Some(Standing {
             budget: Arc::clone(&self.budget),
             spent: told(found.spent),
             held: told(found.held),
-            resets_at: self.budget.period.end(at),
+            limit: self.budget.limit_at(at),
+            ceiling: self.budget.ceiling_at(at),
+            resets_at,
         })
     }
 }
@@ -188,6 +247,7 @@ impl Book {
                     known: Known::nothing(),
                     serial: self.last,
                     accounts: Vec::new(),
+                    latest: (self.latest > UnixMillis(0)).then(|| budget.start(self.latest)),
                 }
             };
             self.watched.insert(budget.id, watched);
@@ -197,7 +257,7 @@ impl Book {
 
     /// The budgets that are not counted yet.
     pub fn uncounted(&self) -> Vec<Arc<Budget>> {
-        let waiting = self.watched.values().filter(|watched| matches!(watched.known, Known::Counting { .. }));
+        let waiting = self.watched.values().filter(|watched| watched.is_counting());
         waiting.map(|watched| Arc::clone(&watched.budget)).collect()
     }
 
@@ -205,21 +265,25 @@ impl Book {
     /// To be read after [`Book::install`] and after everything that had ended by then is in the ledger. False when the
     /// counting has to begin anew, since too much has ended meanwhile.
     pub fn count(&mut self, id: BudgetId, at: UnixMillis, spent: Nanos, through: u64) -> bool {
+        self.latest = self.latest.max(at);
         let Some(watched) = self.watched.get_mut(&id) else { return true };
         let ended = match &mut watched.known {
-            Known::After(_) => return true,
+            Known::After { .. } => return true,
             Known::Counting { overflowed: true, .. } => {
                 watched.known = Known::nothing();
                 return false;
             }
             Known::Counting { ended, .. } => std::mem::take(ended),
         };
-        watched.known = Known::After(through);
-        let start = watched.budget.period.start(at);
-        if let Some(account) = watched.account(start) {
+        let period = watched.budget.start(at);
+        if let Some(account) = watched.account(period) {
             account.spent = i128::from(spent.0);
+            account.known = true;
         }
-        for (_, start, cost) in ended.into_iter().filter(|(ticket, _, _)| *ticket > through) {
+        watched.known = Known::After { through, period };
+        // The sum is of one period only: what ended in a later one is in no sum.
+        let left = ended.into_iter().filter(|(ticket, start, _)| *ticket > through || *start != period);
+        for (_, start, cost) in left {
             if let Some(account) = watched.account(start) {
                 account.spent += i128::from(cost.0);
             }
@@ -238,6 +302,7 @@ impl Book {
         now: UnixMillis,
     ) -> Result<Admission, Box<Exceeded>> {
         let worst = Nanos(worst.0.max(0));
+        self.latest = self.latest.max(charge.at);
         let fullest = match self.look(charge, worst) {
             Ok(fullest) => fullest,
             // What nobody will settle any more must not refuse anybody.
@@ -246,8 +311,11 @@ impl Book {
         };
         let mut of = Vec::new();
         for budget in self.budgets.applying(charge.principal, charge.model, charge.provider) {
-            let start = budget.period.start(charge.at);
+            let start = budget.start(charge.at);
             let Some(watched) = self.watched.get_mut(&budget.id) else { continue };
+            if watched.account(start).is_none() {
+                watched.count_again();
+            }
             let serial = watched.serial;
             if let Some(account) = watched.account(start) {
                 account.held += i128::from(worst.0);
@@ -284,7 +352,7 @@ impl Book {
         }
         match exceeded {
             None => Ok(fullest),
-            Some(standing) => Err(Box::new(Exceeded { standing, worst })),
+            Some(standing) => Err(Box::new(Exceeded { standing, worst, cause: Cause::Spent })),
         }
     }
 
@@ -295,12 +363,13 @@ impl Book {
         if let Some(Hold(number)) = hold {
             self.release(number);
         }
+        self.latest = self.latest.max(charge.at);
         if cost.0 <= 0 {
             return;
         }
         for budget in self.budgets.applying(charge.principal, charge.model, charge.provider) {
             let Some(watched) = self.watched.get_mut(&budget.id) else { continue };
-            let start = budget.period.start(charge.at);
+            let start = budget.start(charge.at);
             match &mut watched.known {
                 Known::Counting { ended, overflowed } => {
                     *overflowed = *overflowed || ended.len() >= MAX_WAITING;
@@ -310,8 +379,8 @@ impl Book {
                         ended.push((ticket, start, cost));
                     }
                 }
-                Known::After(through) if ticket <= *through => {}
-                Known::After(_) => {
+                Known::After { through, period } if ticket <= *through && start == *period => {}
+                Known::After { .. } => {
                     if let Some(account) = watched.account(start) {
                         account.spent += i128::from(cost.0);
                     }

@@ -1,3 +1,5 @@
+mod orders;
+
 use std::collections::HashMap;
 
 use proptest::prelude::*;
@@ -27,9 +29,13 @@ fn budget(n: u128, holder: Holder, limit: i64) -> Budget {
         models: ModelScope::all(),
         provider: None,
         period: Period::Day,
+        zone: Zone::UTC,
         limit: Nanos(limit),
+        raised: Vec::new(),
+        grace: 0,
         mode: Mode::Hard,
         thresholds: THRESHOLDS.to_vec(),
+        when_away: WhenAway::Closed,
         created_at: UnixMillis(0),
     }
 }
@@ -183,6 +189,61 @@ fn counting_begins_anew_when_too_much_ends_meanwhile() {
     assert_eq!(book.uncounted().len(), 1);
     assert!(book.count(BudgetId::from_bits(1), now, Nanos(7), u64::MAX));
     assert_eq!(book.standing(BudgetId::from_bits(1), now).unwrap().spent, Nanos(7));
+}
+
+#[test]
+fn a_raise_counts_until_its_end_and_grace_lies_behind_the_limit() {
+    let (me, now) = (principal(1), at(NOON));
+    let raised = vec![Raised { amount: Nanos(50), until: now.plus_millis(1000) }];
+    let mut book = book(vec![Budget { raised, grace: 10, ..budget(1, Holder::Organization, 100) }], now);
+    let held = book.reserve(&charge(&me, now), Nanos(165), now).unwrap();
+    assert!(book.reserve(&charge(&me, now), Nanos(1), now).is_err(), "150 and a tenth of it");
+    book.settle(held.hold, &charge(&me, now), Nanos(105), 1);
+    let standing = book.standing(BudgetId::from_bits(1), now).unwrap();
+    assert_eq!((standing.limit, standing.ceiling, standing.used()), (Nanos(150), Nanos(165), 7_000));
+    let later = now.plus_millis(1000);
+    let standing = book.standing(BudgetId::from_bits(1), later).unwrap();
+    assert_eq!((standing.limit, standing.ceiling), (Nanos(100), Nanos(110)));
+    assert!(book.reserve(&charge(&me, later), Nanos(6), later).is_err());
+    let held = book.reserve(&charge(&me, later), Nanos(5), later).unwrap();
+    assert_eq!(held.fullest.unwrap().threshold(), Some(95), "within the grace people are warned");
+    book.settle(held.hold, &charge(&me, later), Nanos(0), 2);
+}
+
+#[test]
+fn a_period_of_a_zone_ends_when_its_day_does() {
+    let me = principal(1);
+    let zurich = Budget { zone: "Europe/Zurich".parse().unwrap(), ..budget(1, Holder::User(me.user), 10) };
+    // The day on which the clock is put forward: 23 hours, from 23:00 to 22:00 UTC.
+    let (first, last) = (at("2026-03-28T23:00:00Z"), at("2026-03-29T21:59:59Z"));
+    let mut book = book(vec![zurich], first);
+    let held = book.reserve(&charge(&me, first), Nanos(10), first).unwrap();
+    book.settle(held.hold, &charge(&me, first), Nanos(10), 1);
+    let refused = book.reserve(&charge(&me, last), Nanos(1), last).unwrap_err();
+    assert_eq!(refused.standing.resets_at, Some(at("2026-03-29T22:00:00Z")));
+    let next = at("2026-03-29T22:00:00Z");
+    let held = book.reserve(&charge(&me, next), Nanos(10), next).unwrap();
+    book.settle(held.hold, &charge(&me, next), Nanos(10), 2);
+}
+
+#[test]
+fn a_clock_that_is_put_back_asks_the_ledger_again() {
+    let (me, now, ahead) = (principal(1), at(NOON), at("2026-11-25T12:00:00Z"));
+    let mut book = book(vec![budget(1, Holder::Organization, 10)], ahead);
+    let id = BudgetId::from_bits(1);
+    // The day before what was counted: nobody knows what was spent there, so nobody is refused for it.
+    let held = book.reserve(&charge(&me, now), Nanos(4), now).unwrap();
+    assert_eq!(book.standing(id, now), None);
+    assert!(book.count(book.uncounted()[0].id, now, Nanos(5), 1));
+    let standing = book.standing(id, now).unwrap();
+    assert_eq!((standing.spent, standing.held), (Nanos(5), Nanos(4)));
+    assert!(book.reserve(&charge(&me, now), Nanos(2), now).is_err());
+    book.settle(held.hold, &charge(&me, now), Nanos(5), 2);
+    assert_eq!(book.standing(id, now).unwrap().spent, Nanos(10));
+    // The next day begins with nothing, unless the book has seen it.
+    let tomorrow = at("2026-11-23T00:00:00Z");
+    assert_eq!(book.standing(id, tomorrow), None, "before the latest that was seen");
+    assert_eq!(book.standing(id, at("2026-11-26T00:00:00Z")).unwrap().spent, Nanos(0));
 }
 
 /// One step of a random history.

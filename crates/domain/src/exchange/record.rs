@@ -72,6 +72,8 @@ struct Record<'a> {
     attempts: Cow<'a, [Attempt]>,
     #[serde(default, skip_serializing_if = "is_default")]
     switched: bool,
+    #[serde(default, skip_serializing_if = "<[String]>::is_empty")]
+    left_out: Cow<'a, [String]>,
 }
 
 /// [`Usage`], flat.
@@ -213,6 +215,7 @@ impl Exchange {
             asked: text(self.asked.as_ref()),
             attempts: Cow::Borrowed(&self.attempts),
             switched: self.switched,
+            left_out: Cow::Borrowed(&self.left_out),
         };
         serde_json::to_writer(out, &record).expect("numbers, names and texts can always be written as JSON");
     }
@@ -259,6 +262,7 @@ impl Exchange {
             asked: owned(record.asked),
             attempts: record.attempts.into_owned(),
             switched: record.switched,
+            left_out: record.left_out.into_owned(),
         })
     }
 }
@@ -318,6 +322,7 @@ mod tests {
                 ended_ms: 7,
             }],
             switched: true,
+            left_out: vec!["context_management".to_owned()],
         }
     }
 
@@ -339,6 +344,7 @@ mod tests {
             asked: None,
             attempts: Vec::new(),
             switched: false,
+            left_out: Vec::new(),
             ..full()
         }
     }

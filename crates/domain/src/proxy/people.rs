@@ -21,7 +21,7 @@ pub struct Member {
     pub teams: Vec<TeamId>,
 }
 
-/// The people of the organization. Empty while it has no access rule, since then nobody gets anywhere.
+/// The people of the organization, as those who listen know them.
 #[derive(Debug, Clone, Default)]
 pub struct People {
     by_id: HashMap<UserId, Arc<Member>>,

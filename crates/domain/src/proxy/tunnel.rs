@@ -78,6 +78,9 @@ words!(
         Revoked = "revoked",
         /// The node stopped.
         Stopped = "stopped",
+        /// The client does not take the certificate that it was shown for the inspection of its traffic: it says so, or hangs up
+        /// without a word once it has seen it.
+        Untrusted = "untrusted",
         /// The node died. Bytes are not known.
         Interrupted = "interrupted",
     }
@@ -129,6 +132,9 @@ pub struct Tunnel {
     pub resolve_ms: Option<u32>,
     /// How long connecting took, in milliseconds.
     pub connect_ms: Option<u32>,
+    /// How many requests were seen in it; nothing where it is not looked into.
+    #[serde(default)]
+    pub inspected: Option<u32>,
     /// How it ended; nothing while it is open.
     pub end: Option<End>,
 }

@@ -89,8 +89,8 @@ const ROWS: &[Row; 21] = rows! {
     Permissions "permissions" Identity 90 true: "Permission model design", "权限模型设计", "權限模型設計";
     AuditLog "audit-log" Identity 90 false: "Audit log configuration", "审计日志配置", "稽核日誌設定";
     Monitoring "monitoring" Monitoring 180 false: "Monitoring system deployment", "监控系统部署", "監控系統部署";
-    LogAggregation "log-aggregation" Monitoring 180 true: "Log aggregation configuration", "日志聚合配置", "日誌彙整設定";
-    Alerts "alerts" Monitoring 180 true: "Alert rules", "告警规则设置", "告警規則設定";
+    LogAggregation "log-aggregation" Monitoring 180 false: "Log aggregation configuration", "日志聚合配置", "日誌彙整設定";
+    Alerts "alerts" Monitoring 180 false: "Alert rules", "告警规则设置", "告警規則設定";
     Dashboards "dashboards" Monitoring 180 true: "Dashboard configuration", "仪表板配置", "儀表板設定";
     DataClasses "data-classes" Compliance 180 true: "Data classification policy", "数据分类策略", "資料分類政策";
     AuditRetention "audit-retention" Compliance 365 true: "Audit log retention policy", "审计日志保留策略", "稽核日誌保留政策";

@@ -26,11 +26,15 @@ pub enum Fault {
     NotServed,
     /// Nothing was sent: no credential at the moment, or no room for another connection.
     NotSent,
+    /// It named something of the request that it does not know; the same provider was asked again without it.
+    Unsupported,
+    /// It had not begun when another one, asked beside it, did.
+    Hedged,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Connect,
         Self::Timeout,
         Self::Broken,
@@ -41,6 +45,8 @@ impl Fault {
         Self::Credential,
         Self::NotServed,
         Self::NotSent,
+        Self::Unsupported,
+        Self::Hedged,
     ];
 
     /// The name used in records and metrics.
@@ -56,6 +62,8 @@ impl Fault {
             Self::Credential => "credential",
             Self::NotServed => "not_served",
             Self::NotSent => "not_sent",
+            Self::Unsupported => "unsupported",
+            Self::Hedged => "hedged",
         }
     }
 
@@ -80,7 +88,12 @@ impl Fault {
             | Self::Garbage
             | Self::Overloaded
             | Self::ServerError => true,
-            Self::RateLimited | Self::Credential | Self::NotServed | Self::NotSent => false,
+            Self::RateLimited
+            | Self::Credential
+            | Self::NotServed
+            | Self::NotSent
+            | Self::Unsupported
+            | Self::Hedged => false,
         }
     }
 
@@ -95,7 +108,9 @@ impl Fault {
             | Self::RateLimited
             | Self::Overloaded
             | Self::ServerError
-            | Self::NotSent => true,
+            | Self::NotSent
+            | Self::Unsupported
+            | Self::Hedged => true,
         }
     }
 }

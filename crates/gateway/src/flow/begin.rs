@@ -84,6 +84,35 @@ impl Flow {
         }
     }
 
+    /// Reads a reply that is a refusal to its end, up to a limit; what comes is kept.
+    pub(crate) fn poll_refusal(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            if self.active.poll_cut(cx).is_some()
+                || matches!(self.kept, Some(Step::Last(_) | Step::Broken(..)))
+            {
+                return Poll::Ready(());
+            }
+            let step = ready!(self.poll_next(cx));
+            let step = match self.kept.take() {
+                Some(Step::Bytes(before)) => step.behind(&before),
+                Some(_) | None => step,
+            };
+            let is_enough = step.len() >= PIECE as u64;
+            self.kept = Some(step);
+            if is_enough {
+                return Poll::Ready(());
+            }
+        }
+    }
+
+    /// What is kept of a reply that has not been handed on.
+    pub(crate) fn kept(&self) -> &[u8] {
+        match &self.kept {
+            Some(Step::Bytes(bytes) | Step::Last(bytes) | Step::Broken(bytes, _)) => bytes,
+            None => &[],
+        }
+    }
+
     /// The provider broke off in the middle of its reply.
     pub(crate) fn broke_off(&mut self) {
         if let Some(permit) = &mut self.permit {

@@ -55,8 +55,8 @@ pub struct StreamMeter {
     line_bytes: u64,
     /// The data of the current event.
     data: Vec<u8>,
-    /// The last byte was a CR, so that a LF now belongs to it.
-    after_cr: bool,
+    /// The last byte was a CR, so that a LF now belongs to it; and whether that ended an event.
+    after_cr: Option<bool>,
     figures: Figures,
     model: Option<String>,
     id: Option<String>,
@@ -76,13 +76,13 @@ impl StreamMeter {
     pub fn feed(&mut self, piece: &[u8]) -> Fed {
         let mut at = 0;
         let (mut complete_to, mut final_from) = (0, None);
-        if self.after_cr && piece.first() == Some(&b'\n') {
+        if let (Some(ended_event), Some(b'\n')) = (self.after_cr, piece.first()) {
             at = 1;
             // The line feed belongs to the line before; if that ended an event, so does this.
-            complete_to = usize::from(self.is_between_events());
+            complete_to = usize::from(ended_event);
         }
         if !piece.is_empty() {
-            self.after_cr = false;
+            self.after_cr = None;
         }
         while let Some(length) = memchr::memchr2(b'\n', b'\r', &piece[at..]) {
             let end = at + length;
@@ -92,7 +92,7 @@ impl StreamMeter {
                 match piece.get(at) {
                     Some(b'\n') => at += 1,
                     Some(_) => {}
-                    None => self.after_cr = true,
+                    None => self.after_cr = Some(ends_event),
                 }
             }
             if ends_event {
@@ -123,10 +123,6 @@ impl StreamMeter {
 
     fn is_ending(&self) -> bool {
         self.stop_reason.is_some() || self.has_ended()
-    }
-
-    fn is_between_events(&self) -> bool {
-        self.line_bytes == 0 && self.kind == Kind::Unnamed && self.data.is_empty()
     }
 
     /// Whether the lines of this event are worth keeping.

@@ -36,6 +36,8 @@ pub struct Asked<'a> {
     pub stream: bool,
     /// Its headers.
     pub headers: &'a HeaderMap,
+    /// Betas that are left out beside those that the table leaves out.
+    pub unwanted: &'a [String],
     /// Its query.
     pub query: Option<&'a str>,
     /// Its body: a JSON object, in pieces.
@@ -111,7 +113,8 @@ impl Dialect {
         }
         let mut found = self.look(&asked.pieces)?;
         let betas = beta_header(asked.headers);
-        let betas = self.differences().betas(betas.iter().chain(&found.betas).map(String::as_str));
+        let wanted = betas.iter().chain(&found.betas).filter(|beta| !any(asked.unwanted, beta));
+        let betas = self.differences().betas(wanted.map(String::as_str));
         let betas: Vec<String> = betas.into_iter().map(str::to_owned).collect();
         let is_model_kept = self.fit(&asked, &betas, &mut found);
         let quoted = Bytes::from(serde_json::to_vec(&model).map_err(|_| Unsendable::Model)?);

@@ -16,10 +16,18 @@ const MAX_FIELDS: usize = 64;
 /// How the kinds of providers differ.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Table {
+    /// What is never left out because a provider says that it does not know it.
+    #[serde(default = "needed")]
+    pub(crate) needed: Vec<String>,
     #[serde(default, rename = "model")]
     models: Vec<Model>,
     #[serde(flatten)]
     kinds: BTreeMap<Kind, Differences>,
+}
+
+/// What a table of somebody's own has that does not say it.
+fn needed() -> Vec<String> {
+    Table::built_in().needed
 }
 
 /// A model with names of its own.
@@ -123,6 +131,12 @@ impl Table {
 }
 
 impl Table {
+    /// Betas and the members of the body that belong to them, as all kinds have them.
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = (&[String], &[String])> {
+        let rules = self.kinds.values().flat_map(|differences| &differences.without);
+        rules.filter(|rule| !rule.betas.is_empty()).map(|rule| (&rule.betas[..], &rule.fields[..]))
+    }
+
     /// The model that a kind calls by this name.
     pub(super) fn named(&self, kind: Kind, own: &str) -> Option<&str> {
         let is_it = |model: &&Model| model.by_kind.get(&kind).is_some_and(|name| name == own);
@@ -177,7 +191,7 @@ impl Differences {
 }
 
 /// Whether a name is one of these; a `*` at a pattern's end stands for anything.
-pub(super) fn any(patterns: &[String], name: &str) -> bool {
+pub fn any(patterns: &[String], name: &str) -> bool {
     patterns.iter().any(|pattern| match pattern.strip_suffix('*') {
         Some(start) => name.starts_with(start),
         None => name == pattern,

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use http::{HeaderMap, HeaderValue, Method, header};
 use serde_json::Value;
 
-use super::{Ask, NoCredential, refused, seconds};
+use super::{Ask, NoCredential, Tag, refused, seconds};
 use crate::sigv4::{AwsKeys, Scope, body_hash, sign};
 
 /// A role that is to be taken on.
@@ -33,15 +33,21 @@ pub struct Issued {
 }
 
 impl Role {
-    /// Asks for the role with keys.
+    /// Asks for the role with keys; its session gets these tags.
     ///
     /// # Errors
     /// [`NoCredential::Request`].
-    pub fn ask(&self, keys: &AwsKeys, now: SystemTime) -> Result<Ask, NoCredential> {
+    pub fn ask(&self, keys: &AwsKeys, tags: &[Tag], now: SystemTime) -> Result<Ask, NoCredential> {
         let mut fields = vec![("Action", "AssumeRole"), ("Version", "2011-06-15")];
         fields.extend([("RoleArn", self.arn.as_str()), ("RoleSessionName", self.session.as_str())]);
         if !self.external_id.is_empty() {
             fields.push(("ExternalId", &self.external_id));
+        }
+        let names: Vec<(String, String)> = (1..=tags.len())
+            .map(|n| (format!("Tags.member.{n}.Key"), format!("Tags.member.{n}.Value")))
+            .collect();
+        for (tag, (key, value)) in tags.iter().zip(&names) {
+            fields.extend([(key.as_str(), tag.key), (value.as_str(), tag.value.as_str())]);
         }
         let mut ask = self.form(&fields);
         let failed = |error: &dyn std::fmt::Display| NoCredential::Request(error.to_string());
@@ -163,6 +169,23 @@ pub fn read_platform(status: u16, body: &[u8]) -> Result<Issued, NoCredential> {
     Ok(Issued { keys: AwsKeys::new(id, secret, Some(token)), expires })
 }
 
+/// Reads the keys that a profile's command prints, which are JSON; those without an end live for an hour, say.
+///
+/// # Errors
+/// [`NoCredential::Missing`].
+pub fn read_process(printed: &[u8]) -> Result<Issued, NoCredential> {
+    let printed: Value = serde_json::from_slice(printed).unwrap_or_default();
+    let part = |name| printed[name].as_str().filter(|value| !value.is_empty());
+    let (Some(id), Some(secret)) = (part("AccessKeyId"), part("SecretAccessKey")) else {
+        return Err(NoCredential::Missing("AccessKeyId or SecretAccessKey"));
+    };
+    let expires = match part("Expiration") {
+        Some(text) => seconds(text).ok_or(NoCredential::Missing("Expiration"))?,
+        None => u64::MAX,
+    };
+    Ok(Issued { keys: AwsKeys::new(id, secret, part("SessionToken")), expires })
+}
+
 /// What stands in the first element of this name. Credentials hold no character that XML writes in another way.
 fn element<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     let (_, rest) = text.split_once(&format!("<{name}>"))?;
@@ -185,7 +208,7 @@ mod tests {
 
     #[test]
     fn a_role_is_asked_for_with_a_signature_or_a_token() {
-        let ask = role().ask(&AwsKeys::new("AK", "SK", Some("ST")), SystemTime::UNIX_EPOCH).unwrap();
+        let ask = role().ask(&AwsKeys::new("AK", "SK", Some("ST")), &[], SystemTime::UNIX_EPOCH).unwrap();
         assert_eq!(ask.url, "https://sts.us-east-1.amazonaws.com/");
         let body = String::from_utf8(ask.body).unwrap();
         assert_eq!(
@@ -196,10 +219,26 @@ mod tests {
         let signature = ask.headers["authorization"].to_str().unwrap();
         assert!(signature.contains("Credential=AK/19700101/us-east-1/sts/aws4_request"), "{signature}");
         assert_eq!(ask.headers["x-amz-security-token"], "ST");
+        let tags = [Tag { key: "user", value: "u@1".to_owned() }, Tag { key: "team", value: "t".to_owned() }];
+        let ask = role().ask(&AwsKeys::new("AK", "SK", None), &tags, SystemTime::UNIX_EPOCH).unwrap();
+        let told =
+            "&Tags.member.1.Key=user&Tags.member.1.Value=u%401&Tags.member.2.Key=team&Tags.member.2.Value=t";
+        assert!(String::from_utf8(ask.body).unwrap().ends_with(told));
         let ask = role().ask_with("ey.J.x");
         assert!(
             ask.body.ends_with(b"&WebIdentityToken=ey.J.x") && !ask.headers.contains_key("authorization")
         );
+    }
+
+    #[test]
+    fn what_a_command_prints_is_read() {
+        let read = |text: &str| read_process(text.as_bytes());
+        let issued = read(r#"{"Version":1,"AccessKeyId":"a","SecretAccessKey":"s","SessionToken":"t"}"#);
+        let issued = issued.unwrap_or_else(|e| panic!("{e}"));
+        assert!(issued.keys == AwsKeys::new("a", "s", Some("t")) && issued.expires == u64::MAX);
+        assert!(read(r#"{"AccessKeyId":"a"}"#).is_err() && read("no").is_err());
+        let until = read(r#"{"AccessKeyId":"a","SecretAccessKey":"s","Expiration":"2026-11-28T03:04:05Z"}"#);
+        assert_eq!(until.map(|issued| issued.expires).ok(), Some(1_795_835_045));
     }
 
     #[test]

@@ -1,13 +1,15 @@
 //! From the decision to let somebody through to the end of their tunnel.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use gatehouse_domain::proxy::{Close, Form, Host, Verdict};
+use gatehouse_listener::preamble::announce;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::{Asked, Connection, Route, millis};
+use super::{Asked, Connection, Route, inspect, millis};
 use crate::body::Body;
 use crate::carry::{Client, carry};
 use crate::hello::{self, Hello, UNRECOGNIZED_NAME};
@@ -57,6 +59,7 @@ fn admitted(
     };
     let mut tunnel = asked.record(shared, rule);
     tunnel.pinned = pinned;
+    tunnel.inspected = inspect::concerned(settings, asked, route).map(|_| 0);
     let bounds = (settings.limits.max_tunnels, settings.limits.max_tunnels_per_user);
     let where_to = (asked.head.form, &asked.head.destination);
     let place = shared.tunnels.enter(tunnel.id, &asked.known, where_to, traffic, bounds);
@@ -83,6 +86,9 @@ async fn run(
     opened: &mut Opened,
     traffic: &Traffic,
 ) -> Close {
+    if let Some(within) = inspect::concerned(settings, asked, route) {
+        return inspect::run(shared, settings, connection, asked, within, opened, traffic).await;
+    }
     let began = Instant::now();
     let Some((server, address)) = connected(settings, asked, route).await else {
         opened.tunnel.connect_ms = Some(millis(began.elapsed()));
@@ -101,9 +107,23 @@ async fn run(
 async fn connected(settings: &Settings, asked: &Asked, route: &Route) -> Option<(TcpStream, IpAddr)> {
     let limit = settings.limits.connect;
     match route {
-        Route::Gateway => dial::dial(&[settings.gateway.ip()], settings.gateway.port(), limit).await,
+        Route::Gateway => {
+            let (server, at) = dial::dial(&[settings.gateway.ip()], settings.gateway.port(), limit).await?;
+            told(settings, asked, server).await.map(|server| (server, at))
+        }
         Route::Dial(dial) => dial::dial(&dial.addresses, asked.head.destination.port, limit).await,
     }
+}
+
+/// Tells our own gateway for whom the connection is, where it expects that.
+async fn told(settings: &Settings, asked: &Asked, mut server: TcpStream) -> Option<TcpStream> {
+    let from = server.local_addr().ok()?;
+    if settings.announces.as_ref().is_some_and(|proxies| proxies.believes(from.ip())) {
+        // The client's port is of no use to anybody.
+        let preamble = announce(SocketAddr::new(asked.client, 0), server.peer_addr().ok()?);
+        server.write_all(&preamble).await.ok()?;
+    }
+    Some(server)
 }
 
 async fn plain(
@@ -145,24 +165,43 @@ async fn tunnel(
         return Close::ClientGone;
     }
     if matches!(route, Route::Dial(_)) {
-        let greeting = greeting(&mut connection, settings).await;
-        match judged(&greeting, &asked.head.destination.host, settings.unnamed) {
-            Judged::Through => {}
-            Judged::Left(why) => return why,
-            Judged::Refused(rule) => {
-                rule.clone_into(&mut opened.tunnel.rule);
-                opened.tunnel.verdict = Verdict::Deny;
-                metric::decided("connect", Verdict::Deny);
-                if matches!(greeting, Greeting::Tls(_)) {
-                    drop(connection.client.write(&UNRECOGNIZED_NAME).await);
-                }
-                connection.client.leave().await;
-                return Close::Refused;
-            }
-        }
+        connection = match greeted(connection, settings, asked, opened, settings.unnamed).await {
+            Ok(connection) => connection,
+            Err(why) => return why,
+        };
     }
     let Connection { client, unread } = connection;
     carry(client, server, &unread, &shared.pipes, traffic).await
+}
+
+/// Lets a tunnel go on if the client greets the very host that it asked for.
+pub(super) async fn greeted(
+    mut connection: Connection,
+    settings: &Settings,
+    asked: &Asked,
+    opened: &mut Opened,
+    unnamed: Unnamed,
+) -> Result<Connection, Close> {
+    let greeting = greeting(&mut connection, settings).await;
+    match judged(&greeting, &asked.head.destination.host, unnamed) {
+        Judged::Through => Ok(connection),
+        Judged::Left(why) => Err(why),
+        Judged::Refused(rule) => {
+            denied(opened, rule);
+            if matches!(greeting, Greeting::Tls(_)) {
+                drop(connection.client.write(&UNRECOGNIZED_NAME).await);
+            }
+            connection.client.leave().await;
+            Err(Close::Refused)
+        }
+    }
+}
+
+/// A tunnel that had been let through is refused after all.
+pub(super) fn denied(opened: &mut Opened, rule: &str) {
+    rule.clone_into(&mut opened.tunnel.rule);
+    opened.tunnel.verdict = Verdict::Deny;
+    metric::decided("connect", Verdict::Deny);
 }
 
 /// What a client begins with.

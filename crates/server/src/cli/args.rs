@@ -13,6 +13,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+use super::alerts::AlertsCommand;
 use super::assess::AssessArgs;
 use super::backup::{BackupArgs, RestoreArgs};
 use super::budget::BudgetCommand;
@@ -21,12 +22,20 @@ use super::doctor::{DoctorArgs, ReadinessCommand};
 use super::feedback::{FeedbackCommand, MetricsArgs};
 use super::helper::ClientCommand;
 use super::import_env::ImportEnvArgs;
+use super::inspection::InspectionCommand;
+use super::limit::LimitCommand;
+use super::log_forward::LogForwardCommand;
+use super::maintenance::MaintenanceArgs;
 use super::mode::{ModeCommand, TelemetryCommand};
+use super::network::NetworkCommand;
 use super::onboarding::OnboardingArgs;
+use super::plan::PlanCommand;
 use super::proxy::ProxyCommand;
 use super::reconcile::ReconcileArgs;
 use super::report::ReportCommand;
+use super::retention::RetentionCommand;
 use super::rollout::RolloutCommand;
+use super::scale::ScaleArgs;
 use super::settings::{BundleCommand, SettingsCommand};
 pub(crate) use access::{AccessCommand, ExplainArgs, RoleCommand};
 pub(crate) use code::{ApplyArgs, DiffArgs, ExportArgs};
@@ -64,6 +73,21 @@ pub(crate) struct Global {
     /// Administrator's token [default: admin.token in the data directory]; better given in the variable
     #[arg(long, global = true, env = "GATEHOUSE_TOKEN", value_name = "TOKEN", hide_env_values = true)]
     pub(crate) token: Option<String>,
+    /// Authority to trust besides the system's (PEM), for an address that begins with https://
+    #[arg(long, global = true, env = "GATEHOUSE_CA_FILE", value_name = "FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
+    /// Client certificate to show the server (PEM)
+    #[arg(
+        long,
+        global = true,
+        env = "GATEHOUSE_CLIENT_CERTIFICATE",
+        value_name = "FILE",
+        requires = "client_key"
+    )]
+    pub(crate) client_certificate: Option<PathBuf>,
+    /// The client certificate's key (PEM)
+    #[arg(long, global = true, env = "GATEHOUSE_CLIENT_KEY", value_name = "FILE")]
+    pub(crate) client_key: Option<PathBuf>,
     /// Data directory
     #[arg(help = "Data directory [default: gatehouse in $XDG_DATA_HOME, else ~/.local/share/gatehouse]")]
     #[arg(long, global = true, env = "GATEHOUSE_DATA_DIR", value_name = "DIR")]
@@ -101,9 +125,20 @@ pub(crate) enum Command {
     /// What may be spent, by whom, in which period
     #[command(subcommand)]
     Budget(BudgetCommand),
+    /// Limit how much may be asked in a minute, or at the same time
+    #[command(subcommand)]
+    Limit(LimitCommand),
+    /// How large an installation must be for so many developers, and what it costs; asks no server
+    Scale(ScaleArgs),
+    /// How long records are kept
+    #[command(subcommand)]
+    Retention(RetentionCommand),
     /// The forward proxy: where people may go, and where they went
     #[command(subcommand)]
     Proxy(ProxyCommand),
+    /// TLS inspection: what the forward proxy looks into, and the authority that vouches for it
+    #[command(subcommand)]
+    Inspection(InspectionCommand),
     /// What administrators may do
     #[command(subcommand)]
     Role(RoleCommand),
@@ -132,6 +167,17 @@ pub(crate) enum Command {
     /// The audit log
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// The network around Gatehouse
+    #[command(subcommand)]
+    Network(NetworkCommand),
+    /// Alerts: what fires, who is told, what is silenced
+    #[command(subcommand)]
+    Alerts(AlertsCommand),
+    /// What has its day: ends of certificates, keys and models, backups, reviews, tasks; exit code 1 while something is overdue
+    Maintenance(MaintenanceArgs),
+    /// Where the log is handed to, and how far each destination is
+    #[command(subcommand)]
+    LogForward(LogForwardCommand),
     /// Go through the readiness checklist: what is found out now, and what people state; exit code 1 if something is missing
     Doctor(DoctorArgs),
     /// Say who sees to an item of the checklist, what was done, or why it may wait
@@ -187,6 +233,9 @@ pub(crate) enum Command {
     Apply(ApplyArgs),
     /// Which deployment mode fits your organization, and what to do next; needs no server
     Assess(AssessArgs),
+    /// The deployment plan that follows from an assessment: tasks, configuration, architecture diagram, documents
+    #[command(subcommand)]
+    Plan(PlanCommand),
     /// Reports for finance: who bears what, closed months, forecasts, anomalies, caching, what nobody uses
     #[command(subcommand)]
     Report(ReportCommand),

@@ -82,7 +82,8 @@ fn choice(args: &AssessArgs) -> Result<Option<Choice>, Failure> {
     Ok(Some(Choice { mode, reason: reason.to_owned() }))
 }
 
-fn read(file: &Path) -> Result<Value, Failure> {
+/// Reads answers from a file, or from standard input.
+pub(super) fn read(file: &Path) -> Result<Value, Failure> {
     let failed = |e: std::io::Error| Failure::Usage(format!("cannot read `{}`: {e}", file.display()));
     let mut text = String::new();
     let input: Box<dyn std::io::Read> = if file == Path::new("-") {
@@ -101,7 +102,7 @@ const TERMINAL_WANTED: &str =
     "answers are asked for on a terminal only; give them with --answers FILE (- for standard input)";
 
 /// Asks the questions one after the other, on standard error.
-fn ask(language: Spoken) -> Result<Value, Failure> {
+pub(super) fn ask(language: Spoken) -> Result<Value, Failure> {
     if !std::io::stdin().is_terminal() {
         return Err(Failure::Usage(TERMINAL_WANTED.to_owned()));
     }

@@ -1,11 +1,13 @@
 //! The management API as the command line sees it.
 
+use std::fmt::Display;
 use std::io::Read;
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
 use ureq::http::{Method, Request, Response};
-use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
 use ureq::{Agent, Body};
 use zeroize::Zeroizing;
 
@@ -36,11 +38,68 @@ pub(crate) fn connect(global: &Global, environment: &Environment) -> Result<Clie
     }
     let token = credential::token(global, environment)?;
     let gateway = credential::gateway(global, environment);
-    Ok(Client::new(&server, token, gateway))
+    let trust = Trust::of(global)?;
+    Ok(Client { agent: trusting(&server, &trust), server, token, gateway })
+}
+
+/// Whom the other end of TLS is asked to be, and who we say we are.
+#[derive(Default)]
+pub(crate) struct Trust {
+    /// It is the server of this machine's data directory, at an address that it wrote down itself: a certificate for another
+    /// name would say no more than that.
+    is_local: bool,
+    /// Authorities besides the system's.
+    more: Vec<Certificate<'static>>,
+    /// What is shown to it.
+    shown: Option<ClientCert>,
+}
+
+impl Trust {
+    /// The server of this machine.
+    pub(crate) fn local() -> Self {
+        Self { is_local: true, ..Self::default() }
+    }
+
+    /// As the command line says.
+    fn of(global: &Global) -> Result<Self, Failure> {
+        let (mut more, mut shown) = (Vec::new(), None);
+        if let Some(path) = &global.ca_file {
+            more = certificates(path)?;
+        }
+        if let (Some(chain), Some(path)) = (&global.client_certificate, &global.client_key) {
+            let key = Zeroizing::new(read_file(path)?);
+            let key = PrivateKey::from_pem(&key).map_err(|error| unreadable(path, error))?;
+            shown = Some(ClientCert::new_with_certs(&certificates(chain)?, key));
+        }
+        Ok(Self { is_local: global.server.is_none(), more, shown })
+    }
+}
+
+fn unreadable(path: &Path, error: impl Display) -> Failure {
+    Failure::Usage(format!("cannot read `{}`: {error}", path.display()))
+}
+
+fn read_file(path: &Path) -> Result<Vec<u8>, Failure> {
+    std::fs::read(path).map_err(|error| unreadable(path, error))
+}
+
+fn certificates(path: &Path) -> Result<Vec<Certificate<'static>>, Failure> {
+    use rustls::pki_types::CertificateDer;
+    use rustls::pki_types::pem::PemObject as _;
+
+    let pem = read_file(path)?;
+    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem)
+        .map(|der| der.map(|der| Certificate::from_der(&der).to_owned()))
+        .collect();
+    read.map_err(|error| unreadable(path, error))
 }
 
 /// What asks a server: no redirects, the system's trusted certificates, no proxy for plain HTTP.
 pub(crate) fn agent(server: &str) -> Agent {
+    trusting(server, &Trust::default())
+}
+
+fn trusting(server: &str, trust: &Trust) -> Agent {
     let mut config = Agent::config_builder()
         .http_status_as_error(false)
         .max_redirects(0)
@@ -49,13 +108,17 @@ pub(crate) fn agent(server: &str) -> Agent {
         .user_agent(concat!("gatehouse/", env!("CARGO_PKG_VERSION")));
     if server.starts_with("https://") {
         let roots = rustls_native_certs::load_native_certs().certs;
-        let roots: Vec<_> = roots.iter().map(|der| Certificate::from_der(der).to_owned()).collect();
+        let roots = roots.iter().map(|der| Certificate::from_der(der).to_owned());
+        let roots: Vec<_> = roots.chain(trust.more.iter().cloned()).collect();
         let tls = TlsConfig::builder()
             .root_certs(RootCerts::new_with_certs(&roots))
+            .client_cert(trust.shown.clone())
+            .disable_verification(trust.is_local)
             .unversioned_rustls_crypto_provider(std::sync::Arc::new(rustls::crypto::ring::default_provider()))
             .build();
         config = config.tls_config(tls);
-    } else {
+    }
+    if trust.is_local || !server.starts_with("https://") {
         // Plain HTTP is for this machine and trusted networks; a proxy would only see the token.
         config = config.proxy(None);
     }
@@ -63,9 +126,9 @@ pub(crate) fn agent(server: &str) -> Agent {
 }
 
 impl Client {
-    /// A client of the management API at this address, with this token. `gateway` is where model requests go.
-    pub(crate) fn new(server: &str, token: Zeroizing<String>, gateway: Option<String>) -> Self {
-        Self { agent: agent(server), server: server.to_owned(), token, gateway }
+    /// A client of the management API of this machine's server, with this token. `gateway` is where model requests go.
+    pub(crate) fn local(server: &str, token: Zeroizing<String>, gateway: Option<String>) -> Self {
+        Self { agent: trusting(server, &Trust::local()), server: server.to_owned(), token, gateway }
     }
 
     /// Where model requests go, if that is known here.

@@ -141,14 +141,16 @@ fn looked_at(config: &Config, environment: &Environment) -> (Vec<String>, Vec<St
     (mistakes, notes)
 }
 
-/// Listeners that other machines can reach. Worth a word, since they speak plain HTTP.
+/// Listeners that other machines can reach and that speak plain HTTP.
 pub(crate) fn exposed(config: &Config) -> Vec<String> {
-    [("listen.gateway", config.listen.gateway), ("listen.admin", config.listen.admin)]
+    let (gateway, admin) = (&config.tls.gateway.files, &config.tls.admin.files);
+    [("gateway", config.listen.gateway, gateway), ("admin", config.listen.admin, admin)]
         .into_iter()
-        .filter(|(_, address)| !address.ip().is_loopback())
-        .map(|(name, address)| {
+        .filter(|(_, address, tls)| !address.ip().is_loopback() && tls.is_none())
+        .map(|(name, address, _)| {
             format!(
-                "{name} = {address} can be reached from other machines and speaks plain HTTP: put TLS in front of it"
+                "listen.{name} = {address} can be reached from other machines and speaks plain HTTP: set tls.{name}, or \
+                 put TLS in front of it"
             )
         })
         .collect()

@@ -1,5 +1,7 @@
 //! `doctor` and `readiness`: the checklist before people are let in.
 
+pub(crate) mod network;
+
 use clap::Subcommand;
 use gatehouse_domain::settings::lint::Language as Spoken;
 use serde_json::{Value, json};
@@ -13,12 +15,30 @@ use crate::environment::Environment;
 /// Arguments of `doctor`.
 #[derive(clap::Args)]
 pub(crate) struct DoctorArgs {
-    /// Only this section
-    #[arg(value_parser = ["infrastructure", "network-security", "identity", "monitoring", "compliance"])]
+    /// Only this section; "network" instead tries every hop between this machine and the gateway or proxy, and needs no server
+    #[arg(value_parser = ["infrastructure", "network-security", "identity", "monitoring", "compliance", "network"])]
     section: Option<String>,
+    /// What `network` tries
+    #[command(flatten)]
+    pub(crate) network: network::NetworkArgs,
     /// Language of texts
     #[command(flatten)]
     language: Language,
+}
+
+impl DoctorArgs {
+    /// Whether the hops from this machine are asked for, and not the checklist.
+    ///
+    /// # Errors
+    /// What belongs to one is given with the other.
+    pub(crate) fn is_network(&self) -> Result<bool, Failure> {
+        let is_network = self.section.as_deref() == Some("network");
+        if !is_network && self.network.is_given() {
+            let told = "--gateway, --proxy and --to belong to `gatehouse doctor network`";
+            return Err(Failure::Usage(told.to_owned()));
+        }
+        Ok(is_network)
+    }
 }
 
 /// `readiness …`

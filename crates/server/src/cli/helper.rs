@@ -11,6 +11,7 @@ mod gateway;
 mod session;
 mod login;
 mod policy;
+mod raise;
 mod status;
 
 use std::path::PathBuf;
@@ -26,6 +27,7 @@ use crate::environment::Environment;
 
 use cache::Cache;
 use gateway::Gateway;
+use raise::RaiseArgs;
 use session::NoToken;
 
 /// A coding client gives a policy helper 10 s, if it is not told otherwise, and a key helper longer.
@@ -101,6 +103,15 @@ pub(crate) enum ClientCommand {
         #[arg(long, value_name = "TIME", default_value = "7d", env = "GATEHOUSE_POLICY_MAX_AGE")]
         max_age: String,
     },
+    /// Ask for a higher limit of a budget for a while, or list what you have asked for
+    Raise {
+        /// Where
+        #[command(flatten)]
+        place: Place,
+        /// What
+        #[command(flatten)]
+        args: RaiseArgs,
+    },
 }
 
 /// Which gateway, and where its session is kept.
@@ -173,6 +184,11 @@ pub(crate) fn run(
             let cache = signed_in(cache.as_ref()).map_err(|why| why.failure(gateway.url()))?;
             let client = environment.get("CLAUDE_CODE_VERSION");
             out.line(policy::run(cache, &gateway, max_age, client, clock::now())?)?;
+        }
+        ClientCommand::Raise { place, args } => {
+            let cache = place.cache(environment)?;
+            let gateway = Gateway::new(place.url(cache.as_ref())?, Some(WITHIN));
+            return raise::run(args, cache.as_ref(), &gateway, out);
         }
     }
     Ok(0)

@@ -26,4 +26,13 @@ impl Language {
             Some(_) | None => lint::Language::English,
         }
     }
+
+    /// The tag of that language, as the management API takes it.
+    pub(crate) fn tag(&self, environment: &Environment) -> &'static str {
+        match self.wished(environment) {
+            lint::Language::English => "en",
+            lint::Language::SimplifiedChinese => "zh-CN",
+            lint::Language::TraditionalChinese => "zh-TW",
+        }
+    }
 }

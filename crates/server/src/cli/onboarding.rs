@@ -45,6 +45,14 @@ struct Facts {
     signs_in: bool,
     proxy: Option<String>,
     proxy_ca: Option<String>,
+    inspection: Option<Inspection>,
+}
+
+/// What is looked into on the way.
+struct Inspection {
+    hosts: String,
+    notice: String,
+    ca_url: String,
 }
 
 /// What a person sets and does.
@@ -94,7 +102,14 @@ fn facts(answer: &Value) -> Result<Facts, Failure> {
         signs_in: answer["signs_in"] == true,
         proxy: text("proxy_url"),
         proxy_ca: text("proxy_ca_file"),
+        inspection: inspection(&answer["inspection"]),
     })
+}
+
+fn inspection(told: &Value) -> Option<Inspection> {
+    let hosts: Vec<&str> = told["hosts"].as_array()?.iter().filter_map(Value::as_str).collect();
+    let text = |key: &str| told[key].as_str().unwrap_or_default().to_owned();
+    Some(Inspection { hosts: hosts.join(", "), notice: text("notice"), ca_url: text("ca_url") })
 }
 
 fn guide(facts: &Facts, os: Os, shell: Shell, words: &Words) -> Guide {
@@ -112,7 +127,7 @@ fn guide(facts: &Facts, os: Os, shell: Shell, words: &Words) -> Guide {
         at_provider(facts, words, &mut guide);
     }
     if facts.mode.uses_proxy() {
-        through_proxy(facts, words, &mut guide);
+        through_proxy(facts, os, words, &mut guide);
     }
     guide.steps.push(format!("{} {}", words.set, os.startup_file(shell)));
     if !guide.settings.is_empty() {
@@ -122,8 +137,14 @@ fn guide(facts: &Facts, os: Os, shell: Shell, words: &Words) -> Guide {
     if facts.mode.uses_gateway() {
         let curl = if os == Os::Windows { "curl.exe" } else { "curl" };
         guide.test.push(format!("{curl} -sS {}/protocol", facts.gateway));
-    } else {
+    } else if facts.inspection.is_none() {
         guide.notes.push(words.claims.to_owned());
+    }
+    if let Some(inspection) = &facts.inspection {
+        guide.notes.push(format!("{} {}", words.inspected, inspection.hosts));
+        if !inspection.notice.is_empty() {
+            guide.notes.push(inspection.notice.clone());
+        }
     }
     guide.test.push("claude -p \"say hi\"".to_owned());
     guide
@@ -160,16 +181,22 @@ fn at_provider(facts: &Facts, words: &Words, guide: &mut Guide) {
     guide.notes.push(words.keep_secret.to_owned());
 }
 
-fn through_proxy(facts: &Facts, words: &Words, guide: &mut Guide) {
+fn through_proxy(facts: &Facts, os: Os, words: &Words, guide: &mut Guide) {
     let Some(proxy) = &facts.proxy else {
         guide.notes.push(words.no_proxy_url.to_owned());
         return;
     };
     guide.variables.push(("HTTPS_PROXY", proxy.clone()));
     guide.variables.push(("HTTP_PROXY", proxy.clone()));
-    if let Some(file) = &facts.proxy_ca {
-        guide.variables.push(("NODE_EXTRA_CA_CERTS", file.clone()));
-        guide.steps.push(format!("{} {file}", words.proxy_ca));
+    let file = facts.proxy_ca.clone().or_else(|| facts.inspection.as_ref().map(|_| os.ca_file().to_owned()));
+    if let Some(file) = file {
+        if facts.proxy_ca.is_some() {
+            guide.steps.push(format!("{} {file}", words.proxy_ca));
+        }
+        if let Some(inspection) = &facts.inspection {
+            guide.steps.push(format!("{} {file}: {}", words.inspection_ca, inspection.ca_url));
+        }
+        guide.variables.push(("NODE_EXTRA_CA_CERTS", file));
     }
     let helper = format!("gatehouse client proxy-token --gateway {}", facts.gateway);
     guide.settings.insert("proxyAuthHelper".to_owned(), json!(helper));

@@ -29,6 +29,9 @@ pub(crate) fn provider(command: ProviderCommand, client: &Client, out: &mut Out)
             }
             let empty = "No provider is configured. Set ANTHROPIC_API_KEY, or add a [[provider]] to the configuration.";
             out.list(&providers, &table, empty)?;
+            if !out.wants_json() {
+                learned(&providers, out)?;
+            }
         }
         ProviderCommand::SetKey { name } => {
             let key = read_key()?;
@@ -45,6 +48,22 @@ pub(crate) fn provider(command: ProviderCommand, client: &Client, out: &mut Out)
         }
     }
     Ok(0)
+}
+
+/// Tells what providers have been found not to know.
+fn learned(providers: &[Value], out: &mut Out) -> Result<(), Failure> {
+    for provider in providers {
+        for one in provider["learned"].as_array().into_iter().flatten() {
+            let [kind, name, model, requests] =
+                ["kind", "name", "model", "requests"].map(|key| output::field(one, key));
+            let minutes = one["seconds_left"].as_u64().unwrap_or(0).div_ceil(60);
+            let provider = output::field(provider, "name");
+            out.line(format!(
+                "{provider} does not know the {kind} {name} for {model}: left out of {requests} requests, tried again in {minutes} min"
+            ))?;
+        }
+    }
+    Ok(())
 }
 
 /// Reads a provider's key from standard input, so that it is in no shell history and no process list.
@@ -117,9 +136,19 @@ pub(crate) fn status(client: &Client, out: &mut Out) -> Result<u8, Failure> {
         out.json(&status)?;
         return Ok(0);
     }
+    let mut this = status.clone();
+    let nodes = this.as_object_mut().and_then(|members| members.remove("nodes")).unwrap_or_default();
     let mut table = Table::new(&[("WHAT", Align::Left), ("VALUE", Align::Left)]);
-    flatten("", &status, &mut table);
+    flatten("", &this, &mut table);
     out.table(&table, "The server says nothing of itself.")?;
+    out.line("")?;
+    let titles = ["NODE", "STATE", "READY", "VERSION", "SINCE", "LAST SEEN", "COUNTERS", "POLICY"];
+    let mut table = Table::new(&titles.map(|title| (title, Align::Left)));
+    for node in nodes.as_array().map_or(&[][..], Vec::as_slice) {
+        let keys = ["id", "state", "ready", "version", "since", "seen_at", "counters", "policy_version"];
+        table.row(keys.map(|key| output::field(node, key)));
+    }
+    out.table(&table, "No node has said that it is there.")?;
     Ok(0)
 }
 

@@ -51,5 +51,17 @@ pub(crate) fn run(command: RouteCommand, client: &Client, out: &mut Out) -> Resu
             out.line(format!("{}: {text}", key.replace('_', " ")))?;
         }
     }
+    if let Some(sentence) = cache(&answer["cache"]) {
+        out.line(sentence)?;
+    }
     Ok(u8::from(!goes))
+}
+
+/// How much is read from caches, in words; nothing where too little was asked to say.
+fn cache(told: &Value) -> Option<String> {
+    let recent = told["recent_percent"].as_u64()?;
+    let usual = told["usual_percent"].as_u64();
+    let usual = usual.map_or_else(String::new, |usual| format!(", usually {usual} %"));
+    let alarm = if told["alarm"] == Value::Bool(true) { ": ALARM, the same requests cost more" } else { "" };
+    Some(format!("cache: {recent} % of the input is read from it{usual}{alarm}"))
 }

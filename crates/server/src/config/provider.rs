@@ -10,7 +10,7 @@ use std::time::Duration;
 use gatehouse_providers::anthropic::CredentialKind;
 use gatehouse_providers::cloud::{Kind, base_url as address_of};
 
-pub(crate) use cloud::{Amazon, Cloud, CloudCredential, Role};
+pub(crate) use cloud::{Amazon, Cloud, CloudCredential, TagOf};
 
 use super::mistake::Mistake;
 use super::read::{Section, brief};
@@ -142,7 +142,10 @@ impl Provider {
     /// Where what it is shown comes from, in words.
     pub(crate) fn credential(&self) -> String {
         let role = match self.cloud.as_ref().map(|cloud| &cloud.credential) {
-            Some(CloudCredential::Amazon(amazon)) => amazon.role.as_ref().map(|role| role.arn.clone()),
+            Some(CloudCredential::Amazon(amazon)) => {
+                let profile = || amazon.profile.as_ref().map(|name| format!("profile:{name}"));
+                amazon.role.as_ref().map(|role| role.arn.clone()).or_else(profile)
+            }
             Some(CloudCredential::Google(_) | CloudCredential::Key) | None => None,
         };
         let secrets = self.secrets();
@@ -204,9 +207,10 @@ fn provider(s: &Section<'_, '_>) -> Option<Provider> {
     };
     let family = s.text("signature_family").map(str::to_owned);
     let serves = s.texts("serves").into_iter().map(str::to_owned).collect();
-    // Anthropic's API as it is needs nothing of what the clouds need.
+    // Anthropic's API as it is needs nothing of what the clouds need; a table of one's own may say otherwise.
     let cloud = cloud?;
-    let is_plain = kind == Kind::Anthropic && cloud.models.is_empty() && cloud.counts;
+    let is_listed = common.clouds_file.is_some();
+    let is_plain = kind == Kind::Anthropic && cloud.models.is_empty() && cloud.counts && !is_listed;
     let base_url = base_url?;
     let family = family.unwrap_or_else(|| family_of(kind, &base_url));
     Some(Provider {

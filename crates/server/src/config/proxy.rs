@@ -1,16 +1,17 @@
 //! `[proxy]`: the forward proxy.
 
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use gatehouse_domain::name::Email;
 use gatehouse_domain::network::Network;
 use gatehouse_domain::proxy::Destination;
+use gatehouse_listener::tls::Files;
 use gatehouse_proxy::settings::{Limits, Unnamed};
 
 use super::read::{Section, brief};
 use super::section::count;
+use super::tls::files;
 use super::tree::Value;
 
 /// The forward proxy.
@@ -30,10 +31,8 @@ pub(crate) struct Proxy {
     pub(crate) name_servers: Vec<SocketAddr>,
     /// People by network.
     pub(crate) sources: Vec<(Network, String)>,
-    /// Certificate and key for TLS to the proxy, both PEM.
-    pub(crate) tls: Option<(PathBuf, PathBuf)>,
-    /// Authorities of client certificates.
-    pub(crate) client_ca: Option<PathBuf>,
+    /// What TLS to the proxy is made from.
+    pub(crate) tls: Option<Files>,
     /// What a tunnel may carry that does not name its host in TLS.
     pub(crate) unnamed: Unnamed,
     /// What a person is told to turn to.
@@ -50,19 +49,6 @@ const DAY: u64 = 24 * HOUR;
 /// Reads `[proxy]`.
 pub(crate) fn proxy(s: &Section<'_, '_>) -> Proxy {
     let unnamed = [("refuse", Unnamed::Refuse), ("tls", Unnamed::Tls), ("anything", Unnamed::Anything)];
-    let path = |key| s.text(key).map(PathBuf::from);
-    let tls = match (path("tls_certificate"), path("tls_key")) {
-        (Some(certificate), Some(key)) => Some((certificate, key)),
-        (None, None) => None,
-        (Some(_), None) | (None, Some(_)) => {
-            s.mistake("tls_key", "proxy.tls_certificate and proxy.tls_key go together");
-            None
-        }
-    };
-    let client_ca = path("client_ca");
-    if client_ca.is_some() && tls.is_none() {
-        s.mistake("client_ca", "client certificates need proxy.tls_certificate and proxy.tls_key");
-    }
     let contact = s.text("contact").unwrap_or_default();
     if contact.len() > 200 || contact.chars().any(char::is_control) {
         s.mistake("contact", "expected at most 200 bytes on one line");
@@ -85,8 +71,7 @@ pub(crate) fn proxy(s: &Section<'_, '_>) -> Proxy {
         gateway_address,
         name_servers: name_servers(s),
         sources: sources(s),
-        tls,
-        client_ca,
+        tls: files(s, "tls_certificate", "tls_key"),
         unnamed: s.choice("unnamed", &unnamed),
         contact: contact.to_owned(),
         keep: Duration::from_secs(s.whole("keep_days", 1..=3660) * DAY),

@@ -69,11 +69,14 @@ fn routing(s: &Section<'_, '_>) -> Routes {
         cooldown_ms: s.whole("cooldown_seconds", 0..=3600) * 1000,
         cooldown_max_ms: s.whole("cooldown_max_seconds", 0..=86_400) * 1000,
         adaptive: s.boolean("adaptive_concurrency"),
+        hedge_after_ms: s.whole("hedge_after_ms", 0..=600_000),
     };
     let unknown = [("pass", UnknownModels::Pass), ("refuse", UnknownModels::Refuse)];
     let routing = Routing {
         unknown_models: s.choice("unknown_models", &unknown),
         reply_headers: s.boolean("reply_headers"),
+        learn_for: std::time::Duration::from_secs(s.whole("learn_hours", 0..=8760) * 3600),
+        cache_alarm_percent: small("cache_alarm_percent", 0..=100),
         failover,
         aliases: Vec::new(),
         routes: Vec::new(),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use gatehouse_control::portal::PublicUrl;
-use gatehouse_domain::network::{BadNetwork, Proxies};
+use gatehouse_domain::network::{BadNetwork, ClientHeader, Proxies};
 use gatehouse_gateway::settings::{Abandoned, ClientGone, Limits};
 
 use super::read::{Section, brief};
@@ -19,44 +19,94 @@ pub(crate) struct Listen {
     pub(crate) admin: SocketAddr,
     /// For the forward proxy; it is off without.
     pub(crate) proxy: Option<SocketAddr>,
+    /// For telemetry by gRPC; it is not taken that way without.
+    pub(crate) otlp: Option<SocketAddr>,
     /// Where clients and browsers reach the gateway.
     pub(crate) public_url: Option<PublicUrl>,
     /// Proxies that are believed when they say for whom they ask.
     pub(crate) proxies: Proxies,
+    /// Listeners whose connections from these begin with a preamble of the PROXY protocol.
+    pub(crate) announced: Announced,
+}
+
+/// Listeners that are told by the PROXY protocol for whom a connection is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Announced {
+    /// The gateway's.
+    pub(crate) gateway: bool,
+    /// That of the management API.
+    pub(crate) admin: bool,
+    /// The forward proxy's.
+    pub(crate) proxy: bool,
 }
 
 /// Reads `[listen]`.
 pub(crate) fn listen(s: &Section<'_, '_>) -> Option<Listen> {
-    let proxy = match s.text("proxy") {
-        None | Some("off") => None,
-        Some(_) => Some(s.parsed("proxy", address)),
-    };
-    // Both are read before either is given up: a mistake in one must not hide the other's.
+    let (proxy, otlp) = (off_or_address(s, "proxy"), off_or_address(s, "otlp"));
+    // All are read before one is given up: a mistake in one must not hide another's.
     let (gateway, admin) = (s.parsed("gateway", address), s.parsed("admin", address));
     let public_url = s.text("public_url").and_then(|_| s.parsed("public_url", PublicUrl::parse));
     let proxies = proxies(s);
+    let announced = announced(s, &proxies);
     let (gateway, admin) = (gateway?, admin?);
-    let proxy = match proxy {
-        None => None,
-        Some(read) => Some(read?),
-    };
+    let (Ok(proxy), Ok(otlp)) = (proxy, otlp) else { return None };
     if gateway == admin && gateway.port() != 0 {
         s.mistake(
             "admin",
             format!("`{admin}` is already the gateway's address; the two never share a listener"),
         );
     }
-    if proxy.is_some_and(|proxy| proxy.port() != 0 && (proxy == gateway || proxy == admin)) {
-        s.mistake("proxy", "another listener has this address already; they never share one");
+    let mut taken = vec![gateway, admin];
+    for (key, listener) in [("proxy", proxy), ("otlp", otlp)] {
+        let Some(listener) = listener.filter(|listener| listener.port() != 0) else { continue };
+        if taken.contains(&listener) {
+            s.mistake(key, "another listener has this address already; they never share one");
+        }
+        taken.push(listener);
     }
-    Some(Listen { gateway, admin, proxy, public_url, proxies })
+    Some(Listen { gateway, admin, proxy, otlp, public_url, proxies, announced })
 }
+
+fn announced(s: &Section<'_, '_>, proxies: &Proxies) -> Announced {
+    let mut announced = Announced::default();
+    for name in s.texts("proxy_protocol") {
+        match name {
+            "gateway" => announced.gateway = true,
+            "admin" => announced.admin = true,
+            "proxy" => announced.proxy = true,
+            other => {
+                let told = format!("expected \"gateway\", \"admin\" or \"proxy\", found `{}`", brief(other));
+                s.mistake("proxy_protocol", told);
+            }
+        }
+    }
+    if announced != Announced::default() && proxies.is_empty() {
+        s.mistake("proxy_protocol", "nobody is believed: name the proxies in listen.trusted_proxies");
+    }
+    announced
+}
+
+/// The address of a listener that may be off.
+fn off_or_address(s: &Section<'_, '_>, key: &'static str) -> Result<Option<SocketAddr>, Mistaken> {
+    match s.text(key) {
+        None | Some("off") => Ok(None),
+        Some(_) => s.parsed(key, address).map(Some).ok_or(Mistaken),
+    }
+}
+
+/// There was a mistake, which has been noted.
+struct Mistaken;
 
 fn proxies(s: &Section<'_, '_>) -> Proxies {
     let read = |text: &str| {
         text.parse().map_err(|error: BadNetwork| s.mistake("trusted_proxies", error.to_string()))
     };
-    Proxies::new(s.texts("trusted_proxies").into_iter().filter_map(|text| read(text).ok()).collect())
+    let header = s.choice(
+        "client_header",
+        &[("x-forwarded-for", ClientHeader::XForwardedFor), ("forwarded", ClientHeader::Forwarded)],
+    );
+    let named = s.texts("trusted_proxies").into_iter().filter_map(|text| read(text).ok()).collect();
+    Proxies::new(named).writing(header)
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {
@@ -89,33 +139,48 @@ pub(crate) fn store(s: &Section<'_, '_>) -> Option<Store> {
 }
 
 /// Where nodes count together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Counters {
     /// Each node for itself.
-    Memory,
+    Alone(WhenOthers),
+    /// Together.
+    Together {
+        /// Of a Valkey or Redis server; it may hold a password: never show it.
+        url: String,
+        /// How long a request waits for it.
+        patience: Duration,
+    },
+}
+
+/// What a node does that counts for itself and finds other nodes in its database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WhenOthers {
+    /// It says so.
+    Warn,
+    /// It does not start.
+    Refuse,
 }
 
 impl std::fmt::Display for Counters {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Memory => f.write_str("memory"),
+            Self::Alone(_) => f.write_str("memory"),
+            Self::Together { .. } => f.write_str("shared"),
         }
     }
 }
 
 /// Reads `[counters]`.
 pub(crate) fn counters(s: &Section<'_, '_>) -> Option<Counters> {
-    s.parsed("url", |text| {
-        if text == "memory" {
-            Ok(Counters::Memory)
-        } else if text.starts_with("redis://")
-            || text.starts_with("rediss://")
-            || text.starts_with("valkey://")
-        {
-            Err("shared counters are not part of this release; expected \"memory\"")
-        } else {
-            Err("expected \"memory\"")
+    let patience = Duration::from_millis(s.whole("patience_ms", 10..=10_000));
+    let when_others = s.choice("when_others", &[("warn", WhenOthers::Warn), ("refuse", WhenOthers::Refuse)]);
+    s.parsed("url", |text| match text.split_once("://") {
+        None if text == "memory" => Ok(Counters::Alone(when_others)),
+        Some(("redis" | "rediss" | "valkey" | "valkeys", rest)) if !rest.is_empty() => {
+            Ok(Counters::Together { url: text.to_owned(), patience })
         }
+        // What was given is not repeated: it may hold a password.
+        _ => Err("expected \"memory\" or an address such as \"redis://:password@host:6379\""),
     })
 }
 

@@ -51,6 +51,7 @@ fn is_reloadable(key: &str) -> bool {
         "scim.",
         "settings.",
         "telemetry.",
+        "log_forward[",
         "mode.",
         "provider[",
         "provider_defaults.",
@@ -62,11 +63,17 @@ fn is_reloadable(key: &str) -> bool {
         "policy.",
         "audit.",
         "backup.",
+        "alerts.",
         "log.filter",
         "gateway.",
+        "tls.",
         "proxy.",
+        "inspection.",
     ];
-    let is_list = key == "listen.trusted_proxies" || key.starts_with("listen.trusted_proxies[");
+    let is_list = key == "listen.client_header"
+        || ["listen.trusted_proxies", "listen.proxy_protocol"]
+            .iter()
+            .any(|list| key.strip_prefix(list).is_some_and(|rest| rest.is_empty() || rest.starts_with('[')));
     let at_start =
         ["gateway.workers", "proxy.workers"].contains(&key) || key.starts_with("proxy.name_servers");
     is_list || STARTS.iter().any(|start| key.starts_with(start)) && !at_start

@@ -110,10 +110,7 @@ fn each_kind_of_mistake_names_its_place() {
             "my.toml:2: listen.admin: `127.0.0.1:8080` is already the gateway's",
         ),
         ("[listen]\ngateway = \"nowhere\"", "my.toml:2: listen.gateway: expected an address and a port"),
-        (
-            "[counters]\nurl = \"redis://h\"",
-            "my.toml:2: counters.url: shared counters are not part of this release",
-        ),
+        ("[counters]\nurl = \"http://h\"", "my.toml:2: counters.url: expected \"memory\" or an address"),
         ("[store]\nurl = \"mysql://h\"", "my.toml:2: store.url: expected \"sqlite\" or"),
         ("[log]\nfilter = \"a=b=c\"", "my.toml:2: log.filter: expected a filter such as"),
         ("[log]\nformat = \"jsno\"", "found `jsno` (did you mean `json`?)"),
@@ -331,7 +328,7 @@ fn clouds_need_what_their_kind_needs_and_nothing_else() {
         ),
         (
             "kind = \"bedrock\"\nregion = \"us-east-1\"\napi_key = \"env:A\"\nrole_arn = \"arn:x\"",
-            "provider[p].api_key: there are access keys or a role as well",
+            "provider[p].api_key: there are access keys, a profile or a role as well",
         ),
         (
             "kind = \"bedrock\"\nregion = \"us-east-1\"\nweb_identity_token_file = \"/t\"",

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use gatehouse_gateway::counters::Memory;
+use gatehouse_gateway::counters::Tally;
 use gatehouse_store::{StoreError, in_time};
 
 use super::ledger::Books;
@@ -37,7 +37,9 @@ pub(super) enum NotCounted {
 ///
 /// # Errors
 /// The ledger did not catch up in this time; the database.
-pub(super) async fn count(counters: &Memory, books: &Books, limit: Duration) -> Result<(), NotCounted> {
+pub(super) async fn count(counters: &Tally, books: &Books, limit: Duration) -> Result<(), NotCounted> {
+    // Those that nodes count together are read by the link.
+    let Some(counters) = counters.alone() else { return Ok(()) };
     let waiting = counters.uncounted();
     if waiting.is_empty() {
         return Ok(());
@@ -59,10 +61,17 @@ pub(super) async fn count(counters: &Memory, books: &Books, limit: Duration) -> 
 ///
 /// # Errors
 /// A sentence, when the ledger or the database takes too long.
-pub(super) async fn count_at_start(counters: &Memory, books: &Books) -> Result<(), Vec<String>> {
+pub(super) async fn count_at_start(counters: &Tally, books: &Books) -> Result<(), Vec<String>> {
     let began = Instant::now();
+    let replayed = || async {
+        // What earlier runs ended has to be in the database before a pool is built from it.
+        if counters.together().is_some() && !books.flush(COUNT).await {
+            return Err(NotCounted::Behind);
+        }
+        count(counters, books, COUNT).await
+    };
     loop {
-        match count(counters, books, COUNT).await {
+        match replayed().await {
             Ok(()) => return Ok(()),
             Err(error) if began.elapsed() < CATCH_UP => {
                 tracing::warn!(%error, "the budgets are not counted yet, so that nobody is served");

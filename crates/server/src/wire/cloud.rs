@@ -9,12 +9,15 @@ use gatehouse_providers::anthropic::CredentialKind;
 use gatehouse_providers::cloud::{Dialect, Kind, Table};
 use gatehouse_providers::credential::amazon;
 use gatehouse_providers::credential::google::File;
+use gatehouse_providers::credential::profile::{ProfileRole, Start};
 use gatehouse_providers::sigv4::{AwsKeys, Scope};
 use http::{HeaderName, HeaderValue};
 use rustls::ClientConfig;
 
-use super::renewal::{Renewal, What, With};
-use crate::config::{self, Amazon, Cloud, CloudCredential, Role};
+use super::amazon::{KeySource, ProfileFiles, With};
+use super::renewal::{Renewal, What};
+use super::tagged::PerUser;
+use crate::config::{self, Amazon, Cloud, CloudCredential};
 use crate::environment::Environment;
 
 /// A cloud, made ready.
@@ -69,7 +72,9 @@ pub(super) fn ready(
                 Credential::header(&configured.name, auth, key).map_err(|error| error.to_string())?;
             (header, None)
         }
-        CloudCredential::Amazon(from) => signing(kind, cloud, from, secrets, environment)?,
+        CloudCredential::Amazon(from) => {
+            signing((&configured.name, kind, cloud), from, secrets, tls.clone(), environment)?
+        }
         CloudCredential::Google(_) => {
             let text = secrets
                 .first()
@@ -97,46 +102,101 @@ fn headers(kind: Kind, cloud: &Cloud) -> Result<Vec<(HeaderName, HeaderValue)>, 
     Ok(vec![(HeaderName::from_static("anthropic-workspace-id"), value)])
 }
 
-/// Keys that sign: those that are given, those of the environment, of a role, of the platform, in this order.
+/// Keys that sign: those that are given, those of a profile, of the environment, of a role, of the platform, in this order.
 fn signing(
-    kind: Kind,
-    cloud: &Cloud,
+    (name, kind, cloud): (&str, Kind, &Cloud),
     from: &Amazon,
     secrets: &[Arc<Secret>],
+    tls: Option<Arc<ClientConfig>>,
     environment: &Environment,
 ) -> Result<(Credential, Option<What>), String> {
     let text = |at: usize| secrets.get(at).and_then(|secret| secret.expose_text());
     let given = from.keys.as_ref().and_then(|_| Some(With::Keys(AwsKeys::new(text(0)?, text(1)?, text(2)))));
     let file = from.role.as_ref().and_then(|role| role.token_file.clone()).map(With::TokenFile);
-    let mut role = from.role.as_ref().map(|role| taken_on(role, cloud));
-    let with = match given.or(file).or_else(|| of_environment(environment)) {
-        Some(with) => with,
-        None => match environment.get("AWS_ROLE_ARN").zip(environment.get("AWS_WEB_IDENTITY_TOKEN_FILE")) {
-            Some((arn, file)) => {
-                let of_platform = Role {
-                    arn: arn.to_owned(),
-                    session: environment.get("AWS_ROLE_SESSION_NAME").unwrap_or("gatehouse").to_owned(),
-                    external_id: String::new(),
-                    token_file: None,
-                    sts_url: format!("https://sts.{}.amazonaws.com", cloud.region),
-                };
-                role = role.or_else(|| Some(taken_on(&of_platform, cloud)));
-                With::TokenFile(file.into())
-            }
-            None => of_platform(environment)?,
-        },
+    let place = (from.sts_url.as_str(), cloud.region.as_str());
+    let (mut roles, with) = match given.or(file) {
+        Some(with) => (Vec::new(), with),
+        None => chain(from, place, environment)?,
     };
+    if let Some(role) = &from.role {
+        roles.push(taken_on((&role.arn, &role.session, &role.external_id), place));
+    }
+    if !from.tags.is_empty() && matches!(with, With::TokenFile(_)) && roles.len() < 2 {
+        return Err("session_tags: a web identity's session has the tags that are in its token".to_owned());
+    }
     let service = kind.service().unwrap_or_default().to_owned();
     let scope = Scope { region: cloud.region.clone(), service };
     let keys: Arc<Current<AwsKeys>> = Arc::default();
-    let what = match (role, with) {
-        (None, With::Keys(given)) => {
-            keys.store(Some(Arc::new(given)));
-            None
-        }
-        (role, with) => Some(What::Amazon(role, with, Arc::clone(&keys))),
+    let what = if let (With::Keys(given), true) = (&with, roles.is_empty()) {
+        keys.store(Some(Arc::new(given.clone())));
+        None
+    } else {
+        Some(Arc::new(KeySource { with, roles, tls }))
     };
-    Ok((Credential::Signing { scope, keys }, what))
+    let tagged = what.as_ref().filter(|_| !from.tags.is_empty()).map(|source| {
+        let (provider, source) = (name.to_owned(), Arc::clone(source));
+        let of = PerUser { provider, source, tags: from.tags.clone(), held: Mutex::default() };
+        Arc::new(of).handle(tokio::runtime::Handle::try_current().ok())
+    });
+    let what = what.map(|source| What::Amazon(source, Arc::clone(&keys)));
+    Ok((Credential::Signing { scope, keys, tagged }, what))
+}
+
+/// Where keys come from that are not given: a profile that is named, the environment, a web identity of the environment, a
+/// profile of the environment, the platform.
+fn chain(
+    from: &Amazon,
+    place: (&str, &str),
+    environment: &Environment,
+) -> Result<(Vec<amazon::Role>, With), String> {
+    if let Some(name) = &from.profile {
+        return of_profile(name, place, environment).map_err(|error| format!("profile: {error}"));
+    }
+    if let Some(with) = of_environment(environment) {
+        return Ok((Vec::new(), with));
+    }
+    if let Some((arn, file)) =
+        environment.get("AWS_ROLE_ARN").zip(environment.get("AWS_WEB_IDENTITY_TOKEN_FILE"))
+    {
+        // The token is good for a role that is named in the configuration as well; one with tags needs keys.
+        let is_first = from.role.is_none() || !from.tags.is_empty();
+        let session = environment.get("AWS_ROLE_SESSION_NAME").unwrap_or("gatehouse");
+        let role = is_first.then(|| taken_on((arn, session, ""), place));
+        return Ok((role.into_iter().collect(), With::TokenFile(file.into())));
+    }
+    match environment.get("AWS_PROFILE") {
+        Some(name) => of_profile(name, place, environment).map_err(|error| format!("AWS_PROFILE: {error}")),
+        None if ProfileFiles::of(environment)
+            .is_some_and(|files| files.read().is_ok_and(|all| all.way("default").is_ok())) =>
+        {
+            of_profile("default", place, environment)
+        }
+        None => Ok((Vec::new(), of_platform(environment)?)),
+    }
+}
+
+/// Where a profile's keys come from.
+fn of_profile(
+    name: &str,
+    place: (&str, &str),
+    environment: &Environment,
+) -> Result<(Vec<amazon::Role>, With), String> {
+    let files = ProfileFiles::of(environment)
+        .ok_or("there are no profile files: set AWS_CONFIG_FILE and AWS_SHARED_CREDENTIALS_FILE, or HOME")?;
+    let way = files.read()?.way(name).map_err(|error| error.to_string())?;
+    let with = match way.start {
+        // Read again at each renewal, since other programs renew them there.
+        Start::Keys(_) => With::Profile(files, way.profile),
+        Start::TokenFile(path) => With::TokenFile(path.into()),
+        Start::Process(command) => With::Process(command),
+        Start::Environment => of_environment(environment).ok_or("AWS_ACCESS_KEY_ID is not set")?,
+        Start::Container => of_container(environment)?.ok_or("the environment names no container's keys")?,
+        Start::Instance => of_platform(environment)?,
+    };
+    let role = |role: &ProfileRole| {
+        taken_on((&role.arn, role.session.as_deref().unwrap_or("gatehouse"), &role.external_id), place)
+    };
+    Ok((way.roles.iter().map(role).collect(), with))
 }
 
 fn of_environment(environment: &Environment) -> Option<With> {
@@ -144,8 +204,8 @@ fn of_environment(environment: &Environment) -> Option<With> {
     Some(With::Keys(AwsKeys::new(id, secret, environment.get("AWS_SESSION_TOKEN"))))
 }
 
-/// What the platform has: of a container where the environment says that this is one, else of the machine.
-fn of_platform(environment: &Environment) -> Result<With, String> {
+/// What the platform of a container has, where the environment says that this is one.
+fn of_container(environment: &Environment) -> Result<Option<With>, String> {
     let relative = environment.get("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI");
     let url = relative.map(|path| format!("http://169.254.170.2{path}"));
     if let Some(url) =
@@ -157,11 +217,19 @@ fn of_platform(environment: &Environment) -> Result<With, String> {
             ));
         }
         let token = environment.get("AWS_CONTAINER_AUTHORIZATION_TOKEN");
-        return Ok(With::Container {
+        return Ok(Some(With::Container {
             url,
             token_file: environment.get("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE").map(PathBuf::from),
             token: token.map(|token| Arc::new(Secret::new(token.as_bytes().to_vec()))),
-        });
+        }));
+    }
+    Ok(None)
+}
+
+/// What the platform has: of a container where this is one, else of the machine.
+fn of_platform(environment: &Environment) -> Result<With, String> {
+    if let Some(with) = of_container(environment)? {
+        return Ok(with);
     }
     if environment.get("AWS_EC2_METADATA_DISABLED") == Some("true") {
         return Err("there are no keys for it: set access_key_id and secret_access_key, or role_arn and \
@@ -183,13 +251,16 @@ fn is_of_this_machine(url: &str) -> bool {
         || address.is_ok_and(|address| address.is_loopback())
 }
 
-fn taken_on(role: &Role, cloud: &Cloud) -> amazon::Role {
+fn taken_on(
+    (arn, session, external_id): (&str, &str, &str),
+    (sts_url, region): (&str, &str),
+) -> amazon::Role {
     amazon::Role {
-        arn: role.arn.clone(),
-        session: role.session.clone(),
-        external_id: role.external_id.clone(),
-        sts_url: role.sts_url.clone(),
-        region: cloud.region.clone(),
+        arn: arn.to_owned(),
+        session: session.to_owned(),
+        external_id: external_id.to_owned(),
+        sts_url: sts_url.to_owned(),
+        region: region.to_owned(),
     }
 }
 
@@ -239,11 +310,11 @@ mod tests {
             counts: true,
             credential: CloudCredential::Key,
         };
-        let from = Amazon { keys: None, role: None };
-        let (credential, what) = signing(Kind::Bedrock, &cloud, &from, &[], environment)?;
+        let from = Amazon { keys: None, role: None, profile: None, sts_url: String::new(), tags: Vec::new() };
+        let (credential, what) = signing(("p", Kind::Bedrock, &cloud), &from, &[], None, environment)?;
         let Credential::Signing { keys, .. } = credential else { panic!("requests are not signed") };
-        let what =
-            what.unwrap_or(What::Amazon(None, With::Keys(AwsKeys::new("", "", None)), Arc::clone(&keys)));
+        let none = KeySource { with: With::Keys(AwsKeys::new("", "", None)), roles: Vec::new(), tls: None };
+        let what = what.unwrap_or_else(|| What::Amazon(Arc::new(none), Arc::clone(&keys)));
         Ok((Renewal { provider: "p".to_owned(), what, tls: None, state: Mutex::default() }, keys))
     }
 
@@ -292,6 +363,51 @@ mod tests {
         let (refused, keys) = renewal(&environment(&[("AWS_CONTAINER_CREDENTIALS_FULL_URI", &url)])).unwrap();
         refused.turn(SystemTime::now()).await;
         assert!(keys.load().is_none());
+    }
+
+    #[tokio::test]
+    async fn keys_come_from_a_profile_and_are_read_again() {
+        let fake = FakeProvider::start(platform);
+        let folder = tempfile::tempdir().unwrap();
+        let place = |name: &str| folder.path().join(name).display().to_string();
+        let config = "[profile run]\ncredential_process = printf '{\"AccessKeyId\":\"AKRUN\",\"SecretAccessKey\":\"s\"}'\n";
+        std::fs::write(place("config"), config).unwrap();
+        let write = |id: &str| {
+            let text = format!("[default]\naws_access_key_id = {id}\naws_secret_access_key = s\n");
+            std::fs::write(place("credentials"), text).unwrap();
+        };
+        let (config, credentials) = (place("config"), place("credentials"));
+        let files =
+            [("AWS_CONFIG_FILE", config.as_str()), ("AWS_SHARED_CREDENTIALS_FILE", credentials.as_str())];
+        let machine = ("AWS_EC2_METADATA_SERVICE_ENDPOINT", fake.url.as_str());
+        let with = |more: &[(&'static str, &'static str)]| {
+            let mut all: Vec<(&str, &str)> = files.to_vec();
+            all.push(machine);
+            all.extend_from_slice(more);
+            renewal(&environment(&all))
+        };
+        let id = |keys: &Current<AwsKeys>| {
+            keys.load().as_ref().map(|keys| keys.id().to_owned()).unwrap_or_default()
+        };
+        let now = SystemTime::now();
+        // Without a default profile the machine is asked.
+        let (machines, keys) = with(&[]).unwrap();
+        machines.turn(now).await;
+        assert_eq!(id(&keys), "ASIAPLATFORM");
+        write("AKFIRST");
+        let (first, keys) = with(&[]).unwrap();
+        first.turn(now).await;
+        assert_eq!(id(&keys), "AKFIRST");
+        write("AKSECOND");
+        first.turn(now).await;
+        assert_eq!(id(&keys), "AKFIRST", "not before it is time");
+        first.turn(now + std::time::Duration::from_secs(1000)).await;
+        assert_eq!(id(&keys), "AKSECOND");
+        let (run, keys) = with(&[("AWS_PROFILE", "run")]).unwrap();
+        run.turn(now).await;
+        assert_eq!(id(&keys), "AKRUN");
+        let told = with(&[("AWS_PROFILE", "nobody")]).err().unwrap();
+        assert_eq!(told, "AWS_PROFILE: the profile `nobody` is in neither of the files");
     }
 
     #[test]

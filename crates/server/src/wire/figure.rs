@@ -6,6 +6,7 @@ use metrics::{counter, gauge};
 
 use super::ledger::Books;
 use super::live::Live;
+use crate::clock;
 
 /// Sets them.
 pub(super) fn set(live: &Live, books: &Books) {
@@ -24,7 +25,20 @@ pub(super) fn set(live: &Live, books: &Books) {
     for provider in &settings.providers {
         let usable = provider.standing(&settings.routing.failover).is_usable();
         let name = provider.name.to_string();
+        let learned = real(provider.learned.len() as u64);
+        gauge!("gatehouse_provider_learned", "provider" => name.clone()).set(learned);
         gauge!("gatehouse_provider_usable", "provider" => name).set(f64::from(u8::from(usable)));
+    }
+    for (route, used) in live.routes.cache_use(clock::now()) {
+        let share = |thousandths: u32| f64::from(thousandths) / 1000.0;
+        // What is not known is not told: a 0 would be a regression.
+        if let Some(recent) = used.recent {
+            gauge!("gatehouse_cache_read_ratio", "route" => route.clone()).set(share(recent));
+        }
+        if let Some(usual) = used.usual {
+            gauge!("gatehouse_cache_read_usual_ratio", "route" => route.clone()).set(share(usual));
+        }
+        gauge!("gatehouse_cache_read_alarm", "route" => route).set(f64::from(u8::from(used.alarm)));
     }
     gauge!("gatehouse_policy_age_seconds").set(live.fresh.age().as_secs_f64());
     gauge!("gatehouse_policy_version").set(real(policy.version()));

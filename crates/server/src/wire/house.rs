@@ -2,16 +2,17 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gatehouse_control::app::{House, NotFlushed, OpenDirectory, Ways};
-use gatehouse_control::provider::ProviderInfo;
+use gatehouse_control::provider::{ProviderInfo, ProviderLearned};
 use gatehouse_control::settings::Rules;
-use gatehouse_control::status::LedgerState;
+use gatehouse_control::status::{CountersState, LedgerState};
 use gatehouse_domain::money::Nanos;
 use gatehouse_domain::price::Worst;
 use gatehouse_domain::routing::Failover;
 use gatehouse_domain::settings::lint::ModelState;
+use gatehouse_gateway::learn::{Entry, Learned};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::{Value, json};
 
@@ -40,8 +41,10 @@ pub(super) fn house(
     let (policy, keys, version, age, reload) = (of(), of(), of(), of(), of());
     let (config, providers, readiness, figures) = (of(), of(), of(), of());
     let (rules, classes, models, portal) = (of(), of(), of(), of());
+    let (zone, retention) = (of(), of());
     let [scim, directories, directory, budget, budgets, worst] = std::array::from_fn(|_| of());
-    let [backups, probes, routes, ways, rates] = std::array::from_fn(|_| of());
+    let [backups, probes, routes, ways, rates, counting, limits, forwards, dated] =
+        std::array::from_fn(|_| of());
     let (flush, behind, behind_figures) = (Arc::clone(books), Arc::clone(books), Arc::clone(books));
     House {
         now: Box::new(clock::now),
@@ -62,19 +65,22 @@ pub(super) fn house(
             Box::pin(async move { if books.flush(FLUSH).await { Ok(()) } else { Err(NotFlushed) } })
         }),
         ledger: Box::new(move || state(&behind)),
+        counters: Box::new(move || counters(&counting)),
         reload: Box::new(move || {
             let live = Arc::clone(&reload);
             Box::pin(async move { live.reload().await })
         }),
         effective_config: Box::new(move || effective(&config)),
         scim_base: Box::new(move || match scim.config.load().scim.base_url.as_str() {
-            "" => format!("http://{admin}/scim/v2"),
+            "" => format!("{}://{admin}/scim/v2", scheme(scim.config.load().tls.admin.files.is_some())),
             configured => configured.to_owned(),
         }),
         sign_in_base: Box::new(move || {
             portal.config.load().listen.public_url.as_ref().map(|url| url.as_str().to_owned())
         }),
         ways: Box::new(move || figure_out(&ways.config.load())),
+        dated: Box::new(move || Box::pin(super::calendar::dated(Arc::clone(&dated)))),
+        log_forwards: Box::new(move || super::log_forward::configured(&forwards)),
         directories: Box::new(move || super::directory::configured(&directories)),
         open_directory: opening(directory),
         settings_rules: Box::new(move || Rules {
@@ -84,8 +90,12 @@ pub(super) fn house(
         model_state: Box::new(move |name| model_state(&models, name)),
         budget: Box::new(move |id| budget.counters.standing(id, clock::now())),
         budgets_of: Box::new(move |principal| budgets.counters.standings(principal, clock::now())),
+        limits_of: Box::new(move |principal, model| limits.limits.levels(principal, model)),
+        retention: Box::new(move || super::retention::rules(&retention)),
+        budget_zone: Box::new(move || zone.config.load().budgets.time_zone.clone()),
         worst_cost: Box::new(move |model, input, output| worst_cost(&worst, model, input, output)),
         proxy: super::proxy::face(live),
+        inspection: super::inspection::face(live),
         providers: Box::new(move || {
             let routing = Arc::clone(&providers.settings.load().routing);
             providers.providers().iter().map(|provided| info(provided, &routing.failover)).collect()
@@ -95,6 +105,7 @@ pub(super) fn house(
         readiness: Box::new(move || readiness.judge()),
         backups: Box::new(move || super::backup::rule(&backups)),
         probes: Box::new(move || Box::pin(super::probe::all(Arc::clone(&probes)))),
+        alerts: super::alert::face(live, books, metrics.clone()),
         metrics: Box::new(move || {
             figures.scraped.note();
             figure::set(&figures, &behind_figures);
@@ -115,10 +126,16 @@ fn figure_out(config: &Config) -> Ways {
     let public = config.listen.public_url.as_ref().map(|url| url.as_str().to_owned());
     Ways {
         is_public: public.is_some(),
-        gateway_url: public.unwrap_or_else(|| format!("http://{}", config.listen.gateway)),
+        gateway_url: public.unwrap_or_else(|| {
+            format!("{}://{}", scheme(config.tls.gateway.files.is_some()), config.listen.gateway)
+        }),
         proxy_url: config.mode.proxy_url.clone(),
         proxy_ca_file: config.mode.proxy_ca_file.clone(),
     }
+}
+
+const fn scheme(is_tls: bool) -> &'static str {
+    if is_tls { "https" } else { "http" }
 }
 
 fn state(books: &Books) -> LedgerState {
@@ -136,6 +153,15 @@ fn state(books: &Books) -> LedgerState {
 fn worst_cost(live: &Live, model: &str, input: u64, output: u64) -> Nanos {
     let size = Worst { input, output, ..Worst::default() };
     live.settings.load().prices.worst(model, &size, clock::now())
+}
+
+fn counters(live: &Live) -> CountersState {
+    let (state, nodes) = (super::nodes::counters(live), live.counters.together().map_or(1, |t| t.seen().1));
+    let problem = (state == "away").then(|| {
+        "what nodes share cannot be reached: see `counters.url`; budgets do as their `when_away` says"
+            .to_owned()
+    });
+    CountersState { state, nodes, problem }
 }
 
 /// The price table is what is known of models.
@@ -164,5 +190,18 @@ fn info(provided: &Provided, failover: &Failover) -> ProviderInfo {
         base_url: provided.configured.base_url.clone(),
         credential: provided.configured.credential(),
         state: provided.state(),
+        learned: provided.usable.as_ref().map_or_else(Vec::new, |usable| learned(&usable.learned)),
     }
+}
+
+fn learned(learned: &Learned) -> Vec<ProviderLearned> {
+    let now = Instant::now();
+    let told = |entry: Entry| ProviderLearned {
+        model: entry.model,
+        kind: entry.what.kind().to_owned(),
+        name: entry.what.name().to_owned(),
+        requests: entry.requests,
+        seconds_left: entry.until.saturating_duration_since(now).as_secs(),
+    };
+    learned.list().into_iter().map(told).collect()
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use gatehouse_control::App;
 use gatehouse_control::act::{ActError, Caller};
+use gatehouse_control::alert::Sender;
 use gatehouse_control::rotation;
 use gatehouse_store::audit::{CheckpointError, CheckpointRule};
 use gatehouse_store::in_time;
@@ -15,7 +16,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::live::Live;
 use super::portal::SignIn;
-use super::{backup, directory, proxy, rollout, routes, signal};
+use super::{alert, backup, directory, entrance, log_forward, proxy, retention, rollout, routes, signal};
 use crate::{clock, metric};
 
 /// How often the policy's version is asked for; a change on another node is in force here this much later at most.
@@ -25,7 +26,7 @@ const CHECKPOINT: Duration = Duration::from_secs(5);
 /// How often it is looked at again once it was found altered: reading it takes time, and only an operator can help.
 const ALTERED: Duration = Duration::from_mins(1);
 /// How often this node says that it is there, and sealed keys that another node took are looked for.
-const PRESENCE: Duration = Duration::from_secs(30);
+const PRESENCE: Duration = Duration::from_secs(10);
 /// How long a turn with the database may take: one that has gone silent must not end the turns for good.
 const TURN: Duration = Duration::from_mins(1);
 /// How often sign-ins that have run out are cleared.
@@ -60,9 +61,18 @@ pub(super) fn start(
     jobs.spawn(telemetry(Arc::clone(portal)));
     jobs.spawn(old_telemetry(Arc::clone(portal)));
     jobs.spawn(directory::job(app.clone()));
+    if let Some(link) = live.link() {
+        jobs.spawn(link.run());
+    }
+    jobs.spawn(retention::job(app.clone()));
+    jobs.spawn(log_forward::job(Arc::clone(live), app.clone()));
     jobs.spawn(proxy::job(Arc::clone(live)));
+    jobs.spawn(entrance::job(Arc::clone(live)));
     jobs.spawn(rollout::job(app.clone()));
     jobs.spawn(rollout::figures(app.clone()));
+    let sender = Sender::default();
+    jobs.spawn(alert::evaluations(app.clone(), sender.clone()));
+    jobs.spawn(alert::deliveries(app.clone(), sender));
     jobs.spawn(every(metric::UPKEEP, move || metrics.run_upkeep()));
     jobs.spawn(reloads(signal::hangups()?, app.clone()));
     Ok(jobs)
@@ -79,12 +89,12 @@ async fn every(period: Duration, mut act: impl FnMut()) {
 
 /// Logs the first failure of a row, and its end.
 #[derive(Default)]
-struct Trouble {
+pub(super) struct Trouble {
     began: bool,
 }
 
 impl Trouble {
-    fn note<E: std::fmt::Display>(&mut self, what: &str, done: Result<(), E>) {
+    pub(super) fn note<E: std::fmt::Display>(&mut self, what: &str, done: Result<(), E>) {
         match done {
             Ok(()) if self.began => {
                 self.began = false;

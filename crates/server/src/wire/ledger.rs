@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use gatehouse_domain::budget::Budget;
@@ -12,6 +13,7 @@ use gatehouse_gateway::ledger::{Ledger, LedgerFull, Ticket};
 use gatehouse_store::StoreError;
 use gatehouse_store::journal::{Journal, Options, Stats};
 use gatehouse_store::ledger::{Lag, Ledger as StoreLedger, Spent};
+use gatehouse_store::pool::Base;
 
 use super::failed;
 use super::foundation::Foundation;
@@ -19,27 +21,32 @@ use crate::cli::Failure;
 use crate::config::Config;
 
 /// The journal behind the data path's [`Ledger`].
-pub(super) struct JournalLedger(pub(super) Arc<Journal>);
+pub(super) struct JournalLedger {
+    journal: Arc<Journal>,
+    ended: Arc<AtomicU64>,
+}
 
 impl Ledger for JournalLedger {
     fn open(&self, intent: &Intent) -> Result<(), LedgerFull> {
-        self.0.open(intent).map_err(|_| LedgerFull)
+        self.journal.open(intent).map_err(|_| LedgerFull)
     }
 
     fn ready(&self) -> Result<(), LedgerFull> {
-        self.0.ready().map_err(|_| LedgerFull)
+        self.journal.ready().map_err(|_| LedgerFull)
     }
 
     fn close(&self, exchange: &Exchange) -> Ticket {
-        Ticket(self.0.close(exchange).0)
+        let ticket = self.journal.close(exchange).0;
+        self.ended.fetch_max(ticket, Ordering::SeqCst);
+        Ticket(ticket)
     }
 
     fn durable(&self) -> Ticket {
-        Ticket(self.0.durable().0)
+        Ticket(self.journal.durable().0)
     }
 
     fn on_durable(&self, wake: Box<dyn Fn() + Send + Sync>) {
-        self.0.on_durable(wake);
+        self.journal.on_durable(wake);
     }
 }
 
@@ -53,6 +60,8 @@ const LAST: Duration = Duration::from_secs(5);
 pub(super) struct Books {
     journal: Arc<Journal>,
     ledger: StoreLedger,
+    /// The ticket of the last exchange of this run that has ended.
+    ended: Arc<AtomicU64>,
 }
 
 impl Books {
@@ -78,12 +87,12 @@ impl Books {
         );
         let journal = Arc::new(journal);
         let ledger = StoreLedger::start(ground.store.clone(), Arc::clone(&journal), ground.org, ground.node);
-        Ok(Self { journal, ledger })
+        Ok(Self { journal, ledger, ended: Arc::default() })
     }
 
     /// The journal as the data path takes it.
     pub(super) fn for_data_path(&self) -> Arc<dyn Ledger> {
-        Arc::new(JournalLedger(Arc::clone(&self.journal)))
+        Arc::new(JournalLedger { journal: Arc::clone(&self.journal), ended: Arc::clone(&self.ended) })
     }
 
     /// Waits until everything that has ended is in the database; says whether it got there in time.
@@ -94,6 +103,22 @@ impl Books {
     /// What was spent of a budget; see [`StoreLedger::spent_of`].
     pub(super) async fn spent_of(&self, budget: &Budget, at: UnixMillis) -> Result<Spent, StoreError> {
         self.ledger.spent_of(budget, at).await
+    }
+
+    /// What was spent of a budget on all nodes; see [`StoreLedger::spent_by_all`].
+    pub(super) async fn spent_by_all(&self, budget: &Budget, at: UnixMillis) -> Result<Base, StoreError> {
+        self.ledger.spent_by_all(budget, at).await
+    }
+
+    /// The ticket of the last exchange of this run that has ended; 0 before there is one. The database reaches it; a request
+    /// that has only begun does not move its place.
+    pub(super) fn newest(&self) -> u64 {
+        self.ended.load(Ordering::SeqCst)
+    }
+
+    /// The number of this run of the journal.
+    pub(super) fn run(&self) -> u64 {
+        self.journal.runs().last().copied().unwrap_or_default()
     }
 
     /// How far the database is behind.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use gatehouse_control::access::load_snapshot;
 use gatehouse_control::config::{ReloadRefused, Reloaded};
 use gatehouse_control::keys::Keys;
@@ -17,24 +17,31 @@ use gatehouse_domain::id::{NodeId, OrgId};
 use gatehouse_domain::policy::Snapshot;
 use gatehouse_domain::price::PriceTable;
 use gatehouse_domain::settings::Catalogue;
-use gatehouse_gateway::counters::Memory;
+use gatehouse_gateway::counters::{Memory, Tally, Together};
+use gatehouse_gateway::limits::Limiter;
 use gatehouse_gateway::routes::Routes;
-use gatehouse_gateway::settings::Settings;
+use gatehouse_gateway::settings::{Inspection, Settings};
 use gatehouse_identity::keyring::Keyring;
+use gatehouse_proxy::authority::Authority;
 use gatehouse_store::audit::Notary;
+use gatehouse_store::pool::Pools;
 use gatehouse_store::{Store, StoreError, in_time};
 
 use super::budget::{COUNT, NotCounted, count, count_at_start};
+use super::entrance::{self, Entrances, Prepared};
 use super::foundation::master_keys;
 use super::fresh::{Freshness, stale};
 use super::identity;
+use super::inspection;
 use super::ledger::Books;
+use super::link::Link;
+use super::nodes;
 use super::portal::SignIn;
 use super::probe::LastScrape;
 use super::provider::{Provided, SealedKeys, prepare};
 use super::proxy::Forward;
 use super::rehash::Rehashes;
-use crate::config::{Config, SecretSource, Shown, Sources, changes, load};
+use crate::config::{Config, Counters, SecretSource, Shown, Sources, changes, load};
 use crate::environment::Environment;
 use crate::fetch::{Net, Reach};
 use crate::log::LogControl;
@@ -42,6 +49,10 @@ use crate::{clock, price, secret};
 
 /// How long reading the policy may take. A database that has gone silent must not keep later changes out.
 const READ_POLICY: Duration = Duration::from_secs(5);
+
+/// How long a call to what nodes count in together may take. No request waits for it longer than its patience; a call that
+/// is only slow must not cut the link.
+const CALL: Duration = Duration::from_secs(3);
 
 /// What is in force.
 pub(super) struct Live {
@@ -56,7 +67,10 @@ pub(super) struct Live {
     /// Keys and what they may.
     pub(super) policy: Arc<ArcSwap<Snapshot>>,
     /// What is spent of budgets.
-    pub(super) counters: Arc<Memory>,
+    pub(super) counters: Arc<Tally>,
+    link: Option<Link>,
+    /// Limits on rates.
+    pub(super) limits: Arc<Limiter>,
     /// What is remembered of sessions for routing.
     pub(super) routes: Arc<Routes>,
     /// Settings for clients.
@@ -96,6 +110,10 @@ pub(super) struct Live {
     portal: OnceLock<(Arc<SignIn>, Net)>,
     /// The forward proxy, where it is on.
     pub(super) forward: OnceLock<Forward>,
+    /// What vouches for the proxy where it looks into tunnels.
+    pub(super) authority: Arc<ArcSwapOption<Authority>>,
+    /// How the other listeners take connections in.
+    pub(super) entrances: Entrances,
 }
 
 /// What [`Live::begin`] is given.
@@ -124,8 +142,10 @@ impl Live {
         let failed = |error: StoreError| vec![error.to_string()];
         let snapshot = load_snapshot(&parts.store, parts.org).await.map_err(failed)?;
         let snapshot = snapshot.with_proofs(parts.keys.proofs(clock::now()));
-        let counters = Arc::new(Memory::default());
-        counters.install(snapshot.budgets());
+        let (counters, link) = counting(&parts).await?;
+        counters.install(snapshot.budgets(), || parts.books.newest());
+        let limits = Arc::new(Limiter::default());
+        limits.install(snapshot.limits());
         count_at_start(&counters, &parts.books).await?;
         let delivery = Delivery::new(Catalogue::builtin());
         if let Err(error) = delivery.refresh(&parts.store, parts.org).await {
@@ -138,8 +158,10 @@ impl Live {
             tracing::error!(provider, problem, "the provider has no key: seal it anew");
         }
         let providers = prepare(&parts.config.providers, sealed, &[], &parts.environment)?;
-        let settings = settings(&parts.config, parts.prices, &providers);
-        Ok(Self {
+        let rules = inspection::rules(&parts.config)?;
+        let entrances = Entrances::new(entrance::prepare(&parts.config)?);
+        let settings = settings(&parts.config, parts.prices, &providers, rules);
+        let live = Self {
             sources: parts.sources,
             environment: parts.environment,
             started_with: parts.config.shown.clone(),
@@ -147,10 +169,13 @@ impl Live {
             portal: OnceLock::new(),
             scraped: LastScrape::default(),
             forward: OnceLock::new(),
+            entrances,
             config: ArcSwap::from_pointee(parts.config),
             settings: Arc::new(ArcSwap::from_pointee(settings)),
             policy: Arc::new(ArcSwap::from_pointee(snapshot)),
             counters,
+            link: link.map(|link| link.with_limits(&limits)),
+            limits,
             routes: Arc::default(),
             delivery: Arc::new(delivery),
             ready: Arc::new(AtomicBool::new(false)),
@@ -169,7 +194,10 @@ impl Live {
             stopping: AtomicBool::new(false),
             reloading: tokio::sync::Mutex::new(()),
             fresh: Freshness::default(),
-        })
+            authority: Arc::default(),
+        };
+        live.refresh_authority().await;
+        Ok(live)
     }
 
     /// Takes over the portal, whose rules a reload replaces.
@@ -222,6 +250,8 @@ impl Live {
         let providers = self.prepared(&config).await.map_err(refused)?;
         let (rules, reach) = self.sign_in_rules(Arc::clone(&config)).await.map_err(refused)?;
         let forward = self.prepared_proxy(&config).await.map_err(refused)?;
+        let inspection = self.prepared_inspection(&config).await.map_err(refused)?;
+        let entrances = self.prepared_entrances(&config).await.map_err(refused)?;
         let old = self.config.load_full();
         if old.log.filter != config.log.filter {
             self.log.set_filter(&config.log.filter).map_err(|error| refused(vec![error.to_string()]))?;
@@ -230,11 +260,10 @@ impl Live {
         if let Err(error) = in_time(READ_POLICY, self.tell_presence()).await {
             tracing::warn!(%error, "the other nodes are not told which master keys this one knows; they are within a minute");
         }
-        self.settings.store(Arc::new(settings(&config, prices, &providers)));
+        self.settings.store(Arc::new(settings(&config, prices, &providers, inspection)));
+        self.refresh_authority().await;
         *self.providers.lock().unwrap_or_else(PoisonError::into_inner) = providers;
-        if let (Some(proxy), Some(settings)) = (self.forward.get(), forward) {
-            proxy.replace(settings);
-        }
+        self.let_in(forward, entrances);
         if let Some((portal, net)) = self.portal.get() {
             net.replace(reach);
             portal.replace(rules);
@@ -251,6 +280,38 @@ impl Live {
         self.judge();
         tracing::info!(changed = ?done.changed, restart_needed = ?done.restart_needed, "the configuration was reloaded");
         Ok(done)
+    }
+
+    /// Puts other rules for connections in force, of the proxy and of the other listeners.
+    fn let_in(&self, forward: Option<gatehouse_proxy::settings::Settings>, entrances: Prepared) {
+        if let (Some(proxy), Some(settings)) = (self.forward.get(), forward) {
+            proxy.replace(settings);
+        }
+        self.entrances.replace(entrances);
+        if let Err(error) = self.entrances.write_addresses(&self.data_dir) {
+            tracing::warn!(%error, "the command line on this machine may not find the server");
+        }
+    }
+
+    async fn prepared_entrances(self: &Arc<Self>, config: &Arc<Config>) -> Result<Prepared, Vec<String>> {
+        let config = Arc::clone(config);
+        let read = tokio::task::spawn_blocking(move || entrance::prepare(&config)).await;
+        read.unwrap_or_else(|_| {
+            Err(vec!["the listeners could not be prepared by a fault of the server".to_owned()])
+        })
+    }
+
+    /// Reads the certificates of the configuration in force anew. Open connections go on with what they have.
+    ///
+    /// # Errors
+    /// What is wrong with the files; then all stays as it is.
+    pub(super) async fn reload_certificates(self: &Arc<Self>) -> Result<(), Vec<String>> {
+        let _one_at_a_time = self.reloading.lock().await;
+        let config = self.config.load_full();
+        let forward = self.prepared_proxy(&config).await?;
+        let entrances = self.prepared_entrances(&config).await?;
+        self.let_in(forward, entrances);
+        Ok(())
     }
 
     /// What a configuration says of the proxy; nothing where it is off.
@@ -326,7 +387,9 @@ impl Live {
                 let snapshot = load_snapshot(&self.store, self.org).await?;
                 // After the hashes, so that no pepper is missing that one of them was made under.
                 self.refresh_secrets().await;
-                self.counters.install(snapshot.budgets());
+                self.refresh_authority().await;
+                self.counters.install(snapshot.budgets(), || self.books.newest());
+                self.limits.install(snapshot.limits());
                 self.policy.store(Arc::new(snapshot.with_proofs(self.keys.proofs(clock::now()))));
             }
             // After the keys and apart from them: settings that cannot be read keep no revoked key at work.
@@ -394,7 +457,13 @@ impl Live {
 
     /// Tells the other nodes that this one is there, and which master keys it knows.
     pub(super) async fn tell_presence(&self) -> Result<(), StoreError> {
-        self.store.touch_node(self.node, &master_keys(&self.keyring), clock::now()).await
+        let tells = nodes::tells(self);
+        self.store.touch_node(self.node, &master_keys(&self.keyring), &tells, clock::now()).await
+    }
+
+    /// The link to the other nodes, where they count together.
+    pub(super) fn link(&self) -> Option<Link> {
+        self.link.clone()
     }
 
     /// No more requests from now on.
@@ -421,11 +490,30 @@ impl Live {
     }
 }
 
+/// Where budgets are counted, and the link to the other nodes if they are counted together.
+async fn counting(parts: &Beginnings) -> Result<(Arc<Tally>, Option<Link>), Vec<String>> {
+    let Counters::Together { url, patience, .. } = &parts.config.counters else {
+        nodes::alone(parts).await?;
+        return Ok((Arc::new(Tally::Alone(Memory::default())), None));
+    };
+    let pools = Pools::open(url, parts.org, parts.node, parts.books.run(), CALL)
+        .map_err(|error| vec![format!("counters.url: {error}")])?;
+    let together = Arc::new(Together::new(*patience));
+    let link =
+        Link::new(pools, Arc::clone(&together), Arc::clone(&parts.books), parts.store.clone(), parts.node);
+    Ok((Arc::new(Tally::Together(together)), Some(link)))
+}
+
 fn refused(mistakes: Vec<String>) -> ReloadRefused {
     ReloadRefused { mistakes }
 }
 
-fn settings(config: &Config, prices: PriceTable, providers: &[Provided]) -> Settings {
+fn settings(
+    config: &Config,
+    prices: PriceTable,
+    providers: &[Provided],
+    inspection: Option<Arc<Inspection>>,
+) -> Settings {
     Settings {
         limits: config.gateway.limits.clone(),
         client_gone: config.gateway.client_gone.clone(),
@@ -435,6 +523,7 @@ fn settings(config: &Config, prices: PriceTable, providers: &[Provided]) -> Sett
         classes: config.data_class.order.clone(),
         class_header: config.data_class.header.clone(),
         routing: Arc::new(config.routes.routing.clone()),
+        inspection,
     }
 }
 

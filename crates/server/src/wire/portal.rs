@@ -65,6 +65,17 @@ impl Portal for Front {
         self.live.rehashes.note(key, old, new);
     }
 
+    fn session_provider(&self, user: UserId, session: &str) -> Later<Option<String>> {
+        let (live, session) = (Arc::clone(&self.live), session.to_owned());
+        Box::pin(async move {
+            let found = live.store.session_provider(live.org, user, &session).await;
+            found.unwrap_or_else(|error| {
+                tracing::warn!(%error, "the ledger could not be asked for a session's provider");
+                None
+            })
+        })
+    }
+
     fn catch_up(&self) -> Later<()> {
         let live = Arc::clone(&self.live);
         Box::pin(async move {

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use gatehouse_domain::readiness::{Finding, Item};
 use gatehouse_identity::fetch::{Fetch as _, HttpRequest};
+use gatehouse_listener::tls::Asked;
 use url::Url;
 
 use super::live::Live;
@@ -22,6 +23,25 @@ const PATIENCE: Duration = Duration::from_secs(15);
 const SCRAPED_MS: i64 = 5 * 60 * 1000;
 /// Most that is read of an issuer's document, in bytes.
 const MAX_DOCUMENT: usize = 256 * 1024;
+
+/// For how many days the certificate at an address is good; 0 when it is not, or cannot be seen.
+pub(super) async fn days_left(address: &str) -> u64 {
+    let seen = tokio::time::timeout(PATIENCE, certificate::seen_at(address, None)).await;
+    seen.ok().and_then(Result::ok).unwrap_or(0)
+}
+
+/// Bytes that are free where a directory is; `None` where that cannot be told.
+#[cfg(unix)]
+pub(super) fn free_bytes(at: &std::path::Path) -> Option<u64> {
+    let space = rustix::fs::statvfs(at).ok()?;
+    Some(space.f_bavail.saturating_mul(space.f_frsize))
+}
+
+/// Bytes that are free where a directory is; `None` where that cannot be told.
+#[cfg(not(unix))]
+pub(super) fn free_bytes(_: &std::path::Path) -> Option<u64> {
+    None
+}
 
 /// When the metrics were last read, in UTC milliseconds; 0 for never.
 #[derive(Debug, Default)]
@@ -58,7 +78,7 @@ pub(super) async fn all(live: Arc<Live>) -> BTreeMap<Item, Finding> {
         in_time(Box::pin(certificate::of_providers(Arc::clone(&live)))),
         in_time(Box::pin(sign_on(Arc::clone(&live)))),
     );
-    BTreeMap::from([
+    let mut found = BTreeMap::from([
         (Item::ServerResources, resources),
         (Item::Certificates, certificates),
         (Item::CustomCa, custom),
@@ -66,12 +86,18 @@ pub(super) async fn all(live: Arc<Live>) -> BTreeMap<Item, Finding> {
         (Item::Monitoring, live.scraped.finding()),
         (Item::LoadBalancer, load_balancer(&live)),
         (Item::Proxy, proxy(&live)),
-        (Item::LogAggregation, logs(&live)),
-        (
-            Item::ClientCertificates,
-            Finding::NotNeeded("no listener asks clients for certificates".to_owned()),
-        ),
-    ])
+        (Item::ClientCertificates, client_certificates(&live)),
+    ]);
+    // Where the log is handed to somebody, how far that is says more.
+    if live.config.load().log_forwards.is_empty() {
+        found.insert(Item::LogAggregation, logs(&live));
+    }
+    found
+}
+
+/// For how many more days certificates are good that end before long. What takes too long is left out.
+pub(super) async fn certificate_days(live: Arc<Live>) -> Vec<(String, u64)> {
+    tokio::time::timeout(PATIENCE, certificate::days(live)).await.unwrap_or_default()
 }
 
 /// Every configured identity provider publishes what sign-in needs.
@@ -101,6 +127,35 @@ async fn sign_on(live: Arc<Live>) -> Finding {
         }
     }
     Finding::Good(format!("reached: {}", reached.join(", ")))
+}
+
+fn client_certificates(live: &Live) -> Finding {
+    let config = live.config.load();
+    let proxy = config.proxy.tls.as_ref().filter(|_| config.listen.proxy.is_some());
+    let listeners = [
+        ("gateway", config.tls.gateway.files.as_ref()),
+        ("admin", config.tls.admin.files.as_ref()),
+        ("proxy", proxy),
+    ];
+    let mut asking = Vec::new();
+    let mut unrevoked = Vec::new();
+    for (name, files) in listeners {
+        let Some(clients) = files.and_then(|files| files.clients.as_ref()) else { continue };
+        let asked = if clients.asked == Asked::Required { "required" } else { "optional" };
+        asking.push(format!("{name} ({asked})"));
+        if clients.crls.is_empty() {
+            unrevoked.push(name);
+        }
+    }
+    match (asking.is_empty(), unrevoked.is_empty()) {
+        (true, _) => Finding::NotNeeded("no listener asks clients for certificates".to_owned()),
+        (false, true) => Finding::Good(format!("asked for by: {}", asking.join(", "))),
+        (false, false) => Finding::Poor(format!(
+            "asked for by: {}; without `client_crls` none can be revoked at: {}",
+            asking.join(", "),
+            unrevoked.join(", ")
+        )),
+    }
 }
 
 fn load_balancer(live: &Live) -> Finding {

@@ -7,15 +7,13 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use gatehouse_control::proxy::Face;
-use gatehouse_domain::proxy::{Answer, Destination, Gate, Host, Tunnel};
+use gatehouse_domain::proxy::{Answer, Destination, Gate, Host, Inspection, Tunnel};
+use gatehouse_gateway::Guests;
+use gatehouse_listener::tls::Files;
 use gatehouse_proxy::settings::Settings;
 use gatehouse_proxy::{NoRoom, Parts, Proxy, Records, Resolver};
 use gatehouse_store::tunnel::Spool;
 use gatehouse_store::{StoreError, in_time};
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::WebPkiClientVerifier;
-use rustls::{RootCertStore, ServerConfig};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::failed;
@@ -30,6 +28,10 @@ const FOLDER: &str = "tunnels";
 const BRING: Duration = Duration::from_millis(500);
 /// How often old ones are forgotten.
 const FORGET: Duration = Duration::from_hours(1);
+/// Most turns of forgetting, one after the other.
+const TURNS: usize = 500;
+/// How long whoever waits to write has between two of them.
+const BETWEEN: Duration = Duration::from_millis(20);
 /// How long a turn with the database may take.
 const TURN: Duration = Duration::from_mins(1);
 /// How long a request may wait for the policy to be brought up to date.
@@ -78,6 +80,7 @@ pub(super) fn start(
     live: &Arc<Live>,
     spool: Arc<Spool>,
     (gateway, admin): (SocketAddr, SocketAddr),
+    guests: Guests,
 ) -> Result<Proxy, Failure> {
     let config = live.config.load_full();
     let settings = prepare(&config, gateway).map_err(|problems| Failure::Usage(problems.join("\n")))?;
@@ -106,6 +109,8 @@ pub(super) fn start(
                 let _ = live.fresh.in_force(CATCH_UP).await;
             })
         }),
+        authority: Arc::clone(&live.authority),
+        enter: super::inspection::way(guests),
         org: live.org,
         node: live.node,
         threads: config.proxy.workers,
@@ -133,12 +138,10 @@ fn prepare(config: &Config, gateway: SocketAddr) -> Result<Settings, Vec<String>
     if let Some(url) = &config.listen.public_url {
         own.extend(named(url.as_str()));
     }
-    let tls = match &proxy.tls {
-        Some((chain, key)) => Some(Arc::new(
-            server_tls(chain, key, proxy.client_ca.as_deref()).map_err(|problem| vec![problem])?,
-        )),
-        None => None,
-    };
+    let tls = proxy.tls.as_ref().map(Files::load).transpose();
+    let tls = tls.map_err(|problem| vec![format!("proxy: {problem}")])?;
+    let listen = &config.listen;
+    let proxies = |yes: bool| yes.then(|| listen.proxies.clone());
     Ok(Settings {
         gate: Gate {
             connect_ports: proxy.connect_ports.clone(),
@@ -147,9 +150,15 @@ fn prepare(config: &Config, gateway: SocketAddr) -> Result<Settings, Vec<String>
         },
         gateway: proxy.gateway_address.unwrap_or(gateway),
         sources: proxy.sources.clone(),
-        tls,
+        tls: tls.map(|tls| tls.config),
+        preamble: proxies(listen.announced.proxy),
+        announces: proxies(listen.announced.gateway && proxy.gateway_address.is_none()),
         unnamed: proxy.unnamed,
         contact: proxy.contact.clone(),
+        inspection: Inspection {
+            hosts: config.inspection.hosts.clone(),
+            never: config.inspection.never.clone(),
+        },
         limits: proxy.limits.clone(),
     })
 }
@@ -159,41 +168,6 @@ fn named(url: &str) -> Option<Destination> {
     let (scheme, rest) = url.split_once("://")?;
     let authority = rest.split('/').next()?;
     Destination::parse(authority, Some(if scheme == "https" { 443 } else { 80 })).ok()
-}
-
-fn server_tls(chain: &Path, key: &Path, client_ca: Option<&Path>) -> Result<ServerConfig, String> {
-    let certificates = |path: &Path| -> Result<Vec<CertificateDer<'static>>, String> {
-        let told = |error: rustls::pki_types::pem::Error| {
-            format!("proxy: cannot read the certificates in `{}`: {error}", path.display())
-        };
-        let read: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path).map_err(told)?.collect();
-        read.map_err(told)
-    };
-    let private = PrivateKeyDer::from_pem_file(key)
-        .map_err(|error| format!("proxy: cannot read the key in `{}`: {error}", key.display()))?;
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| format!("proxy: {error}"))?;
-    let builder = match client_ca {
-        None => builder.with_no_client_auth(),
-        Some(path) => {
-            let mut roots = RootCertStore::empty();
-            for certificate in certificates(path)? {
-                roots.add(certificate).map_err(|error| format!("proxy: `{}`: {error}", path.display()))?;
-            }
-            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
-                .allow_unauthenticated()
-                .build()
-                .map_err(|error| format!("proxy: `{}`: {error}", path.display()))?;
-            builder.with_client_cert_verifier(verifier)
-        }
-    };
-    let mut tls = builder
-        .with_single_cert(certificates(chain)?, private)
-        .map_err(|error| format!("proxy: `{}` and `{}`: {error}", chain.display(), key.display()))?;
-    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(tls)
 }
 
 /// What the management plane knows of the proxy.
@@ -259,8 +233,15 @@ pub(super) async fn job(live: Arc<Live>) {
         forgotten = Some(Instant::now());
         let keep = i64::try_from(live.config.load().proxy.keep.as_millis()).unwrap_or(i64::MAX);
         let before = clock::now().plus_millis(-keep);
-        if let Err(error) = in_time(TURN, live.store.forget_tunnels(live.org, before)).await {
-            tracing::warn!(%error, "old records of the proxy were not removed");
+        for _ in 0..TURNS {
+            match in_time(TURN, live.store.forget_tunnels(live.org, before)).await {
+                Ok(0) => break,
+                Ok(_) => tokio::time::sleep(BETWEEN).await,
+                Err(error) => {
+                    tracing::warn!(%error, "old records of the proxy were not removed");
+                    break;
+                }
+            }
         }
     }
 }

@@ -1,14 +1,13 @@
 //! Credentials that run out, renewed ahead of it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use gatehouse_gateway::settings::Current;
-use gatehouse_identity::secret::Secret;
 use gatehouse_providers::credential::google::{ServiceAccount, Workload};
-use gatehouse_providers::credential::{Ask, NoCredential, amazon, google};
+use gatehouse_providers::credential::{Ask, NoCredential, google};
 use gatehouse_providers::sigv4::AwsKeys;
 use http::{HeaderValue, header};
 use http_body_util::{BodyExt as _, Full, Limited};
@@ -18,6 +17,8 @@ use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+
+use super::amazon::KeySource;
 
 /// How long a service may take to give a credential.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -39,24 +40,9 @@ pub(super) struct Renewal {
 /// What is renewed.
 pub(super) enum What {
     /// Keys of Amazon's, as the platform gives them or as a role has them.
-    Amazon(Option<amazon::Role>, With, Arc<Current<AwsKeys>>),
+    Amazon(Arc<KeySource>, Arc<Current<AwsKeys>>),
     ServiceAccount(Box<ServiceAccount>, Arc<Current<HeaderValue>>),
     Workload(Box<Workload>, Arc<Current<HeaderValue>>),
-}
-
-/// What Amazon's keys, or a role, are asked for with.
-pub(super) enum With {
-    Keys(AwsKeys),
-    TokenFile(PathBuf),
-    Container {
-        url: String,
-        /// What the platform wants to see: in a file, which it keeps fresh, or as it is.
-        token_file: Option<PathBuf>,
-        token: Option<Arc<Secret>>,
-    },
-    Instance {
-        url: String,
-    },
 }
 
 /// When it is to be renewed, and when it runs out, in seconds since 1970.
@@ -106,7 +92,7 @@ impl Renewal {
 
     fn forget(&self) {
         match &self.what {
-            What::Amazon(.., keys) => keys.store(None),
+            What::Amazon(_, keys) => keys.store(None),
             What::ServiceAccount(_, token) | What::Workload(_, token) => token.store(None),
         }
     }
@@ -115,13 +101,13 @@ impl Renewal {
     async fn renew(&self, now: u64) -> Result<u64, String> {
         let told = |error: NoCredential| error.to_string();
         match &self.what {
-            What::Amazon(role, with, keys) => {
-                let issued = self.amazon(role.as_ref(), with).await?;
+            What::Amazon(source, keys) => {
+                let issued = source.keys(&[], None, now).await?;
                 keys.store(Some(Arc::new(issued.keys)));
                 Ok(issued.expires)
             }
             What::ServiceAccount(account, token) => {
-                let (status, body) = self.send(account.ask(now).map_err(told)?).await?;
+                let (status, body) = send(account.ask(now).map_err(told)?, self.tls.as_ref()).await?;
                 let issued = google::read(status, &body, now).map_err(told)?;
                 token.store(Some(Arc::new(issued.bearer)));
                 Ok(issued.expires)
@@ -129,10 +115,10 @@ impl Renewal {
             What::Workload(workload, token) => {
                 let subject =
                     workload.subject(&read_file(Path::new(&workload.token_file)).await?).map_err(told)?;
-                let (status, body) = self.send(workload.ask(&subject)).await?;
+                let (status, body) = send(workload.ask(&subject), self.tls.as_ref()).await?;
                 let mut issued = google::read(status, &body, now).map_err(told)?;
                 if let Some(ask) = workload.impersonate(&issued) {
-                    let (status, body) = self.send(ask).await?;
+                    let (status, body) = send(ask, self.tls.as_ref()).await?;
                     issued = google::read(status, &body, now).map_err(told)?;
                 }
                 token.store(Some(Arc::new(issued.bearer)));
@@ -140,61 +126,27 @@ impl Renewal {
             }
         }
     }
-
-    async fn amazon(&self, role: Option<&amazon::Role>, with: &With) -> Result<amazon::Issued, String> {
-        let told = |error: NoCredential| error.to_string();
-        let own = match (role, with) {
-            (Some(role), With::TokenFile(path)) => {
-                let (status, body) = self.send(role.ask_with(read_file(path).await?.trim())).await?;
-                return amazon::read(status, &body).map_err(told);
-            }
-            (None, With::TokenFile(_)) => {
-                return Err("a platform's token is of no use without a role".to_owned());
-            }
-            (_, With::Keys(own)) => amazon::Issued { keys: own.clone(), expires: u64::MAX },
-            (_, With::Container { url, token_file, token }) => {
-                let from_file = match token_file {
-                    Some(path) => Some(read_file(path).await?),
-                    None => None,
-                };
-                let token =
-                    from_file.as_deref().or_else(|| token.as_ref().and_then(|token| token.expose_text()));
-                let (status, body) = self.send(amazon::ask_container(url, token).map_err(told)?).await?;
-                amazon::read_platform(status, &body).map_err(told)?
-            }
-            (_, With::Instance { url }) => {
-                let (status, body) = self.send(amazon::ask_instance_token(url)).await?;
-                let token = amazon::read_text(status, &body).map_err(told)?;
-                let (status, body) = self.send(amazon::ask_instance(url, &token, "").map_err(told)?).await?;
-                let name = amazon::read_text(status, &body).map_err(told)?;
-                let (status, body) =
-                    self.send(amazon::ask_instance(url, &token, &name).map_err(told)?).await?;
-                amazon::read_platform(status, &body).map_err(told)?
-            }
-        };
-        let Some(role) = role else { return Ok(own) };
-        let (status, body) = self.send(role.ask(&own.keys, SystemTime::now()).map_err(told)?).await?;
-        amazon::read(status, &body).map_err(told)
-    }
-
-    async fn send(&self, ask: Ask) -> Result<(u16, Bytes), String> {
-        let uri: http::Uri = ask.url.parse().map_err(|_| "its service's address is none".to_owned())?;
-        let host = uri.host().ok_or("its service's address has no host")?.trim_matches(['[', ']']).to_owned();
-        let is_https = uri.scheme_str() == Some("https");
-        let port = uri.port_u16().unwrap_or(if is_https { 443 } else { 80 });
-        let socket = TcpStream::connect((host.as_str(), port)).await;
-        let socket = socket.map_err(|error| format!("`{host}` cannot be reached: {error}"))?;
-        if !is_https {
-            return converse(socket, &uri, ask).await;
-        }
-        let tls = self.tls.clone().ok_or("no trusted certificates were found on this system")?;
-        let name = ServerName::try_from(host.clone()).map_err(|_| "its host is no name for a certificate")?;
-        let secured = TlsConnector::from(tls).connect(name, socket).await;
-        converse(secured.map_err(|error| format!("`{host}` cannot be trusted: {error}"))?, &uri, ask).await
-    }
 }
 
-async fn read_file(path: &Path) -> Result<String, String> {
+/// Asks a service that gives credentials.
+pub(super) async fn send(ask: Ask, tls: Option<&Arc<ClientConfig>>) -> Result<(u16, Bytes), String> {
+    let uri: http::Uri = ask.url.parse().map_err(|_| "its service's address is none".to_owned())?;
+    let host = uri.host().ok_or("its service's address has no host")?.trim_matches(['[', ']']).to_owned();
+    let is_https = uri.scheme_str() == Some("https");
+    let port = uri.port_u16().unwrap_or(if is_https { 443 } else { 80 });
+    let socket = TcpStream::connect((host.as_str(), port)).await;
+    let socket = socket.map_err(|error| format!("`{host}` cannot be reached: {error}"))?;
+    if !is_https {
+        return converse(socket, &uri, ask).await;
+    }
+    let tls = tls.cloned().ok_or("no trusted certificates were found on this system")?;
+    let name = ServerName::try_from(host.clone()).map_err(|_| "its host is no name for a certificate")?;
+    let secured = TlsConnector::from(tls).connect(name, socket).await;
+    converse(secured.map_err(|error| format!("`{host}` cannot be trusted: {error}"))?, &uri, ask).await
+}
+
+/// Reads a file that the platform keeps fresh.
+pub(super) async fn read_file(path: &Path) -> Result<String, String> {
     let read = tokio::fs::read_to_string(path).await;
     read.map_err(|error| format!("cannot read the token file `{}`: {error}", path.display()))
 }

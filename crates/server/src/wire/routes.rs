@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gatehouse_control::route::{RouteCandidate, RouteExplained, RouteLeftOut, RouteQuestion};
+use gatehouse_control::route::{RouteCache, RouteCandidate, RouteExplained, RouteLeftOut, RouteQuestion};
 use gatehouse_gateway::explain::{self, Asked};
 
 use super::live::Live;
@@ -33,6 +33,11 @@ pub(super) fn explain(live: &Live, question: &RouteQuestion) -> RouteExplained {
         notice: told.notice,
         rule: told.rule,
         session_with: told.session_with,
+        cache: RouteCache {
+            recent_percent: told.cache.recent.map(|thousandths| thousandths / 10),
+            usual_percent: told.cache.usual.map(|thousandths| thousandths / 10),
+            alarm: told.cache.alarm,
+        },
         candidates: told.candidates.into_iter().map(candidate).collect(),
         left_out: told.left_out.into_iter().map(|(provider, why)| RouteLeftOut { provider, why }).collect(),
     }

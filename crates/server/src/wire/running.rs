@@ -1,6 +1,6 @@
 //! The running server: how it comes up on its foundation, and how it goes down.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,22 +12,24 @@ use gatehouse_gateway::{Gateway, Parts};
 use gatehouse_proxy::Proxy;
 use gatehouse_store::data_dir::DataDir;
 use metrics_exporter_prometheus::PrometheusHandle;
-use serde_json::json;
 use tokio::task::JoinSet;
 
+use super::entrance::Bound;
 use super::foundation::{Foundation, lay};
 use super::ledger::Books;
 use super::live::{Beginnings, Live};
 use super::portal::{Front, SignIn};
-use super::{IfTaken, Ready, Start, admin, failed, house, job, proxy, signal};
+use super::{IfTaken, Ready, Start, admin, failed, house, job, nodes, otlp, proxy, signal};
 use crate::cli::{Failure, LISTEN_FILE};
+use crate::clock;
 use crate::config::Config;
 use crate::fetch::Net;
 use crate::log::LogControl;
-use crate::{clock, secret};
 
 /// At the end, how long the ledger may take to catch up. What it does not write is in the journal for the next start.
 const LAST_FLUSH: Duration = Duration::from_secs(10);
+/// How long the first and the last word with what nodes count together may take.
+const FIRST: Duration = Duration::from_secs(2);
 
 /// The running server.
 pub(super) struct Running {
@@ -37,8 +39,6 @@ pub(super) struct Running {
     books: Arc<Books>,
     jobs: JoinSet<()>,
     stop: signal::StopSignals,
-    /// Of the gateway and of the admin listener.
-    addresses: (SocketAddr, SocketAddr),
     first_start: bool,
 }
 
@@ -52,12 +52,7 @@ pub(super) async fn build(
     data: &DataDir,
 ) -> Result<Running, Failure> {
     let stop = signal::StopSignals::listen().map_err(failed)?;
-    let gateway = bind(config.listen.gateway, "listen.gateway", start.if_taken)?;
-    let admin = bind(config.listen.admin, "listen.admin", start.if_taken)?;
-    let forward =
-        config.listen.proxy.map(|address| bind(address, "listen.proxy", start.if_taken)).transpose()?;
-    let addresses = (gateway.local_addr().map_err(failed)?, admin.local_addr().map_err(failed)?);
-    let forward_address = forward.as_ref().map(TcpListener::local_addr).transpose().map_err(failed)?;
+    let Listeners { gateway, admin, forward, otlp, bound } = listen(&config, start.if_taken)?;
     let ground = lay(&config, data, &start.environment).await?;
     let books = Arc::new(Books::open(&config, &prices, &ground, data.path())?);
     let workers = config.gateway.workers;
@@ -78,32 +73,76 @@ pub(super) async fn build(
         data_dir: data.path().to_owned(),
     });
     let live = Arc::new(live.await.map_err(|problems| Failure::Usage(problems.join("\n")))?);
-    let app = app(ground, &live, &books, metrics.clone(), addresses.1);
+    let app = app(ground, &live, &books, metrics.clone(), bound.admin);
     let portal = sign_in(&live, &app).await?;
-    let parts = Parts {
-        settings: Arc::clone(&live.settings),
-        policy: Arc::clone(&live.policy),
-        portal: Arc::new(Front::new(&live, &portal)),
-        runtime: tokio::runtime::Handle::current(),
-        ledger: books.for_data_path(),
-        counters: live.counters.clone(),
-        routes: Arc::clone(&live.routes),
-        ready: Arc::clone(&live.ready),
-    };
-    let gateway = gatehouse_gateway::start(&gateway, workers, parts).map_err(failed)?;
+    let gateway =
+        gatehouse_gateway::start(&gateway, workers, data_path(&live, &books, &portal)).map_err(failed)?;
     let spool = proxy::recover(&live, data.path(), forward.is_some()).await?;
     let proxy = match (forward, spool) {
-        (Some(listener), Some(spool)) => Some(proxy::start(listener, &live, spool, addresses)?),
+        (Some(listener), Some(spool)) => {
+            Some(proxy::start(listener, &live, spool, (bound.gateway, bound.admin), gateway.guests())?)
+        }
         _ => None,
     };
     // Before anything can judge that it is ready: whoever sees that it is looks up the addresses.
-    write_addresses(addresses, forward_address, data.path())?;
+    live.entrances.are_at(bound);
+    live.entrances.write_addresses(data.path())?;
     let mut jobs = job::start(&live, &app, &portal, metrics).map_err(failed)?;
+    if let Some(link) = live.link() {
+        // Until then nobody could be let through whose budget is hard.
+        link.first(FIRST).await;
+    }
     admin.set_nonblocking(true).map_err(failed)?;
     let admin = tokio::net::TcpListener::from_std(admin).map_err(failed)?;
-    jobs.spawn(admin::serve(admin, app, Arc::clone(&live.settings)));
+    let entrance = Arc::clone(&live.entrances.admin);
+    jobs.spawn(admin::serve(admin, app, Arc::clone(&live.settings), entrance));
+    if let Some(listener) = otlp {
+        jobs.spawn(otlp::serve(otlp::listen(listener).map_err(failed)?, &live, &portal));
+    }
     live.judge();
-    Ok(Running { live, gateway, proxy, books, jobs, stop, addresses, first_start })
+    Ok(Running { live, gateway, proxy, books, jobs, stop, first_start })
+}
+
+/// The listeners, and where they are.
+struct Listeners {
+    gateway: TcpListener,
+    admin: TcpListener,
+    forward: Option<TcpListener>,
+    otlp: Option<TcpListener>,
+    bound: Bound,
+}
+
+fn listen(config: &Config, if_taken: IfTaken) -> Result<Listeners, Failure> {
+    let listen = &config.listen;
+    let gateway = bind(listen.gateway, "listen.gateway", if_taken)?;
+    let admin = bind(listen.admin, "listen.admin", if_taken)?;
+    let forward = listen.proxy.map(|address| bind(address, "listen.proxy", if_taken)).transpose()?;
+    let otlp = listen.otlp.map(|address| bind(address, "listen.otlp", if_taken)).transpose()?;
+    let local = |listener: &Option<TcpListener>| {
+        listener.as_ref().map(TcpListener::local_addr).transpose().map_err(failed)
+    };
+    let bound = Bound {
+        gateway: gateway.local_addr().map_err(failed)?,
+        admin: admin.local_addr().map_err(failed)?,
+        further: [("proxy", local(&forward)?), ("otlp", local(&otlp)?)],
+    };
+    Ok(Listeners { gateway, admin, forward, otlp, bound })
+}
+
+/// What the data path is given.
+fn data_path(live: &Arc<Live>, books: &Arc<Books>, portal: &Arc<SignIn>) -> Parts {
+    Parts {
+        settings: Arc::clone(&live.settings),
+        policy: Arc::clone(&live.policy),
+        entrance: Arc::clone(&live.entrances.gateway),
+        portal: Arc::new(Front::new(live, portal)),
+        runtime: tokio::runtime::Handle::current(),
+        ledger: books.for_data_path(),
+        counters: live.counters.clone(),
+        limits: Arc::clone(&live.limits),
+        routes: Arc::clone(&live.routes),
+        ready: Arc::clone(&live.ready),
+    }
 }
 
 /// The portal under the rules of the configuration, which a reload replaces.
@@ -153,28 +192,6 @@ fn bind(address: SocketAddr, setting: &str, if_taken: IfTaken) -> Result<TcpList
     })
 }
 
-fn write_addresses(
-    (gateway, admin): (SocketAddr, SocketAddr),
-    proxy: Option<SocketAddr>,
-    data_dir: &Path,
-) -> Result<(), Failure> {
-    let path = data_dir.join(LISTEN_FILE);
-    let mut addresses = json!({"gateway": address_of(gateway), "admin": address_of(admin)});
-    if let Some(proxy) = proxy {
-        addresses["proxy"] = address_of(proxy).into();
-    }
-    let text = format!("{addresses}\n");
-    secret::write_private(&path, text.as_bytes())
-        .map_err(|error| Failure::Failed(format!("cannot write `{}`: {error}", path.display())))
-}
-
-/// How to reach a listener from this machine.
-fn address_of(bound: SocketAddr) -> String {
-    let local: IpAddr = if bound.is_ipv4() { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() };
-    let ip = if bound.ip().is_unspecified() { local } else { bound.ip() };
-    format!("http://{}", SocketAddr::new(ip, bound.port()))
-}
-
 /// Lets requests and tunnels end within a time, or until somebody asks again.
 async fn drain(gateway: Gateway, proxy: Option<Proxy>, patience: Duration, mut stop: signal::StopSignals) {
     let (sender, asked) = tokio::sync::watch::channel(false);
@@ -199,9 +216,10 @@ async fn drain(gateway: Gateway, proxy: Option<Proxy>, patience: Duration, mut s
 impl Running {
     /// What is known about it.
     pub(super) fn ready<'a>(&self, data_dir: &'a Path) -> Ready<'a> {
+        let (gateway, admin) = self.live.entrances.addresses().unwrap_or_default();
         Ready {
-            gateway: address_of(self.addresses.0),
-            admin: address_of(self.addresses.1),
+            gateway,
+            admin,
             data_dir,
             first_start: self.first_start,
             config: self.live.config.load_full(),
@@ -227,6 +245,10 @@ impl Running {
         if !self.books.flush(LAST_FLUSH).await {
             tracing::warn!("the ledger did not catch up; the journal keeps the rest for the next start");
         }
+        if let Some(link) = self.live.link() {
+            link.last(FIRST).await;
+        }
+        nodes::stopped(&self.live).await;
         if let Err(error) = self.live.delivery.flush(&self.live.store, self.live.org).await {
             tracing::warn!(%error, "what clients last said of their settings was not written down");
         }

@@ -1,9 +1,11 @@
 //! What the operator sees when the server has started.
 
+use gatehouse_listener::tls::Asked;
 use serde_json::json;
 
 use super::Ready;
 use crate::cli::{ADMIN_TOKEN_FILE, Client, Failure, Out, exports, exposed, is_shown, read_token};
+use crate::config::Config;
 
 /// The user whose key is made on the first start.
 const OWNER: &str = "owner@localhost";
@@ -26,10 +28,18 @@ pub(super) fn greet(ready: &Ready<'_>, out: &mut Out) -> Result<(), Failure> {
     for note in exposed(config) {
         out.line(format!("  note     {note}"))?;
     }
-    if ready.first_start {
+    if ready.first_start && asks_for_certificates(config) {
+        // Nobody here has one to show.
+        out.line("\nThis is the first start. Make a user and a key with a client certificate that the admin listener accepts.")?;
+    } else if ready.first_start {
         first_time(ready, out)?;
     }
     Ok(())
+}
+
+fn asks_for_certificates(config: &Config) -> bool {
+    let clients = config.tls.admin.files.as_ref().and_then(|files| files.clients.as_ref());
+    clients.is_some_and(|clients| clients.asked == Asked::Required)
 }
 
 fn first_time(ready: &Ready<'_>, out: &mut Out) -> Result<(), Failure> {
@@ -58,5 +68,5 @@ fn first_time(ready: &Ready<'_>, out: &mut Out) -> Result<(), Failure> {
 /// The management API, with the local owner's token: everything is made through it, there is no private door.
 pub(crate) fn client(ready: &Ready<'_>) -> Result<Client, Failure> {
     let token = read_token(&ready.data_dir.join(ADMIN_TOKEN_FILE))?;
-    Ok(Client::new(&ready.admin, token, Some(ready.gateway.clone())))
+    Ok(Client::local(&ready.admin, token, Some(ready.gateway.clone())))
 }

@@ -1,5 +1,7 @@
 //! A hard budget is never overshot, and refuses nobody without need (P2).
 
+mod raises;
+
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -11,17 +13,17 @@ use serde_json::{Value, json};
 use crate::world::{MODEL, World, ask, configured, echo, stores};
 
 /// One request of these tests costs at most so much: its body's tokens written to the cache for an hour, and 100 of output.
-fn worst(body: &[u8]) -> i64 {
+pub fn worst(body: &[u8]) -> i64 {
     i64::try_from(body.len().div_ceil(4)).unwrap() * 4_000 + 100 * 10_000
 }
 
 /// What [`echo`] of so many tokens costs, in nano-dollars.
-fn cost(input: i64, output: i64) -> i64 {
+pub fn cost(input: i64, output: i64) -> i64 {
     input * 2_000 + output * 10_000
 }
 
 /// Nano-dollars as the command line takes them.
-fn usd(nanos: i64) -> String {
+pub fn usd(nanos: i64) -> String {
     format!("{}.{:09}", nanos / 1_000_000_000, nanos % 1_000_000_000)
 }
 
@@ -45,7 +47,7 @@ fn ledger(w: &World) -> i64 {
 }
 
 /// Answers once it is released.
-fn held(input: u64, output: u64) -> impl Fn(&Seen) -> Vec<Act> + Send + Sync + 'static {
+pub fn held(input: u64, output: u64) -> impl Fn(&Seen) -> Vec<Act> + Send + Sync + 'static {
     move |seen| {
         let mut acts = vec![Act::Hold];
         acts.extend(echo(input, output)(seen));

@@ -1,8 +1,9 @@
 //! The forward proxy, end to end: real connections, a name server of our own, destinations on loopback.
 
-mod world;
+pub mod world;
 mod tunnel;
 mod identity;
 mod refusals;
 mod plain;
 mod endings;
+mod inspection;

@@ -3,6 +3,7 @@
 mod affinity;
 mod chaos;
 mod failover;
+mod learning;
 mod names;
 mod signatures;
 

@@ -1,5 +1,6 @@
 //! What clients say of their own use: taken, counted once, shown apart, passed on; and the deployment mode.
 
+mod grpc;
 mod intake;
 mod mode;
 mod relay;

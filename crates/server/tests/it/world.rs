@@ -27,22 +27,23 @@ pub fn configured(
     store: &str,
     script: impl Fn(&Seen) -> Vec<Act> + Send + Sync + 'static,
 ) -> World {
+    built(|builder| builder.store(store).config(config), script)
+}
+
+/// A world that is built by more than configuration.
+pub fn built(
+    more: impl FnOnce(Builder) -> Builder,
+    script: impl Fn(&Seen) -> Vec<Act> + Send + Sync + 'static,
+) -> World {
     let provider = FakeProvider::start(script);
-    let gatehouse =
-        Builder::new(env!("CARGO_BIN_EXE_gatehouse"), &provider.url).store(store).config(config).start();
+    let gatehouse = more(Builder::new(env!("CARGO_BIN_EXE_gatehouse"), &provider.url)).start();
     let (key_id, key) = gatehouse.key("dev@example.com", &[]);
     World { provider, gatehouse, key, key_id }
 }
 
 /// A world on this store that has an address for people's browsers.
 pub fn reachable(store: &str, script: impl Fn(&Seen) -> Vec<Act> + Send + Sync + 'static) -> World {
-    let provider = FakeProvider::start(script);
-    let gatehouse = Builder::new(env!("CARGO_BIN_EXE_gatehouse"), &provider.url)
-        .store(store)
-        .public_url("http://localhost:8080")
-        .start();
-    let (key_id, key) = gatehouse.key("dev@example.com", &[]);
-    World { provider, gatehouse, key, key_id }
+    built(|builder| builder.store(store).public_url("http://localhost:8080"), script)
 }
 
 /// The stores to run on: always SQLite, PostgreSQL where a server is at hand.

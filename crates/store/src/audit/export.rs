@@ -98,7 +98,7 @@ impl Store {
                 let leaves = push_entry(&mut text, row);
                 entries += 1;
                 for (n, piece) in records::pieces(&leaves) {
-                    self.push_records(org, n, &piece, &mut text).await?;
+                    self.push_records(org, row.seq, n, &piece, &mut text).await?;
                     exchanges += piece.len() as u64;
                     out.write_all(text.as_bytes()).await.map_err(ExportError::Write)?;
                     text.clear();

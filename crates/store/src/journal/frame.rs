@@ -24,10 +24,12 @@ pub(super) const MAX_PAYLOAD: usize = 8 * 1024;
 pub(super) const CONTROL: usize = HEADER + 8;
 /// Version of the payload's form: postcard of the domain's `Intent` and `Exchange`. Fields and enum variants are told apart
 /// by position, so a change of those types needs a new number and a reader for the old. Form 1 had the key's identifier
-/// where there is a credential now; see [`up_to_date`]. Form 2 had nothing of routing at an exchange's end; see [`ROUTING`].
-const VERSION: u8 = 3;
-/// What form 3 has behind an exchange of form 2, when there is nothing to say: no model asked for, no attempts, no switch.
-const ROUTING: [u8; 3] = [0, 0, 0];
+/// where there is a credential now; see [`up_to_date`]. Form 2 had nothing of routing at an exchange's end, and form 3 nothing
+/// of what was left out of the request; see [`LATER`].
+const VERSION: u8 = 4;
+/// What this form has behind an exchange of form 2, when there is nothing to say: no model asked for, no attempts, no switch, and
+/// (the last byte, which form 3 lacks as well) nothing left out.
+const LATER: [u8; 4] = [0, 0, 0, 0];
 
 /// What a frame holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -239,6 +241,9 @@ impl Payload {
 const NAME: usize = 200;
 /// Most advisors kept apart.
 const ADVISORS: usize = 16;
+/// Most names of what was left out of a request that are kept, and the longest of them, in bytes.
+const LEFT_OUT: usize = 8;
+const LEFT_OUT_NAME: usize = 48;
 
 fn texts_fit(e: &Exchange) -> bool {
     let fits = |text: &Option<String>| text.as_ref().is_none_or(|t| t.len() <= NAME);
@@ -248,6 +253,8 @@ fn texts_fit(e: &Exchange) -> bool {
             .all(fits)
         && e.usage.advisors.len() <= ADVISORS
         && e.usage.advisors.iter().all(|a| a.model.len() <= NAME)
+        && e.left_out.len() <= LEFT_OUT
+        && e.left_out.iter().all(|name| name.len() <= LEFT_OUT_NAME)
 }
 
 fn fitted(exchange: &Exchange) -> Exchange {
@@ -263,6 +270,8 @@ fn fitted(exchange: &Exchange) -> Exchange {
         &mut e.asked,
     ];
     texts.into_iter().flatten().for_each(shorten);
+    e.left_out.truncate(LEFT_OUT);
+    e.left_out.iter_mut().for_each(|name| name.truncate(name.floor_char_boundary(LEFT_OUT_NAME)));
     let rest = e.usage.advisors.split_off(ADVISORS.min(e.usage.advisors.len()));
     if let Some(last) = e.usage.advisors.last_mut() {
         for more in rest {
@@ -300,7 +309,7 @@ pub(super) fn read_exchange(version: u8, payload: &[u8]) -> Result<Exchange, For
             let (before, rest) = postcard::take_from_bytes::<ExchangeBefore>(old)?;
             Ok(before.3.map(|_| rest))
         },
-        &ROUTING,
+        &LATER,
     )
 }
 
@@ -329,12 +338,13 @@ fn read<T: serde::de::DeserializeOwned>(
     version: u8,
     payload: &[u8],
     from_credential: FromCredential,
-    routing: &[u8],
+    later: &[u8],
 ) -> Result<T, ForeignForm> {
     let foreign = |_| ForeignForm { version };
     let payload = match version {
-        1 => Cow::Owned([&up_to_date(payload, from_credential(payload).map_err(foreign)?), routing].concat()),
-        2 => Cow::Owned([payload, routing].concat()),
+        1 => Cow::Owned([&up_to_date(payload, from_credential(payload).map_err(foreign)?), later].concat()),
+        2 => Cow::Owned([payload, later].concat()),
+        3 => Cow::Owned([payload, &later[later.len().min(3)..]].concat()),
         VERSION => Cow::Borrowed(payload),
         _ => return Err(ForeignForm { version }),
     };

@@ -10,6 +10,7 @@ use crate::dialect::read;
 use crate::engine::Store;
 use crate::error::StoreError;
 use crate::filter::{Arg, Filter, bound};
+use crate::pool::Base;
 use crate::stored;
 
 /// A sum, and up to where it reaches.
@@ -30,6 +31,26 @@ const SELECT: &str = concat!(
     halves!("cost_nanos"),
     " FROM rollups r WHERE r.org_id = $1 AND r.hour >= $4 AND r.hour < $5"
 );
+
+/// The same with the place of every node's journal, in one statement for the same reason.
+const SELECT_ALL: &str = concat!(
+    "SELECT CAST(NULL AS TEXT) AS model, CAST(NULL AS BIGINT) AS cost_nanos_high, CAST(NULL AS BIGINT) AS cost_nanos, \
+     node_id, run, seq FROM journal_positions \
+     UNION ALL SELECT s.model, s.cost_nanos_high, s.cost_nanos, CAST(NULL AS TEXT), CAST(NULL AS BIGINT), \
+     CAST(NULL AS BIGINT) FROM (SELECT r.model, ",
+    halves!("cost_nanos"),
+    " FROM rollups r WHERE r.org_id = $1 AND r.hour >= $2 AND r.hour < $3"
+);
+
+#[derive(sqlx::FromRow)]
+struct Part {
+    model: Option<String>,
+    cost_nanos_high: Option<i64>,
+    cost_nanos: Option<i64>,
+    node_id: Option<String>,
+    run: Option<i64>,
+    seq: Option<i64>,
+}
 
 #[derive(sqlx::FromRow)]
 struct Row {
@@ -56,23 +77,16 @@ impl Store {
         run: u64,
     ) -> Result<Spent, StoreError> {
         let mut filter = Filter::new(SELECT, org);
-        let end = budget.period.end(at).map_or(i64::MAX, |end| end.0);
+        let (start, end) = budget.bounds(at);
         for arg in [
             Arg::Text(node.to_string()),
             Arg::Int(run.cast_signed()),
-            Arg::Int(budget.period.start(at).0),
-            Arg::Int(end),
+            Arg::Int(start.0),
+            Arg::Int(end.map_or(i64::MAX, |end| end.0)),
         ] {
             filter.arg("", arg);
         }
-        match budget.holder {
-            Holder::Organization => {}
-            Holder::Team(id) => filter.text("AND r.team_id = $?", Some(id)),
-            Holder::Project(id) => filter.text("AND r.project_id = $?", Some(id)),
-            Holder::User(id) => filter.text("AND r.user_id = $?", Some(id)),
-            Holder::Key(id) => filter.text("AND r.key_id = $?", Some(id)),
-        }
-        filter.text("AND r.provider = $?", budget.provider.as_ref());
+        of(&mut filter, budget);
         filter.sql("GROUP BY r.model) s ON 1 = 1");
         let (sql, args) = filter.into_parts();
         let rows = read!(self, |db| bound!(sqlx::query_as::<_, Row>(sql), args).fetch_all(db).await)?;
@@ -83,4 +97,49 @@ impl Store {
             .fold(0_i64, i64::saturating_add);
         Ok(Spent { nanos: Nanos(sum), through: stored::unsigned("journal position", seq)? })
     }
+
+    /// What was spent of a budget in its period of this time, on all nodes, and up to which entry of each node's journal
+    /// that is.
+    ///
+    /// # Errors
+    /// The database.
+    pub async fn spent_by_all(
+        &self,
+        org: OrgId,
+        budget: &Budget,
+        at: UnixMillis,
+    ) -> Result<Base, StoreError> {
+        let mut filter = Filter::new(SELECT_ALL, org);
+        let (start, end) = budget.bounds(at);
+        for arg in [Arg::Int(start.0), Arg::Int(end.map_or(i64::MAX, |end| end.0))] {
+            filter.arg("", arg);
+        }
+        of(&mut filter, budget);
+        filter.sql("GROUP BY r.model) s");
+        let (sql, args) = filter.into_parts();
+        let rows = read!(self, |db| bound!(sqlx::query_as::<_, Part>(sql), args).fetch_all(db).await)?;
+        let mut base = Base { spent: 0, ends: Vec::new() };
+        for row in rows {
+            if let (Some(node), Some(run), Some(seq)) = (&row.node_id, row.run, row.seq) {
+                let run = run.cast_unsigned();
+                base.ends.push((format!("{node}:{run}"), stored::unsigned("journal position", seq)?));
+            } else if row.model.as_deref().is_some_and(|model| budget.models.allows(model)) {
+                let high = row.cost_nanos_high.unwrap_or(0);
+                base.spent += i128::from(whole(high, row.cost_nanos.unwrap_or(0)));
+            }
+        }
+        Ok(base)
+    }
+}
+
+/// Only what a budget counts.
+fn of(filter: &mut Filter, budget: &Budget) {
+    match budget.holder {
+        Holder::Organization => {}
+        Holder::Team(id) => filter.text("AND r.team_id = $?", Some(id)),
+        Holder::Project(id) => filter.text("AND r.project_id = $?", Some(id)),
+        Holder::User(id) => filter.text("AND r.user_id = $?", Some(id)),
+        Holder::Key(id) => filter.text("AND r.key_id = $?", Some(id)),
+    }
+    filter.text("AND r.provider = $?", budget.provider.as_ref());
 }

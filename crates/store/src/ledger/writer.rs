@@ -20,6 +20,7 @@ use super::spent::Spent;
 use crate::engine::{Store, in_time};
 use crate::error::StoreError;
 use crate::journal::{Journal, Position, Tail};
+use crate::pool::Base;
 
 /// Most exchanges of a transaction.
 const BATCH: usize = 512;
@@ -140,6 +141,14 @@ impl Ledger {
         let Shared { store, org, node, journal, .. } = &*self.shared;
         let run = journal.runs().last().copied().unwrap_or_default();
         store.spent_of(*org, budget, at, *node, run).await
+    }
+
+    /// What was spent of a budget on all nodes; see [`Store::spent_by_all`].
+    ///
+    /// # Errors
+    /// The database.
+    pub async fn spent_by_all(&self, budget: &Budget, at: UnixMillis) -> Result<Base, StoreError> {
+        self.shared.store.spent_by_all(self.shared.org, budget, at).await
     }
 
     /// How far the database is behind.

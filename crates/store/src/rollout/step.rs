@@ -304,7 +304,12 @@ impl Store {
 }
 
 /// Whether the lease is held, with its row locked, so that nobody takes it before the step is done.
-async fn holds(tx: &mut Tx, org: OrgId, lease: Lease<'_>, now: UnixMillis) -> Result<bool, StoreError> {
+pub(crate) async fn holds(
+    tx: &mut Tx,
+    org: OrgId,
+    lease: Lease<'_>,
+    now: UnixMillis,
+) -> Result<bool, StoreError> {
     let held = change!(tx, |db| {
         sqlx::query(
             "UPDATE leases SET holder = holder WHERE org_id = $1 AND name = $2 AND holder = $3 AND until_at > $4",

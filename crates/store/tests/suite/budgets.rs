@@ -1,11 +1,13 @@
 //! Budgets, and what was spent of them, on both engines.
 
-use gatehouse_domain::budget::{Budget, Holder, Mode, Period};
+use gatehouse_domain::budget::{Budget, Holder, Mode, Period, Raise, RaiseState, Raised, WhenAway};
 use gatehouse_domain::exchange::{Cost, Exchange, PriceBasis, Principal};
-use gatehouse_domain::id::{BudgetId, TeamId};
+use gatehouse_domain::id::{BudgetId, RaiseId, TeamId};
 use gatehouse_domain::model::ModelScope;
 use gatehouse_domain::money::Nanos;
 use gatehouse_domain::time::UnixMillis;
+use gatehouse_domain::zone::Zone;
+use gatehouse_store::raise::RaiseFilter;
 use gatehouse_store::{Page, StoreError};
 
 use crate::engines::{NOW, World, act, node, on_both, unique};
@@ -15,6 +17,7 @@ on_both!(
     budgets_are_kept_changed_and_removed,
     what_was_spent_is_the_ledgers_for_holder_model_provider_and_period,
     a_sum_says_up_to_where_it_reaches,
+    a_raise_is_asked_for_once_decided_once_and_counts_when_approved,
 );
 
 /// The run that [`World::bring`] brings in for.
@@ -27,9 +30,13 @@ fn budget(holder: Holder, period: Period) -> Budget {
         models: ModelScope::all(),
         provider: None,
         period,
+        zone: Zone::UTC,
         limit: Nanos(5_000),
+        raised: vec![],
+        grace: 0,
         mode: Mode::Hard,
         thresholds: vec![50, 90],
+        when_away: WhenAway::Closed,
         created_at: NOW,
     }
 }
@@ -39,6 +46,7 @@ async fn budgets_are_kept_changed_and_removed(w: World) {
     let models = ModelScope::only(&["claude-opus-*"]).unwrap();
     let narrow =
         Budget { models, provider: Some("main".into()), ..budget(Holder::Team(team.id), Period::Week) };
+    let narrow = Budget { zone: "Asia/Kolkata".parse().unwrap(), grace: 20, ..narrow };
     let wide =
         Budget { mode: Mode::Shadow, thresholds: vec![], ..budget(Holder::Organization, Period::Total) };
     let before = w.store.policy_version(w.org).await.unwrap();
@@ -59,7 +67,8 @@ async fn budgets_are_kept_changed_and_removed(w: World) {
     let next = w.store.budgets(w.org, None, &Page::after(page.next.unwrap(), 1)).await.unwrap();
     assert_eq!((page.items[0].budget.id, next.items[0].budget.id, next.next), (narrow.id, wide.id, None));
 
-    let changed = Budget { limit: Nanos(7), mode: Mode::Hard, thresholds: vec![10], ..wide.clone() };
+    let changed =
+        Budget { limit: Nanos(7), mode: Mode::Hard, thresholds: vec![10], grace: 5, ..wide.clone() };
     w.store.set_budget(w.org, &changed, &act("budget.set")).await.unwrap();
     assert_eq!(w.store.budget(w.org, wide.id).await.unwrap().budget, changed);
     let kept = w.store.remove_team(w.org, team.id, &act("team.remove")).await;
@@ -115,7 +124,7 @@ async fn what_was_spent_is_the_ledgers_for_holder_model_provider_and_period(w: W
             };
             mine && budget.models.allows(e.model.as_deref().unwrap())
                 && budget.provider.as_ref().is_none_or(|only| e.provider.as_ref() == Some(only))
-                && budget.period.start(e.started_at) == budget.period.start(NOW)
+                && budget.start(e.started_at) == budget.start(NOW)
         };
         batch.iter().filter(counts).map(|e| e.cost.nanos.0).sum()
     };
@@ -165,4 +174,58 @@ async fn a_sum_says_up_to_where_it_reaches(w: World) {
     let spent = books.ledger.spent_of(&all, NOW).await.unwrap();
     assert!(spent.through >= last && spent.nanos == Nanos(601_000), "{spent:?} of {last}");
     books.close().await;
+}
+
+async fn a_raise_is_asked_for_once_decided_once_and_counts_when_approved(w: World) {
+    let ada = w.somebody("ada@example.com").await;
+    let mine = budget(Holder::User(ada.user), Period::Month);
+    w.store.create_budget(w.org, &mine, &act("budget.add")).await.unwrap();
+    let asked = Raise {
+        id: RaiseId::new(NOW, u128::from(unique())),
+        budget: mine.id,
+        user: ada.user,
+        amount: Nanos(500),
+        reason: "a large migration".to_owned(),
+        until: None,
+        state: RaiseState::Asked,
+        created_at: NOW,
+        decided_at: None,
+        decided_by: None,
+    };
+    let before = w.store.policy_version(w.org).await.unwrap();
+    w.store.ask_raise(w.org, &asked, &act("budget.raise")).await.unwrap();
+    let again = Raise { id: RaiseId::new(NOW, u128::from(unique())), ..asked.clone() };
+    let twice = w.store.ask_raise(w.org, &again, &act("budget.raise")).await;
+    assert!(matches!(twice, Err(StoreError::Refused { .. })), "{twice:?}");
+    assert_eq!(w.store.policy_version(w.org).await.unwrap(), before, "a request changes nothing");
+    assert_eq!(w.store.budget(w.org, mine.id).await.unwrap().budget, mine);
+
+    let until = NOW.plus_millis(1000);
+    let approved = Raise {
+        state: RaiseState::Approved,
+        amount: Nanos(300),
+        until: Some(until),
+        decided_at: Some(NOW),
+        decided_by: Some("finance".to_owned()),
+        ..asked.clone()
+    };
+    w.store.decide_raise(w.org, &approved, &act("budget.approve")).await.unwrap();
+    assert_eq!(w.store.policy_version(w.org).await.unwrap(), before + 1);
+    let late = Raise { state: RaiseState::Denied, ..approved.clone() };
+    let late = w.store.decide_raise(w.org, &late, &act("budget.deny")).await;
+    assert!(matches!(late, Err(StoreError::Refused { .. })), "{late:?}");
+    assert_eq!(w.store.raise(w.org, asked.id).await.unwrap().raise, approved);
+    let raised = w.store.all_budgets(w.org).await.unwrap().remove(0);
+    assert_eq!(raised.raised, [Raised { amount: Nanos(300), until }]);
+    assert_eq!((raised.limit_at(NOW), raised.limit_at(until)), (Nanos(5_300), Nanos(5_000)));
+
+    // After the decision one may ask again; both are listed, and go with their budget.
+    w.store.ask_raise(w.org, &again, &act("budget.raise")).await.unwrap();
+    let list = async |state| {
+        let filter = RaiseFilter { state, user: Some(ada.user), budget: Some(mine.id) };
+        w.store.raises(w.org, &filter, &Page::first(10)).await.unwrap().items.len()
+    };
+    assert_eq!((list(None).await, list(Some(RaiseState::Asked)).await), (2, 1));
+    w.store.remove_budget(w.org, mine.id, &act("budget.remove")).await.unwrap();
+    assert_eq!(list(None).await, 0);
 }

@@ -9,6 +9,7 @@ use gatehouse_domain::key::KeyKind;
 use gatehouse_domain::role::{Role, Scope};
 use gatehouse_domain::time::UnixMillis;
 use gatehouse_store::admin_token::{AdminToken, NewAdminToken};
+use gatehouse_store::node::Tells;
 use gatehouse_store::user::{MAX_TEAMS, UserFilter};
 use gatehouse_store::{Page, StoreError};
 
@@ -250,12 +251,12 @@ async fn secrets_are_written_over_and_removed(w: World) {
 async fn nodes_are_noted(w: World) {
     w.store.register_node(node(), "0.1.0", "k1", NOW).await.unwrap();
     w.store.register_node(node(), "0.1.1", "k1 k2", NOW.plus_millis(1)).await.unwrap();
-    w.store.touch_node(node(), "k2", NOW.plus_millis(2)).await.unwrap();
+    w.store.touch_node(node(), "k2", &Tells::default(), NOW.plus_millis(2)).await.unwrap();
     let nodes = w.store.nodes(NOW).await.unwrap();
     assert_eq!((nodes.len(), nodes[0].version.as_str()), (1, "0.1.1"));
     assert_eq!((nodes[0].started_at, nodes[0].seen_at), (NOW.plus_millis(1), NOW.plus_millis(2)));
     assert!(w.store.nodes(NOW.plus_millis(3)).await.unwrap().is_empty());
-    not_found(w.store.touch_node(NodeId::from_bits(99), "", NOW).await, "node");
+    not_found(w.store.touch_node(NodeId::from_bits(99), "", &Tells::default(), NOW).await, "node");
 }
 
 async fn bad_pages_are_refused(w: World) {

@@ -68,6 +68,7 @@ pub(crate) fn exchange(at: i64) -> Exchange {
         asked: None,
         attempts: Vec::new(),
         switched: false,
+        left_out: Vec::new(),
     }
 }
 

@@ -39,7 +39,7 @@ async fn rules_are_kept_in_their_order_with_whom_they_concern(w: World) {
         RuleRow { holder_name: Some("dev@example.com".into()), ..row("one", Holder::User(user.id)) },
     ];
     let before = w.store.policy_version(w.org).await.unwrap();
-    assert_eq!(w.store.proxy_access(w.org).await.unwrap().1, [], "without a rule nobody is read");
+    assert_eq!(w.store.proxy_access(w.org).await.unwrap().0.rules, []);
     for (row, front) in [(&rows[0], None), (&rows[1], Some("all")), (&rows[2], Some("all"))] {
         w.store.add_proxy_rule(w.org, row, front, &act("proxy_rule.add")).await.unwrap();
     }
@@ -79,13 +79,14 @@ fn tunnel(w: &World, at: UnixMillis) -> Tunnel {
         started_at: at,
         resolve_ms: Some(3),
         connect_ms: None,
+        inspected: None,
         end: None,
     }
 }
 
 fn ended(tunnel: &Tunnel, why: Close) -> Tunnel {
     let end = Some(End { at: tunnel.started_at.plus_millis(50), up: 10, down: 20, why });
-    Tunnel { end, pinned: Some([192, 0, 2, 1].into()), ..tunnel.clone() }
+    Tunnel { end, inspected: Some(3), pinned: Some([192, 0, 2, 1].into()), ..tunnel.clone() }
 }
 
 async fn tunnels_are_written_once_and_what_has_ended_stays(w: World) {
@@ -111,6 +112,7 @@ async fn tunnels_are_written_once_and_what_has_ended_stays(w: World) {
         (row.ended.as_deref(), row.bytes_up, row.pinned.as_deref()),
         (Some("done"), Some(10), Some("192.0.2.1"))
     );
+    assert_eq!((row.inspected().unwrap(), rows[0].inspected().unwrap()), (Some(3), None));
     assert_eq!((row.email.as_deref(), row.via.as_deref()), (Some("dev@example.com"), Some("certificate")));
     for (filter, count) in [
         (TunnelFilter { user: Some(user.id), ..TunnelFilter::default() }, 1),

@@ -16,7 +16,7 @@ use super::view::day;
 use crate::act::{ActError, read};
 use crate::app::App;
 use crate::report::read_month;
-use crate::report::reconcile::{Compared, reconcile};
+use crate::report::reconcile::{Compared, note, reconcile};
 
 /// What the ledger is to be compared with.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -82,8 +82,8 @@ pub struct DriftView {
     pub alarm: bool,
 }
 
-/// Compares a month of the ledger with what a provider bills, and with what clients report where that is given. Nothing is
-/// kept.
+/// Compares a month of the ledger with what a provider bills, and with what clients report where that is given. How
+/// far they are apart is kept for the alerts.
 #[utoipa::path(
     post, path = "/api/v1/reports/reconciliations", tag = "reports", operation_id = "reports_reconcile",
     request_body = ReconciliationBody,
@@ -91,7 +91,7 @@ pub struct DriftView {
     responses((status = 200, body = ReconciliationView))
 )]
 pub async fn compare(
-    _: Admin<ReadUsage>,
+    admin: Admin<ReadUsage>,
     State(app): State<App>,
     Body(body): Body<ReconciliationBody>,
 ) -> Result<Json<ReconciliationView>, ApiError> {
@@ -108,6 +108,7 @@ pub async fn compare(
         },
     };
     let told = reconcile(&app, &with).await?;
+    note(&app, &admin.caller, &with, &told).await?;
     let line = |line: gatehouse_domain::report::reconcile::Line| DriftView {
         day: day(line.day),
         model: line.model,

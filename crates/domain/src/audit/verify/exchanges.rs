@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::super::batch::LeavesHash;
-use super::super::export::{EXCHANGE, LEAF, LOST, NTH};
+use super::super::export::{DELETED, EXCHANGE, LEAF, LOST, NTH};
 use super::super::{Hash, Promised};
 use super::report::Wrong;
 use crate::id::ExchangeId;
@@ -25,8 +25,8 @@ impl Expected {
         Self { promised, seen: 0, sum: LeavesHash::default() }
     }
 
-    /// Takes a line that begins like a record's.
-    pub(super) fn line(&mut self, text: &str) -> Result<(), Wrong> {
+    /// Takes a line that begins like a record's. Gives whether the record is there; the others were deleted, it says.
+    pub(super) fn line(&mut self, text: &str) -> Result<bool, Wrong> {
         let next = self.seen + 1;
         if next > self.promised.count {
             return Err(Wrong::ExchangesInserted);
@@ -36,7 +36,16 @@ impl Expected {
             return Err(Wrong::Exchange { n: next, id });
         }
         let altered = |id| Wrong::Exchange { n: next, id };
-        let Some((record, leaf, n)) = split(text) else { return Err(altered(None)) };
+        if text.starts_with(DELETED) {
+            let Some((_, leaf, n)) = split(text, DELETED) else { return Err(altered(None)) };
+            if n != next {
+                return Err(Wrong::ExchangesMissing { n: next, count: self.promised.count });
+            }
+            self.sum.add(&leaf);
+            self.seen = next;
+            return Ok(false);
+        }
+        let Some((record, leaf, n)) = split(text, EXCHANGE) else { return Err(altered(None)) };
         if n != next {
             return Err(Wrong::ExchangesMissing { n: next, count: self.promised.count });
         }
@@ -45,7 +54,12 @@ impl Expected {
         }
         self.sum.add(&leaf);
         self.seen = next;
-        Ok(())
+        Ok(true)
+    }
+
+    /// How many lines were taken.
+    pub(super) const fn seen(&self) -> u64 {
+        self.seen
     }
 
     /// There are no more lines.
@@ -60,9 +74,9 @@ impl Expected {
     }
 }
 
-/// Splits a line into the record, its hash and its number in the batch.
-fn split(text: &str) -> Option<(&str, Hash, u64)> {
-    let text = text.strip_prefix(EXCHANGE)?;
+/// Splits a line that begins so into the record, its hash and its number in the batch.
+fn split<'a>(text: &'a str, beginning: &str) -> Option<(&'a str, Hash, u64)> {
+    let text = text.strip_prefix(beginning)?;
     let (record, tail) = text.rsplit_once(LEAF)?;
     let (leaf, tail) = tail.split_at_checked(64)?;
     let n = tail.strip_prefix(NTH)?.strip_suffix('}')?;
@@ -75,8 +89,8 @@ fn split(text: &str) -> Option<(&str, Hash, u64)> {
 #[cfg(test)]
 mod tests {
     use super::super::super::{
-        Actor, Batch, Draft, Export, Fault, Head, Leaves, Linked, Object, Signer, export_exchange,
-        export_line, export_lost,
+        Actor, Batch, DELETION, Draft, Export, Fault, Head, Leaves, Linked, Object, Signer, export_deleted,
+        export_exchange, export_line, export_lost,
     };
     use super::super::{Checkpoint, Report, verify};
     use super::*;
@@ -116,6 +130,7 @@ mod tests {
             asked: None,
             attempts: Vec::new(),
             switched: false,
+            left_out: Vec::new(),
         }
     }
 
@@ -182,6 +197,69 @@ mod tests {
     fn what_was_exported_is_sound() {
         let report = check(&lines());
         assert_eq!((report.fault, report.entries, report.exchanges), (None, 4, 4));
+    }
+
+    /// The lines with the third and the last act replaced: exchanges 10 to 12 deleted, if an entry says so of entry 2.
+    fn without_records(says: Option<u64>, deleted: usize) -> Vec<String> {
+        let signer = Signer::new(&[4; 32]);
+        let mut head = Head::empty(ORG);
+        let mut lines = vec![Export::new(ORG, 1, 3, Hash::genesis(ORG), signer.public()).line()];
+        let act =
+            Draft::new(UnixMillis(1), Actor::system("test"), "key.create", Object::new("key", 1, "laptop"));
+        push_entry(&mut lines, &head.append(ORG, &act));
+        let (draft, leaves) = batch(10..13);
+        push_entry(&mut lines, &head.append(ORG, &draft));
+        for (n, leaf) in leaves.iter().enumerate() {
+            let mut line = String::new();
+            let nth = n as u64 + 1;
+            if n < deleted {
+                export_deleted(&mut line, nth, &leaf);
+            } else {
+                export_exchange(&mut line, nth, &record(10 + n as u64), &leaf);
+            }
+            lines.push(line);
+        }
+        let deletion = says.map_or(act, |through| {
+            let object = Object::new("exchange", "", "");
+            Draft::new(UnixMillis(2), Actor::system("retention"), DELETION, object).with("through", through)
+        });
+        push_entry(&mut lines, &head.append(ORG, &deletion));
+        let point = Checkpoint {
+            at: UnixMillis(1),
+            count: 3,
+            hash: head.hash,
+            key: signer.public(),
+            node: "nod_a".to_owned(),
+            org: ORG,
+            seq: 3,
+        };
+        lines.push(point.line(&point.sign(&signer)));
+        lines
+    }
+
+    #[test]
+    fn records_may_be_gone_where_the_log_says_so() {
+        for deleted in 0..=3 {
+            let report = check(&without_records(Some(2), deleted));
+            assert_eq!(
+                (report.fault, report.exchanges, report.deleted),
+                (None, 3 - deleted as u64, deleted as u64)
+            );
+        }
+    }
+
+    #[test]
+    fn records_that_are_gone_without_a_word_in_the_log_are_named() {
+        for says in [None, Some(1)] {
+            let id = None;
+            assert_eq!(fault(&without_records(says, 2)), (Some(2), Wrong::Exchange { n: 1, id }));
+        }
+        // The hash in its place must be the one that was chained.
+        let mut lines = without_records(Some(2), 3);
+        let other = Hash::of(b"other").to_string();
+        let at = lines[4].find(LEAF).unwrap() + LEAF.len();
+        lines[4].replace_range(at..at + 64, &other);
+        assert_eq!(fault(&lines), (Some(2), Wrong::ExchangesRewritten));
     }
 
     #[test]

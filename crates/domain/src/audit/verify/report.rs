@@ -20,6 +20,8 @@ pub struct Report {
     pub entries: u64,
     /// How many exchanges were found good.
     pub exchanges: u64,
+    /// How many exchanges have no record any more, as the log itself says.
+    pub deleted: u64,
     /// How many checkpoints were found good.
     pub checkpoints: u64,
     /// The keys that signed them (at most 16 are listed).

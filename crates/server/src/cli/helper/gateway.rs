@@ -158,6 +158,23 @@ impl Gateway {
         }
     }
 
+    /// What who has this token has asked for; with a body, asks for more.
+    pub(super) fn raises(&self, token: &str, body: Option<&Value>) -> Result<Reply, Away> {
+        let url = self.url.at("/budget/raises");
+        let Some(body) = body else {
+            return self.ask(Request::get(url).header("authorization", bearer(token).as_str()), PATIENCE);
+        };
+        let request = Request::post(url)
+            .header("authorization", bearer(token).as_str())
+            .header("accept", "application/json")
+            .header("content-type", "application/json")
+            .body(body.to_string())
+            .map_err(|error| Away(format!("cannot be asked: {error}")))?;
+        let request =
+            self.agent.configure_request(request).timeout_global(Some(self.left(PATIENCE)?)).build();
+        reply(self.agent.run(request))
+    }
+
     fn ask(&self, request: http::request::Builder, patience: Duration) -> Result<Reply, Away> {
         let request = request.header("accept", "application/json").body(());
         let request = request.map_err(|error| Away(format!("cannot be asked: {error}")))?;

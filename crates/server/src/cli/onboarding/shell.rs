@@ -45,6 +45,14 @@ impl Os {
         }
     }
 
+    /// Where further certificates go that the client trusts, unless the operator names a file.
+    pub(super) const fn ca_file(self) -> &'static str {
+        match self {
+            Self::Linux | Self::MacOs => "/usr/local/share/gatehouse/ca.pem",
+            Self::Windows => r"C:\ProgramData\Gatehouse\ca.pem",
+        }
+    }
+
     /// Where a shell reads its variables at its start.
     pub(super) const fn startup_file(self, shell: Shell) -> &'static str {
         match (shell, self) {

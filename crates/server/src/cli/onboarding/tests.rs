@@ -10,6 +10,7 @@ fn facts(mode: Mode) -> Facts {
         signs_in: false,
         proxy: Some("http://proxy.example.com:3128".to_owned()),
         proxy_ca: Some("/etc/ca.pem".to_owned()),
+        inspection: None,
     }
 }
 
@@ -53,6 +54,33 @@ fn who_can_sign_in_gets_no_key_and_a_missing_proxy_is_said() {
     assert!(
         guided.notes.contains(&words.no_proxy_url.to_owned()) && !names(&guided).contains(&"HTTPS_PROXY")
     );
+}
+
+#[test]
+fn who_is_inspected_is_told_so_and_not_that_nobody_sees_their_prompts() {
+    let inspected = || {
+        Some(Inspection {
+            hosts: "api.anthropic.com".to_owned(),
+            notice: "Agreed with the works council.".to_owned(),
+            ca_url: "https://gw.example.com/inspection/ca.pem".to_owned(),
+        })
+    };
+    for language in [Language::English, Language::SimplifiedChinese, Language::TraditionalChinese] {
+        let words = text::words(language);
+        let facts = Facts { proxy_ca: None, inspection: inspected(), ..facts(Mode::Proxy) };
+        let guided = guide(&facts, Os::Windows, Shell::PowerShell, words);
+        assert!(!guided.notes.contains(&words.claims.to_owned()), "{:?}", guided.notes);
+        assert!(
+            guided
+                .notes
+                .iter()
+                .any(|note| note.starts_with(words.inspected) && note.ends_with("api.anthropic.com"))
+        );
+        assert!(guided.notes.contains(&"Agreed with the works council.".to_owned()));
+        assert!(guided.steps.iter().any(|step| step.ends_with("/inspection/ca.pem")), "{:?}", guided.steps);
+        let file = guided.variables.iter().find(|(name, _)| *name == "NODE_EXTRA_CA_CERTS").unwrap();
+        assert_eq!(file.1, r"C:\ProgramData\Gatehouse\ca.pem");
+    }
 }
 
 #[test]

@@ -45,6 +45,34 @@ pub(crate) struct Amazon {
     pub(crate) keys: Option<(SecretSource, SecretSource, Option<SecretSource>)>,
     /// The role to take on.
     pub(crate) role: Option<Role>,
+    /// The profile of Amazon's profile files that the keys come from.
+    pub(crate) profile: Option<String>,
+    /// Where roles are taken on.
+    pub(crate) sts_url: String,
+    /// What the role's session says of each user; empty for one session for all.
+    pub(crate) tags: Vec<TagOf>,
+}
+
+/// What a session's tag says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TagOf {
+    /// The user, by identifier.
+    User,
+    /// The team that is charged.
+    Team,
+    /// The project that is charged.
+    Project,
+}
+
+impl TagOf {
+    /// The tag's name.
+    pub(crate) const fn key(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Team => "team",
+            Self::Project => "project",
+        }
+    }
 }
 
 /// A role that is taken on: with the keys, or with a token that the platform puts into a file.
@@ -58,8 +86,6 @@ pub(crate) struct Role {
     pub(crate) external_id: String,
     /// The file with the token.
     pub(crate) token_file: Option<PathBuf>,
-    /// Where roles are taken on.
-    pub(crate) sts_url: String,
 }
 
 /// Reads what a kind of cloud has. `has_key` says whether `api_key` is set.
@@ -125,6 +151,8 @@ fn amazon(s: &Section<'_, '_>, has_key: bool, region: &str) -> Option<CloudCrede
         None if region.starts_with("cn-") => format!("https://sts.{region}.amazonaws.com.cn"),
         None => format!("https://sts.{region}.amazonaws.com"),
     };
+    let profile = s.text("profile").map(str::to_owned);
+    let tags = tags(s);
     let keys = match (id, secret) {
         (Some(id), Some(secret)) => Some((id?, secret?, token.flatten())),
         (None, None) => None,
@@ -138,16 +166,47 @@ fn amazon(s: &Section<'_, '_>, has_key: bool, region: &str) -> Option<CloudCrede
         }
     };
     if has_key {
-        if keys.is_some() || role.is_some() {
-            s.mistake("api_key", "there are access keys or a role as well; one of them is enough");
+        if keys.is_some() || role.is_some() || profile.is_some() {
+            s.mistake("api_key", "there are access keys, a profile or a role as well; one of them is enough");
         }
         return Some(CloudCredential::Key);
     }
     if token_file.is_some() && role.is_none() {
         s.mistake("role_arn", "it is required beside web_identity_token_file");
     }
-    let role = role.map(|arn| Role { arn, session, external_id, token_file, sts_url });
-    Some(CloudCredential::Amazon(Box::new(Amazon { keys, role })))
+    if profile.is_some() && (keys.is_some() || token_file.is_some()) {
+        s.mistake(
+            "profile",
+            "there are access keys or a web identity's token as well; one of them is enough",
+        );
+    }
+    if !tags.is_empty() && (role.is_none() || token_file.is_some()) {
+        s.mistake(
+            "session_tags",
+            "they need role_arn, and keys to take it on with; a web identity's session has the tags that are in its token",
+        );
+    }
+    let role = role.map(|arn| Role { arn, session, external_id, token_file });
+    Some(CloudCredential::Amazon(Box::new(Amazon { keys, role, profile, sts_url, tags })))
+}
+
+/// `session_tags = ["user", "team", "project"]`.
+fn tags(s: &Section<'_, '_>) -> Vec<TagOf> {
+    let mut out = Vec::new();
+    for text in s.texts("session_tags") {
+        match [TagOf::User, TagOf::Team, TagOf::Project].into_iter().find(|tag| tag.key() == text) {
+            Some(tag) if !out.contains(&tag) => out.push(tag),
+            Some(_) => {}
+            None => s.mistake(
+                "session_tags",
+                format!("expected `user`, `team` or `project`, found `{}`", brief(text)),
+            ),
+        }
+    }
+    if !out.is_empty() && !out.contains(&TagOf::User) {
+        s.mistake("session_tags", "keys are those of a user: `user` must be among them");
+    }
+    out
 }
 
 /// `models = { "name" = "the provider's name" }`.

@@ -17,7 +17,7 @@ struct Room {
 
 /// What a connection is served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(in crate::wire) enum Kind {
     /// Everything.
     Full,
     /// Probes, once.
@@ -26,7 +26,7 @@ pub(super) enum Kind {
 
 /// All seats.
 #[derive(Default)]
-pub(super) struct Seats {
+pub(in crate::wire) struct Seats {
     taken: Mutex<Taken>,
 }
 
@@ -37,7 +37,7 @@ struct Taken {
 }
 
 /// A seat; free again when dropped.
-pub(super) struct Seat {
+pub(in crate::wire) struct Seat {
     seats: Arc<Seats>,
     kind: Kind,
     from: IpAddr,
@@ -45,7 +45,7 @@ pub(super) struct Seat {
 
 impl Seats {
     /// Takes a seat for a connection from this address, the best there is; `None` when there is none for it.
-    pub(super) fn take(this: &Arc<Self>, peer: IpAddr) -> Option<Seat> {
+    pub(in crate::wire) fn take(this: &Arc<Self>, peer: IpAddr) -> Option<Seat> {
         let from = network(peer);
         let mut taken = this.taken();
         let kind = [Kind::Full, Kind::Probe].into_iter().find(|kind| taken.admit(*kind, from))?;
@@ -89,7 +89,7 @@ impl Taken {
 
 impl Seat {
     /// What a connection on it is served.
-    pub(super) const fn kind(&self) -> Kind {
+    pub(in crate::wire) const fn kind(&self) -> Kind {
         self.kind
     }
 }

@@ -10,29 +10,39 @@ use tokio::time::{Sleep, sleep};
 
 /// A connection with a limit on how long a write may wait. hyper has none: a client that does not read its reply would
 /// hold its connection for ever.
-pub(super) struct Impatient<S> {
+pub(in crate::wire) struct Impatient<S> {
     io: S,
     limit: Duration,
     /// Runs while a write waits.
     waiting: Option<Pin<Box<Sleep>>>,
+    /// Runs while a flush waits.
+    flushing: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Impatient<S> {
     /// A connection whose writes wait for at most this long.
-    pub(super) const fn new(io: S, limit: Duration) -> Self {
-        Self { io, limit, waiting: None }
+    pub(in crate::wire) const fn new(io: S, limit: Duration) -> Self {
+        Self { io, limit, waiting: None, flushing: None }
     }
 
     /// Fails a write that has waited for too long.
     fn limited<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if written.is_ready() {
-            self.waiting = None;
-            return written;
-        }
-        let limit = self.limit;
-        let waiting = self.waiting.get_or_insert_with(|| Box::pin(sleep(limit)));
-        waiting.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+        limited(&mut self.waiting, self.limit, cx, written)
     }
+}
+
+fn limited<T>(
+    waiting: &mut Option<Pin<Box<Sleep>>>,
+    limit: Duration,
+    cx: &mut Context<'_>,
+    done: Poll<io::Result<T>>,
+) -> Poll<io::Result<T>> {
+    if done.is_ready() {
+        *waiting = None;
+        return done;
+    }
+    let waiting = waiting.get_or_insert_with(|| Box::pin(sleep(limit)));
+    waiting.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Impatient<S> {
@@ -65,8 +75,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Impatient<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // A socket has nothing to flush; what it could not take is still to be written.
-        Pin::new(&mut self.io).poll_flush(cx)
+        // A socket has nothing to flush: what it could not take is still to be written, and keeps its own time. Within TLS,
+        // what was written may wait here.
+        let flushed = Pin::new(&mut self.io).poll_flush(cx);
+        let limit = self.limit;
+        limited(&mut self.flushing, limit, cx, flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

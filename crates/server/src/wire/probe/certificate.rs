@@ -72,6 +72,29 @@ pub(super) async fn of_providers(live: Arc<Live>) -> Finding {
     worst.map_or_else(|| Finding::Unknown(String::new()), |(days, name)| judged(name, days))
 }
 
+/// For how many more days the certificates at the public address and of providers with a `ca_file` are good, as far as they can
+/// be seen and it is not long.
+pub(super) async fn days(live: Arc<Live>) -> Vec<(String, u64)> {
+    let config = live.config.load_full();
+    let public = config.listen.public_url.as_ref().map(|url| url.as_str().to_owned());
+    let mut out = Vec::new();
+    for address in public.into_iter().filter(|address| address.starts_with("https://")) {
+        if let Ok(days) = seen_at(&address, None).await {
+            out.push((address, days));
+        }
+    }
+    for provider in config.providers.iter().filter(|provider| provider.ca_file.is_some()) {
+        let pem = tokio::fs::read(provider.ca_file.clone().unwrap_or_default()).await;
+        if let Ok(pem) = pem
+            && let Ok(days) = seen_at(&provider.base_url, Some(&pem)).await
+        {
+            out.push((format!("provider `{}`", provider.name), days));
+        }
+    }
+    out.retain(|(_, days)| *days < FAR);
+    out
+}
+
 fn judged(of: &str, days: u64) -> Finding {
     match days {
         FAR.. => Finding::Good(format!("{of}: good for more than {FAR} days")),
@@ -81,7 +104,7 @@ fn judged(of: &str, days: u64) -> Finding {
 }
 
 /// For how many more days the certificate at an address is good; a sentence when it is not, or cannot be seen.
-async fn seen_at(address: &str, extra_ca: Option<&[u8]>) -> Result<u64, String> {
+pub(super) async fn seen_at(address: &str, extra_ca: Option<&[u8]>) -> Result<u64, String> {
     let url = Url::parse(address).map_err(|error| error.to_string())?;
     let host = url.host_str().ok_or("the address has no host")?.trim_matches(['[', ']']).to_owned();
     let port = url.port_or_known_default().ok_or("the address has no port")?;

@@ -272,6 +272,72 @@ fn a_role_is_taken_on_with_keys_and_with_a_platforms_token() {
     drop(std::fs::remove_dir_all(folder));
 }
 
+/// Amazon, which gives keys of its own to each session with tags, and a model that says whose keys it was shown.
+fn tagging(seen: &Seen) -> Vec<Act> {
+    if seen.line == "POST /" {
+        let tags = |name: &str| field(&seen.body, name).unwrap_or_default();
+        let session = tags("RoleSessionName");
+        let key = match tags("Tags.member.1.Key").as_str() {
+            "user" => format!("ASIA.{}.{}", tags("Tags.member.1.Value"), tags("Tags.member.2.Key")),
+            _ => "ASIANOBODY".to_owned(),
+        };
+        let is_told = key == "ASIANOBODY" || session == format!("gatehouse-{}", tags("Tags.member.1.Value"));
+        if !is_told {
+            return sse::plain(403, &json!({}));
+        }
+        let until = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() + 3600;
+        let body = format!(
+            "<x><AccessKeyId>{key}</AccessKeyId><SecretAccessKey>s</SecretAccessKey><SessionToken>t</SessionToken>\
+             <Expiration>{}</Expiration></x>",
+            iso(until)
+        );
+        let head =
+            format!("HTTP/1.1 200 OK\r\ncontent-type: text/xml\r\ncontent-length: {}\r\n\r\n", body.len());
+        return vec![Act::Send((head + &body).into_bytes())];
+    }
+    let signature = seen.header("authorization").unwrap_or_default();
+    let key = signature.split(['=', '/']).nth(1).unwrap_or_default().to_owned();
+    sse::message(MODEL, &key, &sse::usage(1, 1))
+}
+
+#[test]
+fn each_user_has_keys_whose_tags_say_so() {
+    let settings = "kind = \"bedrock\"\nregion = \"us-east-1\"\nbase_url = \"URL\"\nsts_url = \"URL\"\n\
+        role_arn = \"arn:aws:iam::123456789012:role/gatehouse\"\naccess_key_id = \"env:UPSTREAM_KEY\"\n\
+        secret_access_key = \"env:OIDC_SECRET\"\nsession_tags = [\"user\", \"team\"]\n";
+    let w = cloud(settings, tagging);
+    wait_credential(&w);
+    let (_, other) = w.gatehouse.key("other@example.com", &[]);
+    let said = |key: &str| {
+        let reply = w.gatehouse.post(key, &ask(false));
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        reply.json()["content"][0]["text"].as_str().unwrap().to_owned()
+    };
+    let users = w.gatehouse.json(&["user", "list"]);
+    let id = |email: &str| {
+        let user = users.as_array().unwrap().iter().find(|user| user["email"] == email).unwrap();
+        user["id"].as_str().unwrap().to_owned()
+    };
+    let (mine, others) = (id("dev@example.com"), id("other@example.com"));
+    for _ in 0..2 {
+        assert_eq!(said(&w.key), format!("ASIA.{mine}."), "no team is charged, so there is no tag of one");
+        assert_eq!(said(&other), format!("ASIA.{others}."));
+    }
+    let mut asked = Vec::new();
+    for _ in 0..w.provider.unseen() {
+        let seen = w.provider.seen();
+        if seen.line == "POST /" {
+            asked.extend(field(&seen.body, "Tags.member.1.Value"));
+        }
+    }
+    assert_eq!(asked, [mine, others], "once each");
+    // Nobody's request goes with another's keys, nor with the role's own.
+    w.provider.now(|seen| if seen.line == "POST /" { sse::plain(403, &json!({})) } else { tagging(seen) });
+    let (_, third) = w.gatehouse.key("third@example.com", &[]);
+    assert_eq!(w.gatehouse.post(&third, &ask(false)).status, 503);
+    assert_eq!(w.provider.unseen(), 1, "only the role was asked for");
+}
+
 #[test]
 fn a_provider_whose_role_is_refused_says_so() {
     let settings = "kind = \"bedrock\"\nregion = \"us-east-1\"\nbase_url = \"URL\"\nsts_url = \"URL\"\n\

@@ -98,7 +98,7 @@ pub struct World {
     pub key: String,
     pub key_id: String,
     pub proxy: String,
-    _provider: FakeProvider,
+    pub provider: FakeProvider,
 }
 
 /// A world whose names are all on loopback and whose tunnels may go to these ports.
@@ -123,7 +123,7 @@ pub fn stored(store: &str, ports: &[u16], more: &str, names: &str) -> World {
         .config(&config)
         .start();
     let (key_id, key) = gatehouse.key("dev@example.com", &["--for", "proxy"]);
-    let mut world = World { gatehouse, key, key_id, proxy: String::new(), _provider: provider };
+    let mut world = World { gatehouse, key, key_id, proxy: String::new(), provider };
     world.find();
     world
 }

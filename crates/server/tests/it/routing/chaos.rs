@@ -279,6 +279,8 @@ fn judge(w: &Several, log: &Log, seen: &HashMap<String, Vec<Got>>) {
     let told = format!(
         "{all} requests, {asked} attempts, {failed_over} failed over, {whole} whole replies; {kinds:?}"
     );
+    // For the documentation, where the run is a long one.
+    std::io::Write::write_all(&mut std::io::stderr(), format!("{told}\n").as_bytes()).unwrap();
     assert!(whole * 100 >= all * 80, "failing over helps: {told}");
     assert!(asked <= all * 2, "no storm: {told}");
 }

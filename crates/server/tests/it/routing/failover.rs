@@ -75,6 +75,85 @@ fn nobody() -> gatehouse_testkit::provider::Seen {
 }
 
 #[test]
+fn a_provider_that_is_overloaded_gets_fewer_requests_at_once() {
+    let w = several(2, &[], &format!("{PATIENT}adaptive_concurrency = true\n"));
+    w.providers[0].now(failing(529, "overloaded_error"));
+    for _ in 0..20 {
+        assert_eq!(w.post("s", &ask(false)).header("x-gatehouse-attempts"), Some("2"));
+    }
+    w.providers[0].now(|seen| [vec![Act::Hold], echo(10, 5)(seen)].concat());
+    assert_eq!(w.counts(), [20, 20]);
+    let first = std::thread::scope(|scope| {
+        let first = scope.spawn(|| w.post("s", &ask(false)));
+        wait::until("the first to be under way", || (w.providers[0].unseen() == 1).then_some(()));
+        let second = w.post("t", &ask(false));
+        assert_eq!(second.header("x-gatehouse-provider"), Some("b"), "there is room for one");
+        assert_eq!(second.header("x-gatehouse-attempts"), Some("1"), "it was not even asked");
+        w.providers[0].release();
+        first.join().unwrap()
+    });
+    assert_eq!(first.header("x-gatehouse-provider"), Some("main"));
+}
+
+#[test]
+fn a_slow_provider_is_hedged_only_if_wanted_and_both_attempts_are_recorded() {
+    let w = several(2, &[], &format!("{PATIENT}hedge_after_ms = 20\n"));
+    for stream in [true, false] {
+        w.providers[0].now(|_| vec![Act::Hang]);
+        let reply = w.post("s", &ask(stream));
+        assert_eq!(
+            (reply.status, reply.complete, reply.header("x-gatehouse-provider")),
+            (200, true, Some("b"))
+        );
+        w.providers[0].wait_gone(1 + usize::from(!stream));
+        assert_eq!(w.counts(), [1, 1]);
+        let e = w.newest();
+        let told: Vec<_> = e["attempts"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|a| (a["provider"].as_str(), a["fault"].as_str()))
+            .collect();
+        assert_eq!(told, [(Some("main"), Some("hedged"))], "{e:#}");
+        assert_eq!((e["provider"].as_str(), e["ended"].as_str()), (Some("b"), Some("completed")));
+        let counted = (&e["usage"]["input_tokens"], &e["usage"]["output_tokens"], &e["estimated"]);
+        assert_eq!(counted, (&json!(10), &json!(5), &json!(false)));
+    }
+    // One that fails meanwhile is recorded as what it was, and the other one is waited for.
+    w.providers[1].now(failing(529, "overloaded_error"));
+    w.providers[0].now(|seen| [vec![Act::Hold], echo(10, 5)(seen)].concat());
+    let reply = std::thread::scope(|scope| {
+        let reply = scope.spawn(|| w.post("t", &ask(true)));
+        overloaded(&w, 1);
+        w.providers[0].release();
+        reply.join().unwrap()
+    });
+    assert_eq!((reply.status, reply.header("x-gatehouse-provider")), (200, Some("main")));
+    let e = w.newest();
+    assert_eq!((&e["provider"], &e["attempts"][0]["provider"]), (&json!("main"), &json!("b")), "{e:#}");
+    assert_eq!((&e["attempts"][0]["fault"], &e["usage"]["output_tokens"]), (&json!("overloaded"), &json!(5)));
+    // Both fail: the client hears the last.
+    w.providers[0].now(|_| [vec![Act::Hold], failing(500, "api_error")(&nobody())].concat());
+    let reply = std::thread::scope(|scope| {
+        let reply = scope.spawn(|| w.post("u", &ask(true)));
+        overloaded(&w, 2);
+        w.providers[0].release();
+        reply.join().unwrap()
+    });
+    assert_eq!(reply.status, 500);
+    assert_eq!(w.gatehouse.exchanges().len(), 4, "one record each");
+}
+
+/// Waits until the second provider has answered so often that it is overloaded.
+fn overloaded(w: &super::Several, count: usize) {
+    let line = format!("gatehouse_attempts_total{{provider=\"b\",outcome=\"overloaded\"}} {count}\n");
+    wait::until("the other to fail", || {
+        let metrics = gatehouse_testkit::http::once(&w.gatehouse.admin, "GET", "/metrics", &[], b"").text();
+        metrics.contains(&line).then_some(())
+    });
+}
+
+#[test]
 fn what_is_the_requests_fault_or_has_begun_is_not_failed_over() {
     let w = several(2, &[], PATIENT);
     for (status, kind) in [(400, "invalid_request_error"), (413, "request_too_large"), (402, "billing_error")]

@@ -89,6 +89,28 @@ fn where_it_is_not_known_who_signed_no_other_family_is_asked() {
 }
 
 #[test]
+fn who_signed_is_known_after_a_restart_and_on_another_node() {
+    let mut w = several(2, &["signature_family = \"x\"", "signature_family = \"y\""], PATIENT);
+    w.providers[0].now(failing(529, "overloaded_error"));
+    w.providers[1].now(signing("from-b"));
+    assert_eq!(w.post("s", &ask(true, &json!("plain"))).status, 200);
+    // It is in the database once it is listed.
+    assert_eq!((w.newest()["provider"].as_str(), w.counts()), (Some("b"), vec![1, 1]));
+    w.providers[0].now(signing("from-main"));
+    w.gatehouse.kill();
+    w.gatehouse.restart();
+    assert_eq!(w.post("s", &ask(true, &signed("from-b"))).status, 200);
+    assert_eq!(w.counts(), [0, 1], "the session was with it");
+    // Of another session, or another person's, nothing is known.
+    assert_eq!(w.post("t", &ask(true, &signed("never seen"))).status, 200);
+    assert_eq!(w.counts(), [1, 0]);
+    let (_, other) = w.gatehouse.key("other@example.com", &[]);
+    w.key = other;
+    assert_eq!(w.post("s", &ask(true, &signed("never seen either"))).status, 200);
+    assert_eq!(w.counts(), [1, 0]);
+}
+
+#[test]
 fn two_accounts_at_one_address_are_one_family_and_two_addresses_are_two() {
     let w = several(2, &[], PATIENT);
     let told = w.gatehouse.json(&["route", "explain", "--user", "dev@example.com", "--model", MODEL]);

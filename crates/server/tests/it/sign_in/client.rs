@@ -478,3 +478,22 @@ fn who_is_denied_is_told_so() {
     assert!(run.code == 1 && run.err.contains("denied"), "{run:?}");
     assert!(!machine.has("session"));
 }
+
+#[test]
+fn a_person_asks_for_a_higher_limit_from_their_machine() {
+    let w = world("sqlite", "", echo(10, 10));
+    w.person(ADA);
+    let machine = Machine::of(&w.gatehouse.gateway);
+    tells(&machine.run(&["raise", "--gateway", &machine.gateway]), 1, "gatehouse client login");
+    machine.sign_in(&w, ADA);
+    let refused = machine.run(&["raise", "5", "--reason", "a demo"]);
+    tells(&refused, 1, "no budget limits what you may spend");
+    w.gatehouse.json(&["budget", "add", "1", "--user", ADA]);
+    assert_eq!(machine.run(&["raise", "5"]).code, 2, "a reason is needed");
+    let asked = machine.run(&["raise", "5", "--reason", "a demo", "--json"]);
+    assert_eq!(asked.code, 0, "{asked:?}");
+    let asked: Value = serde_json::from_str(&asked.out).unwrap();
+    w.gatehouse.json(&["budget", "approve", text(&asked, "id")]);
+    let listed = machine.run(&["raise"]);
+    assert!(listed.code == 0 && listed.out.contains("approved"), "{listed:?}");
+}

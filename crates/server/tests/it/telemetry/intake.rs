@@ -58,7 +58,7 @@ fn chunked_and_packed_requests_are_taken() {
 }
 
 /// RFC 1952 with one block that is stored as it is.
-fn stored_gzip(bytes: &[u8]) -> Vec<u8> {
+pub(super) fn stored_gzip(bytes: &[u8]) -> Vec<u8> {
     let length = u16::try_from(bytes.len()).unwrap();
     let mut out = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff, 1];
     out.extend_from_slice(&length.to_le_bytes());

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use gatehouse_domain::audit::{Leaf, Leaves, export_exchange, export_lost};
+use gatehouse_domain::audit::{Leaf, Leaves, export_deleted, export_exchange, export_lost};
 use gatehouse_domain::exchange::{Exchange, Principal};
 use gatehouse_domain::id::OrgId;
 use sqlx::Row as _;
@@ -33,18 +33,22 @@ const SELECT: &str = "SELECT id, user_id, key_id, team_id, project_id, model, st
 
 impl Store {
     /// Appends the records of these leaves, at most [`CHUNK`]; the first one is the batch's `n`-th, from 1. What is not
-    /// there, or is not what was hashed, gets a line that says so.
+    /// there, or is not what was hashed, gets a line that says so; also what was deleted because of its age.
     pub(super) async fn push_records(
         &self,
         org: OrgId,
+        seq: i64,
         n: u64,
         leaves: &[Leaf],
         out: &mut String,
     ) -> Result<(), StoreError> {
         let found = self.raw_records(org, leaves).await?;
+        // Asked after the records, so that none of them was deleted without this being known.
+        let deleted = found.len() < leaves.len() && seq <= self.deleted_through(org).await?;
         for (n, leaf) in (n..).zip(leaves) {
             match found.get(&leaf.id.to_string()).and_then(|row| sound(org, row, leaf)) {
                 Some(record) => export_exchange(out, n, record, leaf),
+                None if deleted && !found.contains_key(&leaf.id.to_string()) => export_deleted(out, n, leaf),
                 None => export_lost(out, n, leaf),
             }
             out.push('\n');
