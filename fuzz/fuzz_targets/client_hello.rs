@@ -3,8 +3,9 @@
 
 #![no_main]
 
+use gatehouse_listener::certificate;
+use gatehouse_proxy::dns;
 use gatehouse_proxy::hello::{Hello, read};
-use gatehouse_proxy::{certificate, dns};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
