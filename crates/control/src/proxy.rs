@@ -26,6 +26,8 @@ pub struct Face {
     pub gate: Box<dyn Fn() -> Option<Gate> + Send + Sync>,
     /// The addresses of a destination, as the proxy of this node finds them; none when it cannot.
     pub addresses: Box<dyn Fn(Destination) -> Later<Option<Vec<Answer>>> + Send + Sync>,
+    /// Whether a parent proxy looks up what has no address here.
+    pub is_by_parent: Box<dyn Fn(&Destination) -> bool + Send + Sync>,
     /// Brings the records of tunnels into the database, as far as that can be done now.
     pub flush: Box<dyn Fn() -> Later<()> + Send + Sync>,
 }
@@ -36,6 +38,7 @@ impl Face {
         Self {
             gate: Box::new(|| None),
             addresses: Box::new(|_| Box::pin(async { None })),
+            is_by_parent: Box::new(|_| false),
             flush: Box::new(|| Box::pin(async {})),
         }
     }
@@ -220,8 +223,12 @@ pub async fn explain(
     let mut decision = decide(&gate, &policy, &question, Answers::NotAsked);
     if decision == Decision::Resolve {
         let looked = (app.house.proxy.addresses)(destination.clone()).await;
-        decision =
-            decide(&gate, &policy, &question, looked.as_deref().map_or(Answers::Failed, Answers::Found));
+        let answers = match looked.as_deref() {
+            None | Some([]) if (app.house.proxy.is_by_parent)(&destination) => Answers::Delegated,
+            None => Answers::Failed,
+            Some(found) => Answers::Found(found),
+        };
+        decision = decide(&gate, &policy, &question, answers);
         found = looked.unwrap_or_default().iter().map(|answer| answer.address.to_string()).collect();
     }
     Ok(match decision {

@@ -20,6 +20,7 @@ pub mod policy;
 pub mod access;
 pub mod data_class;
 pub mod proxy;
+pub mod egress;
 pub mod exchange;
 pub mod readiness;
 pub mod role;

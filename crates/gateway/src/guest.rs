@@ -40,7 +40,7 @@ pub struct Guest {
     pub host: String,
     /// Its port.
     pub port: u16,
-    /// The addresses that may be connected to for it.
+    /// The addresses that may be connected to for it; a parent proxy looks it up itself.
     pub addresses: Vec<IpAddr>,
     /// Counted up with every request.
     pub requests: Arc<AtomicU32>,
@@ -133,8 +133,10 @@ impl Inside {
     fn means(&self, authority: &[u8]) -> bool {
         let Ok(text) = std::str::from_utf8(authority) else { return false };
         let (name, port) = text.rsplit_once(':').map_or((text, None), |(name, port)| (name, Some(port)));
-        let is_port = port.is_none_or(|port| port == self.provider.port.to_string());
-        is_port && name.strip_suffix('.').unwrap_or(name).eq_ignore_ascii_case(&self.provider.host)
+        let place = &self.provider.place;
+        let is_port = port.is_none_or(|port| port == place.port.to_string());
+        let is_host = |own: &str| name.strip_suffix('.').unwrap_or(name).eq_ignore_ascii_case(own);
+        is_port && place.host.name().is_some_and(is_host)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use gatehouse_domain::exchange::{Ended, Kind};
+use gatehouse_egress::NotOpened;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, header};
 use hyper::body::Incoming;
@@ -17,7 +18,7 @@ use crate::refusal::Refusal;
 use crate::refused::Refused;
 use crate::reply::{Content, ReplyBody};
 use crate::settings::{Face, Provider};
-use crate::upstream::{dial, unreachable};
+use crate::upstream::{NotDialed, dial, unreachable};
 use crate::worker::Worker;
 
 /// Headers that are for one connection only (RFC 9110, section 7.6.1), or for a proxy, or that we write anew; sorted. Without
@@ -144,7 +145,7 @@ async fn sent(inside: &Inside, head: Parts, body: Incoming) -> Result<Response<I
 async fn link(provider: &Provider) -> Result<SendRequest<Incoming>, Refusal> {
     let dialed = tokio::time::timeout(provider.connect, dial(provider)).await;
     let wire = dialed
-        .unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()))
+        .unwrap_or_else(|_| Err(NotDialed::Way(NotOpened::Late(provider.place.host.clone()))))
         .map_err(|error| unreachable(provider, &error))?;
     let made = Builder::new().handshake(TokioIo::new(wire)).await;
     let (sender, driven) = made.map_err(|_| Refusal::Unreachable)?;

@@ -86,6 +86,8 @@ pub(crate) enum Refusal {
     ModelRetired(String),
     /// The provider could not be reached.
     Unreachable,
+    /// No parent proxy leads to the provider.
+    NoWayOut,
     /// What answers at this host has no certificate for it that holds.
     Untrusted(String),
     /// The provider did not answer in time.
@@ -172,6 +174,7 @@ impl Refusal {
             Self::Unavailable(seconds) => later("providers_unavailable", 503, "api_error", *seconds),
             Self::ModelRetired(_) => row("model_retired", 451, "not_found_error"),
             Self::Unreachable => later("upstream_unreachable", 502, "api_error", 2),
+            Self::NoWayOut => later("no_way_out", 502, "api_error", 2),
             Self::Untrusted(_) => row("upstream_untrusted", 502, "api_error"),
             Self::UpstreamTimeout => later("upstream_timeout", 504, "timeout_error", 2),
             Self::UpstreamBroken => later("upstream_broken", 502, "api_error", 1),
@@ -265,6 +268,11 @@ impl Refusal {
                 format!("This model is out of use: {notice}. Choose another model.")
             }
             Self::Unreachable => "The model provider could not be reached. Try again shortly.".into(),
+            Self::NoWayOut => {
+                "The proxy through which this gateway goes out does not lead to the model provider now. \
+                Ask your administrator, who sees the reason in `gatehouse doctor`."
+                    .into()
+            }
             Self::Untrusted(host) => format!(
                 "What answers at {host} has no valid certificate for that name, so nothing was sent to it. Tell your \
                  administrator."
@@ -369,6 +377,7 @@ mod tests {
             Refusal::Unavailable(3),
             Refusal::ModelRetired("the model m retires on 2026-11-30".into()),
             Refusal::Unreachable,
+            Refusal::NoWayOut,
             Refusal::UpstreamTimeout,
             Refusal::UpstreamBroken,
             Refusal::UpstreamOdd,

@@ -11,7 +11,10 @@ use gatehouse_domain::data_class::{DataClasses, Level};
 use gatehouse_domain::exchange::Principal;
 use gatehouse_domain::network::Proxies;
 use gatehouse_domain::price::PriceTable;
+use gatehouse_domain::proxy::Destination;
 use gatehouse_domain::routing::Routing;
+use gatehouse_egress::Egress;
+use gatehouse_egress::tls::server_name;
 use gatehouse_providers::anthropic::CredentialKind;
 use gatehouse_providers::cloud::Dialect;
 use gatehouse_providers::sigv4::{AwsKeys, Scope};
@@ -123,11 +126,12 @@ pub struct Provider {
     /// Its name in configuration, records and metrics.
     pub name: Arc<str>,
     /// Host and port to connect to.
-    pub host: String,
-    /// Port to connect to.
-    pub port: u16,
-    /// Addresses to connect to, tried in their order; where there are none, the host is looked up.
-    pub addresses: Vec<IpAddr>,
+    pub place: Destination,
+    /// The addresses that may be connected to, where the rules of a guest's proxy have checked them; else the name is looked up.
+    /// A parent proxy looks it up itself.
+    pub addresses: Option<Vec<IpAddr>>,
+    /// The way there.
+    pub egress: Egress,
     /// What goes into `Host`.
     pub authority: HeaderValue,
     /// Path before `/v1/...`; empty or `/something`.
@@ -221,6 +225,8 @@ pub struct ProviderSpec<'a> {
     pub serves: Vec<String>,
     /// TLS configuration, for `https`.
     pub tls: Option<Arc<ClientConfig>>,
+    /// See [`Provider::egress`].
+    pub egress: Egress,
     /// See [`Provider::connect`].
     pub connect: Duration,
     /// See [`Provider::first_byte`].
@@ -275,15 +281,20 @@ impl Provider {
             (true, None) => return Err(bad("https needs a TLS configuration")),
             (false, _) => None,
         };
+        let place = Destination::parse(authority.as_str(), Some(if https { 443 } else { 80 }))
+            .map_err(|error| bad(&error.to_string()))?;
+        if server_name(&place.host).is_none() {
+            return Err(bad("its host is no name for a certificate"));
+        }
         let prefix = uri.path().trim_end_matches('/').to_owned();
         if let Face::Cloud(dialect, _) = &mut spec.face {
             dialect.prefix.clone_from(&prefix);
         }
         Ok(Self {
             name: spec.name.into(),
-            host: authority.host().trim_matches(['[', ']']).to_owned(),
-            port: authority.port_u16().unwrap_or(if https { 443 } else { 80 }),
-            addresses: Vec::new(),
+            place,
+            addresses: None,
+            egress: spec.egress,
             authority: host_header(authority),
             prefix,
             tls,
@@ -343,52 +354,4 @@ fn credential(
 
 fn host_header(authority: &Authority) -> HeaderValue {
     HeaderValue::from_str(authority.as_str()).expect("an authority has only visible ASCII characters")
-}
-
-/// A TLS client configuration: the system's trusted certificates and, if given, more in PEM form.
-///
-/// # Errors
-/// A sentence that says which certificates could not be read.
-pub fn client_tls(extra_ca: Option<&[u8]>) -> Result<Arc<ClientConfig>, String> {
-    client_tls_with(Arc::new(trusted_roots(extra_ca)?))
-}
-
-/// The system's trusted certificates and, if given, more in PEM form.
-///
-/// # Errors
-/// A sentence that says which certificates could not be read.
-pub fn trusted_roots(extra_ca: Option<&[u8]>) -> Result<rustls::RootCertStore, String> {
-    use rustls::pki_types::CertificateDer;
-    use rustls::pki_types::pem::PemObject as _;
-
-    let mut roots = rustls::RootCertStore::empty();
-    let system = rustls_native_certs::load_native_certs();
-    roots.add_parsable_certificates(system.certs);
-    if let Some(pem) = extra_ca {
-        for cert in CertificateDer::pem_slice_iter(pem) {
-            let cert = cert.map_err(|e| format!("the CA file does not parse: {e}"))?;
-            roots
-                .add(cert)
-                .map_err(|e| format!("the CA file holds a certificate that cannot be used: {e}"))?;
-        }
-    }
-    if roots.is_empty() {
-        return Err("no trusted certificates were found on this system; set `ca_file`".to_owned());
-    }
-    Ok(roots)
-}
-
-/// A TLS client configuration that trusts these.
-///
-/// # Errors
-/// A sentence that says what the TLS library does not take.
-pub fn client_tls_with(roots: Arc<rustls::RootCertStore>) -> Result<Arc<ClientConfig>, String> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|e| e.to_string())?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
 }

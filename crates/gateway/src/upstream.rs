@@ -6,7 +6,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -14,10 +13,12 @@ use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use bytes::Bytes;
+use gatehouse_domain::egress::Origin;
+use gatehouse_egress::tls::server_name;
+use gatehouse_egress::{Link, NotOpened};
 use http_body::{Body, Frame, SizeHint};
 use hyper::client::conn::http1::{Builder, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -161,35 +162,78 @@ pub(crate) async fn reaches(provider: &Provider) -> bool {
 }
 
 /// Why there is no connection, told in the log as well.
-pub(crate) fn unreachable(provider: &Provider, error: &io::Error) -> Refusal {
+pub(crate) fn unreachable(provider: &Provider, error: &NotDialed) -> Refusal {
     tracing::warn!(provider = %provider.name, %error, "connecting to the provider failed");
-    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
-    match cause {
-        Some(rustls::Error::InvalidCertificate(_)) => Refusal::Untrusted(provider.host.clone()),
-        Some(_) | None => Refusal::Unreachable,
+    error.refusal(provider)
+}
+
+/// Connects to a provider, TLS included. The way is chosen here, once for a connection: directly, or through a parent proxy.
+pub(crate) async fn dial(provider: &Provider) -> Result<Wire, NotDialed> {
+    let (egress, place) = (&provider.egress, &provider.place);
+    let link = match &provider.addresses {
+        None => egress.open(place, Origin::Configured, provider.connect).await?,
+        Some(checked) => egress.tunnel(place, checked, provider.connect).await?.0,
+    };
+    let Some(tls) = &provider.tls else {
+        return Ok(match link {
+            Link::Plain(tcp) => Wire::Plain(tcp),
+            link @ Link::Tls(_) => Wire::Through(Box::new(link)),
+        });
+    };
+    let name = server_name(&place.host);
+    let name = name.ok_or_else(|| io::Error::other("its host is no name for a certificate"))?;
+    let connector = TlsConnector::from(Arc::clone(tls));
+    Ok(match link {
+        Link::Plain(tcp) => Wire::Tls(Box::new(connector.connect(name, tcp).await?)),
+        link @ Link::Tls(_) => Wire::Through(Box::new(connector.connect(name, link).await?)),
+    })
+}
+
+/// Why a provider was not connected to.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotDialed {
+    /// No way led there.
+    #[error(transparent)]
+    Way(#[from] NotOpened),
+    /// No TLS with it.
+    #[error("there is no TLS with it: {0}")]
+    Tls(#[from] io::Error),
+}
+
+impl NotDialed {
+    /// As the client is told.
+    fn refusal(&self, provider: &Provider) -> Refusal {
+        match self {
+            Self::Way(NotOpened::NoParent { .. }) => Refusal::NoWayOut,
+            Self::Tls(error) if is_distrust(error) => Refusal::Untrusted(provider.place.host.to_string()),
+            Self::Way(
+                NotOpened::Lookup(..)
+                | NotOpened::Closed { .. }
+                | NotOpened::Unreachable(..)
+                | NotOpened::Late(_),
+            )
+            | Self::Tls(_) => Refusal::Unreachable,
+        }
     }
 }
 
-/// Connects to a provider, TLS included.
-pub(crate) async fn dial(provider: &Provider) -> io::Result<Wire> {
-    let tcp = if provider.addresses.is_empty() {
-        TcpStream::connect((provider.host.as_str(), provider.port)).await?
-    } else {
-        let at: Vec<SocketAddr> =
-            provider.addresses.iter().map(|address| SocketAddr::new(*address, provider.port)).collect();
-        TcpStream::connect(&at[..]).await?
-    };
-    tcp.set_nodelay(true)?;
-    let Some(tls) = &provider.tls else { return Ok(Wire::Plain(tcp)) };
-    let name = ServerName::try_from(provider.host.clone()).map_err(io::Error::other)?;
-    let stream = TlsConnector::from(Arc::clone(tls)).connect(name, tcp).await?;
-    Ok(Wire::Tls(Box::new(stream)))
+/// Whether the certificate that was shown does not hold.
+fn is_distrust(error: &io::Error) -> bool {
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
+    matches!(cause, Some(rustls::Error::InvalidCertificate(_)))
 }
+
+/// Bytes in both directions.
+pub(crate) trait Duplex: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Duplex for S {}
 
 /// Bytes to and from a provider.
 pub(crate) enum Wire {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
+    /// Through TLS to a parent proxy.
+    Through(Box<dyn Duplex>),
 }
 
 impl AsyncRead for Wire {
@@ -197,6 +241,7 @@ impl AsyncRead for Wire {
         match self.get_mut() {
             Self::Plain(io) => Pin::new(io).poll_read(cx, buf),
             Self::Tls(io) => Pin::new(io).poll_read(cx, buf),
+            Self::Through(io) => Pin::new(io).poll_read(cx, buf),
         }
     }
 }
@@ -206,6 +251,7 @@ impl AsyncWrite for Wire {
         match self.get_mut() {
             Self::Plain(io) => Pin::new(io).poll_write(cx, buf),
             Self::Tls(io) => Pin::new(io).poll_write(cx, buf),
+            Self::Through(io) => Pin::new(io).poll_write(cx, buf),
         }
     }
 
@@ -217,6 +263,7 @@ impl AsyncWrite for Wire {
         match self.get_mut() {
             Self::Plain(io) => Pin::new(io).poll_write_vectored(cx, bufs),
             Self::Tls(io) => Pin::new(io).poll_write_vectored(cx, bufs),
+            Self::Through(io) => Pin::new(io).poll_write_vectored(cx, bufs),
         }
     }
 
@@ -224,6 +271,7 @@ impl AsyncWrite for Wire {
         match self {
             Self::Plain(io) => io.is_write_vectored(),
             Self::Tls(io) => io.is_write_vectored(),
+            Self::Through(io) => io.is_write_vectored(),
         }
     }
 
@@ -231,6 +279,7 @@ impl AsyncWrite for Wire {
         match self.get_mut() {
             Self::Plain(io) => Pin::new(io).poll_flush(cx),
             Self::Tls(io) => Pin::new(io).poll_flush(cx),
+            Self::Through(io) => Pin::new(io).poll_flush(cx),
         }
     }
 
@@ -238,6 +287,7 @@ impl AsyncWrite for Wire {
         match self.get_mut() {
             Self::Plain(io) => Pin::new(io).poll_shutdown(cx),
             Self::Tls(io) => Pin::new(io).poll_shutdown(cx),
+            Self::Through(io) => Pin::new(io).poll_shutdown(cx),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::io;
 
 use gatehouse_domain::proxy::Close;
+use gatehouse_egress::Link;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{Duration, timeout};
@@ -85,17 +86,17 @@ impl Client {
 /// Carries bytes both ways until both sides are done, beginning with what the client has sent already.
 pub(crate) async fn carry(
     client: Client,
-    mut server: TcpStream,
+    mut server: Link,
     sent: &[u8],
     pipes: &Pipes,
     traffic: &Traffic,
 ) -> Close {
-    if server.write_all(sent).await.is_err() {
+    if server.write_all(sent).await.is_err() || server.flush().await.is_err() {
         return Close::ServerGone;
     }
     traffic.add(Way::Up, sent.len());
-    let both = match client {
-        Client::Plain(client) => {
+    let both = match (client, server) {
+        (Client::Plain(client), Link::Plain(server)) => {
             let up =
                 async { pump(pipes, &client, &server, Way::Up, traffic).await.map_err(|b| gone(b, Way::Up)) };
             let down = async {
@@ -103,9 +104,18 @@ pub(crate) async fn carry(
             };
             tokio::try_join!(up, down)
         }
-        Client::Tls(client) => {
+        (Client::Tls(client), Link::Plain(server)) => {
             let (mut from_client, mut to_client) = tokio::io::split(client);
             let (mut from_server, mut to_server) = server.into_split();
+            tokio::try_join!(
+                copy(&mut from_client, &mut to_server, Way::Up, traffic),
+                copy(&mut from_server, &mut to_client, Way::Down, traffic)
+            )
+        }
+        // TLS to a parent proxy.
+        (client, server @ Link::Tls(_)) => {
+            let (mut from_client, mut to_client) = tokio::io::split(client.into_duplex());
+            let (mut from_server, mut to_server) = tokio::io::split(server);
             tokio::try_join!(
                 copy(&mut from_client, &mut to_server, Way::Up, traffic),
                 copy(&mut from_server, &mut to_client, Way::Down, traffic)

@@ -17,12 +17,13 @@ use gatehouse_listener::{Certified, announced, greeted, shown};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
+use crate::answers::answers;
 use crate::carry::Client;
 use crate::head::{BadHead, Head, parse};
 use crate::identify::{self, Known, Peer, identify};
+use crate::metric;
 use crate::refuse::{After, Answer};
 use crate::serve::Shared;
-use crate::{dial, metric};
 
 /// Most requests on one connection: those before a tunnel are challenges.
 const MAX_HEADS: usize = 8;
@@ -190,7 +191,12 @@ async fn routed(shared: &Arc<Shared>, mut asked: Asked) -> Result<(Asked, Route)
             let began = Instant::now();
             let found = addresses(shared, &asked.head).await;
             asked.resolve_ms = Some(millis(began.elapsed()));
-            let answers = found.as_deref().map_or(Answers::Failed, Answers::Found);
+            let is_by_parent = || shared.parts.egress.is_by_parent(&asked.head.destination);
+            let answers = match found.as_deref() {
+                None | Some([]) if is_by_parent() => Answers::Delegated,
+                None => Answers::Failed,
+                Some(found) => Answers::Found(found),
+            };
             match decision(shared, &asked, answers) {
                 Decision::Gateway => return Ok((asked, Route::Gateway)),
                 Decision::Dial(dial) => return Ok((asked, Route::Dial(dial))),
@@ -228,7 +234,7 @@ async fn addresses(shared: &Shared, head: &Head) -> Option<Vec<Found>> {
         Host::Address(address) => vec![*address],
         Host::Name(name) => shared.parts.resolver.addresses(name, limit).await?,
     };
-    Some(dial::answers(&addresses, head.destination.port, &shared.parts.own))
+    Some(answers(&addresses, head.destination.port, &shared.parts.own))
 }
 
 impl Asked {

@@ -22,7 +22,7 @@ pub struct Within {
     pub host: String,
     /// The port.
     pub port: u16,
-    /// The addresses that may be connected to, checked; never empty.
+    /// The addresses that may be connected to, checked; none where only a parent proxy knows any.
     pub addresses: Vec<IpAddr>,
     /// To be counted up with every request, for the tunnel's record.
     pub requests: Arc<AtomicU32>,

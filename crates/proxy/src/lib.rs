@@ -19,7 +19,7 @@ pub mod inspection;
 mod credential;
 mod identify;
 mod resolve;
-mod dial;
+mod answers;
 mod refuse;
 mod tunnels;
 mod traffic;
@@ -31,7 +31,7 @@ mod handle;
 mod serve;
 mod metric;
 
-pub use dial::answers;
+pub use answers::answers;
 pub use record::{NoRoom, Records};
 pub use resolve::Resolver;
 pub use serve::{CatchUp, Parts, Proxy, Rehashed, start};

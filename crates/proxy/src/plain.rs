@@ -6,8 +6,8 @@
 use std::net::IpAddr;
 
 use gatehouse_domain::proxy::{Close, Destination};
+use gatehouse_egress::Link;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 
 use crate::body::Body;
 use crate::carry::{Client, copy, gone};
@@ -82,14 +82,14 @@ fn is_framing(name: &str) -> bool {
 /// Sends the request and carries its reply.
 pub(crate) async fn forward(
     client: Client,
-    server: TcpStream,
+    server: Link,
     head: &[u8],
     mut body: Body,
     mut unread: Vec<u8>,
     traffic: &Traffic,
 ) -> Close {
     let (mut from_client, mut to_client) = tokio::io::split(client.into_duplex());
-    let (mut from_server, mut to_server) = server.into_split();
+    let (mut from_server, mut to_server) = tokio::io::split(server);
     let up = async {
         to_server.write_all(head).await.map_err(|_| gone(Broken::To, Way::Up))?;
         traffic.add(Way::Up, head.len());

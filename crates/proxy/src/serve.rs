@@ -12,6 +12,7 @@ use gatehouse_domain::id::{KeyId, NodeId, OrgId};
 use gatehouse_domain::key::KeyHash;
 use gatehouse_domain::policy::Snapshot;
 use gatehouse_domain::time::UnixMillis;
+use gatehouse_egress::Egress;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
@@ -49,6 +50,8 @@ pub struct Parts {
     pub records: Arc<dyn Records>,
     /// Looks names up.
     pub resolver: Resolver,
+    /// The way to what people ask for.
+    pub egress: Egress,
     /// Where this process listens: nothing leads there but the gateway's own names.
     pub own: Vec<SocketAddr>,
     /// The time.

@@ -135,6 +135,7 @@ fn named(
         policy: Arc::clone(&policy),
         records: Arc::clone(&records) as Arc<dyn Records>,
         resolver: Resolver::new(vec![name_server(names)]),
+        egress: gatehouse_egress::Egress::default(),
         own: vec![address],
         now,
         rehashed: Box::new(|_, _, _| {}),

@@ -14,6 +14,8 @@ mod ci;
 mod data_class;
 mod directory;
 mod proxy;
+mod egress;
+mod provider_report;
 mod inspection;
 mod tls;
 mod pricing;
@@ -36,6 +38,7 @@ pub(crate) use budget::Budgets;
 pub(crate) use ci::{Ci, CiRule};
 pub(crate) use data_class::DataClass;
 pub(crate) use directory::Directory;
+pub(crate) use egress::{Egress, Parent, Special};
 pub(crate) use identity::{ClientAuth, Identity, Oidc};
 pub(crate) use inspection::Inspection;
 pub(crate) use log_forward::{Confirm, ForwardKind, LogForward, Transport};
@@ -43,6 +46,7 @@ pub(crate) use mistake::{Mistake, Mistakes};
 pub(crate) use mode::Mode;
 pub(crate) use pricing::Pricing;
 pub(crate) use provider::{Amazon, Cloud, CloudCredential, Provider, SecretSource, TagOf};
+pub(crate) use provider_report::ProviderReport;
 pub(crate) use proxy::Proxy;
 pub(crate) use retention::Retention;
 pub(crate) use routing::Routes;
@@ -75,6 +79,8 @@ pub(crate) struct Config {
     pub(crate) tls: Tls,
     /// The forward proxy.
     pub(crate) proxy: Proxy,
+    /// The way out.
+    pub(crate) egress: Egress,
     /// What the forward proxy looks into.
     pub(crate) inspection: Inspection,
     /// Sizes of the journal.
@@ -111,6 +117,8 @@ pub(crate) struct Config {
     pub(crate) mode: Mode,
     /// Providers, in order of preference.
     pub(crate) providers: Vec<Provider>,
+    /// The providers' own reports.
+    pub(crate) provider_reports: Vec<ProviderReport>,
     /// Which provider a request goes to.
     pub(crate) routes: Routes,
     /// Alerts.
@@ -184,14 +192,20 @@ fn understand(tree: &Node, mistakes: Vec<Mistake>) -> Result<Config, Mistakes> {
     }
 }
 
+/// What concerns connections, in and out.
+fn network(top: &Section<'_, '_>) -> (Option<Tls>, Option<Proxy>, Option<Egress>, Option<Inspection>) {
+    let tls = top.section("tls", tls::tls);
+    let proxy = top.section("proxy", proxy::proxy);
+    let egress = top.section("egress", egress::egress);
+    (tls, proxy, egress, top.section("inspection", inspection::inspection))
+}
+
 fn read_all(top: &Section<'_, '_>, tree: &Node) -> Option<Config> {
     let listen = top.section("listen", section::listen);
     let store = top.section("store", section::store);
     let counters = top.section("counters", section::counters);
     let gateway = top.section("gateway", section::gateway);
-    let tls = top.section("tls", tls::tls);
-    let proxy = top.section("proxy", proxy::proxy);
-    let inspection = top.section("inspection", inspection::inspection);
+    let (tls, proxy, egress, inspection) = network(top);
     let journal = top.section("journal", section::journal);
     let drain = top.section("drain", section::drain);
     let policy = top.section("policy", section::policy);
@@ -209,6 +223,7 @@ fn read_all(top: &Section<'_, '_>, tree: &Node) -> Option<Config> {
     let telemetry = top.section("telemetry", telemetry::telemetry);
     let mode = top.section("mode", mode::mode);
     let providers = provider::providers(top);
+    let provider_reports = provider_report::provider_reports(top);
     let routes = routing::routes(top, &providers);
     let log_forwards = log_forward::log_forwards(top);
     let directories = directory::directories(top);
@@ -220,6 +235,7 @@ fn read_all(top: &Section<'_, '_>, tree: &Node) -> Option<Config> {
         gateway: gateway?,
         tls: tls?,
         proxy: proxy?,
+        egress: egress?,
         inspection: inspection?,
         journal: journal?,
         drain: drain?,
@@ -238,6 +254,7 @@ fn read_all(top: &Section<'_, '_>, tree: &Node) -> Option<Config> {
         telemetry: telemetry?,
         mode: mode?,
         providers,
+        provider_reports,
         routes: routes?,
         log_forwards,
         directories,

@@ -115,6 +115,9 @@ const GAUGES: &[(&str, &str)] = &[
         "gatehouse_provider_usable",
         "1 while a provider may be asked: reachable, and not left alone after failures",
     ),
+    ("gatehouse_provider_report_failing", "1 while a provider's own reports cannot be fetched"),
+    ("gatehouse_provider_report_timestamp_seconds", "When a provider's own reports were last fetched"),
+    ("gatehouse_egress_parent_up", "1 while a parent proxy works, as far as is known"),
     (
         "gatehouse_certificate_ends_at_seconds",
         "When the certificate of a listener ends, in seconds since 1970 (UTC)",

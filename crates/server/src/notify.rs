@@ -19,13 +19,15 @@ use bytes::Bytes;
 use gatehouse_control::alert::NotTaken;
 use gatehouse_domain::alert::{Notification, Rule};
 use gatehouse_domain::id::DeliveryId;
+use gatehouse_domain::proxy::Host;
 use gatehouse_domain::time::UnixMillis;
+use gatehouse_egress::Egress;
 use gatehouse_identity::secret::Secret;
 use zeroize::Zeroizing;
 
 use crate::config::{Address, Channel, HookKind, Receiver, SecretSource};
 use crate::environment::Environment;
-use crate::fetch::{Post, post, trust};
+use crate::fetch::{Post, WayOut, post};
 use crate::secret::resolve;
 
 pub(crate) use text::Told;
@@ -61,13 +63,15 @@ fn lasting(error: impl Into<String>) -> NotTaken {
 pub(crate) async fn send(
     receiver: &Receiver,
     message: &Message<'_>,
+    out: &WayOut,
     environment: &Environment,
 ) -> Result<(), NotTaken> {
     let told = Told::new(message, receiver.language);
     match &receiver.channel {
-        Channel::Email(mail) => mail::send(mail, &told, message, environment).await,
+        Channel::Email(mail) => mail::send(mail, &told, message, out, environment).await,
         Channel::Hook { kind, url, secret, ca_file } => {
-            let way = prepare(*kind, url.clone(), secret.clone(), ca_file.clone(), environment).await?;
+            let trusts = (ca_file.clone(), out.clone());
+            let way = prepare(*kind, url.clone(), secret.clone(), trusts, environment).await?;
             hook(*kind, &receiver.name, &way, &told, message).await
         }
     }
@@ -78,6 +82,7 @@ struct Way {
     address: Zeroizing<String>,
     secret: Option<Secret>,
     tls: Arc<rustls::ClientConfig>,
+    egress: Egress,
 }
 
 /// Reads a secret where it is kept, which may take a while.
@@ -96,7 +101,7 @@ async fn prepare(
     kind: HookKind,
     url: Address,
     signs: Option<SecretSource>,
-    ca_file: Option<PathBuf>,
+    (ca_file, out): (Option<PathBuf>, WayOut),
     environment: &Environment,
 ) -> Result<Way, NotTaken> {
     let address = match url {
@@ -107,26 +112,39 @@ async fn prepare(
             Zeroizing::new(text.trim().to_owned())
         }
     };
-    check(&address, kind)?;
+    let host = check(&address, kind)?;
     let secret = match signs {
         Some(source) => Some(secret(source, environment).await?),
         None => None,
     };
-    let tls = tokio::task::spawn_blocking(move || trust(ca_file.as_ref())).await;
-    let tls = tls.map_err(|_| passing("certificates cannot be read"))?;
-    Ok(Way { address, secret, tls: tls.map_err(|error| passing(format!("ca_file: {error}")))? })
+    let egress = out.egress.clone();
+    let tls = trusted(out, host, ca_file).await?;
+    Ok(Way { address, secret, tls, egress })
+}
+
+/// Whom to trust at a host, read anew for each message.
+async fn trusted(
+    out: WayOut,
+    host: Host,
+    ca_file: Option<PathBuf>,
+) -> Result<Arc<rustls::ClientConfig>, NotTaken> {
+    let read = tokio::task::spawn_blocking(move || out.trust(&host, ca_file.as_deref())).await;
+    read.map_err(|_| passing("certificates cannot be read"))?.map_err(passing)
 }
 
 /// Bots are reached by TLS: their addresses are all that others would need.
-fn check(address: &str, kind: HookKind) -> Result<(), NotTaken> {
+fn check(address: &str, kind: HookKind) -> Result<Host, NotTaken> {
     let url = url::Url::parse(address).map_err(|_| lasting("its address (`url`) is none"))?;
     let is_local = matches!(url.host_str(), Some("127.0.0.1" | "localhost" | "[::1]"));
     match url.scheme() {
         _ if url.host_str().is_none() || !url.username().is_empty() || url.password().is_some() => {
             Err(lasting("its address (`url`) has no host, or holds a user"))
         }
-        "https" => Ok(()),
-        "http" if is_local || kind == HookKind::Webhook => Ok(()),
+        "http" if !is_local && kind != HookKind::Webhook => {
+            Err(lasting("its address (`url`) must begin with https://"))
+        }
+        "https" | "http" => Host::parse(url.host_str().unwrap_or_default())
+            .map_err(|error| lasting(format!("its address (`url`): {error}"))),
         _ => Err(lasting("its address (`url`) must begin with https://")),
     }
 }
@@ -150,7 +168,8 @@ async fn hook(
     let join = if way.address.contains('?') { "&" } else { "?" };
     let query = request.query.map_or_else(String::new, |query| format!("{join}{query}"));
     let endpoint = format!("{}{query}", *way.address);
-    let to = Post { endpoint, headers: request.headers, tls: Arc::clone(&way.tls) };
+    let to =
+        Post { endpoint, headers: request.headers, tls: Arc::clone(&way.tls), egress: way.egress.clone() };
     match post(&to, "", "application/json; charset=utf-8", Bytes::from(request.body)).await {
         Ok(answer) => answer::judge(kind, &answer),
         Err(why) => Err(passing(why)),

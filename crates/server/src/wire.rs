@@ -26,6 +26,8 @@ mod admin;
 mod otlp;
 mod entrance;
 mod proxy;
+mod egress;
+mod provider_report;
 mod inspection;
 mod directory;
 mod rollout;
@@ -48,6 +50,7 @@ use std::time::Duration;
 use gatehouse_store::data_dir::DataDir;
 
 pub(crate) use cloud::table as clouds_table;
+pub(crate) use egress::mistakes as egress_mistakes;
 pub(crate) use identity::mistakes as sign_in_mistakes;
 pub(crate) use restore::{Restored, drill, open as archive, restore};
 pub(crate) use welcome::client;

@@ -40,7 +40,7 @@ pub struct FakeIssuer {
     /// Its identifier.
     pub url: String,
     state: Arc<State>,
-    _server: FakeProvider,
+    server: FakeProvider,
 }
 
 fn base64(bytes: impl AsRef<[u8]>) -> String {
@@ -65,7 +65,7 @@ impl FakeIssuer {
         let server = FakeProvider::start(move |seen| shared.serve(seen));
         let url = server.url.clone();
         url.clone_into(&mut state.url.lock().unwrap());
-        Self { url, state, _server: server }
+        Self { url, state, server }
     }
 
     /// Lines of configuration that name it as the source `corp`.
@@ -127,6 +127,11 @@ impl FakeIssuer {
     /// A token that it gives to a job of CI, for the audience `gatehouse`, with these claims besides the usual.
     pub fn job_token(&self, claims: &Value) -> String {
         self.id_token(None, claims)
+    }
+
+    /// Where all requests so far came from, in their order.
+    pub fn peers(&self) -> Vec<String> {
+        self.server.peers()
     }
 
     /// Requests to the token endpoint.

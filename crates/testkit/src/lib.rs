@@ -14,6 +14,7 @@ pub mod authenticator;
 pub mod sse;
 pub mod gatehouse;
 pub mod postgres;
+pub mod squid;
 pub mod valkey;
 pub mod leak;
 pub mod bot;

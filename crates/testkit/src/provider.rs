@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{IpAddr, Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -57,6 +57,7 @@ struct State {
     seen: Mutex<VecDeque<Seen>>,
     released: Mutex<usize>,
     gone: Mutex<usize>,
+    peers: Mutex<Vec<IpAddr>>,
 }
 
 /// The credential that the provider expects to see.
@@ -75,6 +76,7 @@ impl FakeProvider {
             seen: Mutex::default(),
             released: Mutex::default(),
             gone: Mutex::default(),
+            peers: Mutex::default(),
         });
         let shared = Arc::clone(&state);
         std::thread::spawn(move || {
@@ -101,6 +103,11 @@ impl FakeProvider {
         self.state.seen.lock().unwrap().len()
     }
 
+    /// Where all requests so far came from, in their order.
+    pub fn peers(&self) -> Vec<String> {
+        self.state.peers.lock().unwrap().iter().map(ToString::to_string).collect()
+    }
+
     /// Lets one [`Act::Hold`] go on.
     pub fn release(&self) {
         *self.state.released.lock().unwrap() += 1;
@@ -117,9 +124,11 @@ impl FakeProvider {
 fn converse(mut stream: TcpStream, state: &State) {
     let _ = stream.set_nodelay(true);
     let mut unread = Vec::new();
+    let Ok(peer) = stream.peer_addr() else { return };
     while let Some(seen) = read_request(&mut stream, &mut unread) {
         let script = Arc::clone(&state.script.lock().unwrap());
         let acts = script(&seen);
+        state.peers.lock().unwrap().push(peer.ip());
         state.seen.lock().unwrap().push_back(seen);
         for act in acts {
             let gone = match act {

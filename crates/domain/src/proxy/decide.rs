@@ -116,12 +116,15 @@ pub enum Answers<'a> {
     Failed,
     /// All addresses there are.
     Found(&'a [Answer]),
+    /// It has none here, and a parent proxy will look it up.
+    Delegated,
 }
 
 /// A permission to connect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dial {
-    /// The checked addresses, in the order in which they came; at least one. Nothing else may be connected to.
+    /// The checked addresses, in the order in which they came. Nothing else may be connected to; none where a parent proxy looks
+    /// the name up.
     pub addresses: Vec<IpAddr>,
     /// The rule that lets it through.
     pub rule: String,
@@ -221,6 +224,11 @@ pub fn decide(gate: &Gate, policy: &Policy, question: &Question<'_>, answers: An
         Answers::NotAsked => Decision::Resolve,
         Answers::Failed => Refusal::unknown("resolution", "the name cannot be looked up now"),
         Answers::Found(found) => judge(rule, found),
+        Answers::Delegated => Decision::Dial(Dial {
+            addresses: Vec::new(),
+            rule: rule.name.to_string(),
+            report: rule.action == Action::Report,
+        }),
     }
 }
 

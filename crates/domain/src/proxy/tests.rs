@@ -111,6 +111,7 @@ fn decided(row: &str) -> String {
     match answers {
         "?" | "-" => decide(Answers::NotAsked),
         "failed" => decide(Answers::Failed),
+        "parent" => decide(Answers::Delegated),
         "none" => decide(Answers::Found(&[])),
         list => {
             assert_eq!(decide(Answers::NotAsked), "resolve", "{row}");

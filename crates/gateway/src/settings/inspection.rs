@@ -4,7 +4,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gatehouse_domain::proxy::HostPattern;
+use gatehouse_domain::proxy::{Destination, Host, HostPattern};
+use gatehouse_egress::Egress;
 use http::{HeaderName, HeaderValue};
 use rustls::ClientConfig;
 
@@ -23,6 +24,8 @@ pub struct Inspection {
     pub added: Vec<(HostPattern, HeaderName, HeaderValue)>,
     /// By which the hosts' certificates are verified.
     pub tls: Arc<ClientConfig>,
+    /// The way to them.
+    pub egress: Egress,
     /// See [`Provider::connect`].
     pub connect: Duration,
     /// See [`Provider::first_byte`].
@@ -41,7 +44,7 @@ pub enum Paid {
 }
 
 impl Provider {
-    /// A host that a guest means, reached at these addresses only and by the guest's own credential.
+    /// A host that a guest means, reached at these addresses only, or through a parent proxy, and by the guest's own credential.
     pub(crate) fn of_caller(
         rules: &Inspection,
         host: String,
@@ -53,9 +56,9 @@ impl Provider {
         Self {
             name: booked_as(&host).into(),
             authority: HeaderValue::from_str(&authority).unwrap_or(HeaderValue::from_static("invalid")),
-            host,
-            port,
-            addresses,
+            place: Destination { host: Host::Name(host), port },
+            addresses: Some(addresses),
+            egress: rules.egress.clone(),
             prefix: String::new(),
             tls: Some(Arc::clone(&rules.tls)),
             face: Face::Caller(added),

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use gatehouse_domain::proxy::{Close, Form, Host, Verdict};
+use gatehouse_egress::Link;
 use gatehouse_listener::preamble::announce;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
@@ -13,6 +14,7 @@ use super::{Asked, Connection, Route, inspect, millis};
 use crate::body::Body;
 use crate::carry::{Client, carry};
 use crate::hello::{self, Hello, UNRECOGNIZED_NAME};
+use crate::metric;
 use crate::plain::{Forwarded, forward, rewritten};
 use crate::record::Opened;
 use crate::refuse::{Answer, ESTABLISHED};
@@ -20,7 +22,6 @@ use crate::serve::Shared;
 use crate::settings::{Settings, Unnamed};
 use crate::traffic::Traffic;
 use crate::tunnels::Place;
-use crate::{dial, metric};
 
 /// Opens the tunnel, or forwards the request, and stays until it ends.
 pub(super) async fn open(shared: &Arc<Shared>, mut connection: Connection, asked: Asked, route: Route) {
@@ -90,28 +91,39 @@ async fn run(
         return inspect::run(shared, settings, connection, asked, within, opened, traffic).await;
     }
     let began = Instant::now();
-    let Some((server, address)) = connected(settings, asked, route).await else {
+    let Some((server, address)) = connected(shared, settings, asked, route).await else {
         opened.tunnel.connect_ms = Some(millis(began.elapsed()));
         drop(connection.client.write(&Answer::unreachable(&asked.head.destination).bytes()).await);
         connection.client.leave().await;
         return Close::Unreachable;
     };
     opened.tunnel.connect_ms = Some(millis(began.elapsed()));
-    opened.tunnel.pinned = Some(address);
+    opened.tunnel.pinned = address;
     match asked.head.form {
         Form::Plain => plain(connection, server, asked, route, traffic).await,
         Form::Connect => tunnel(shared, settings, connection, server, asked, route, opened, traffic).await,
     }
 }
 
-async fn connected(settings: &Settings, asked: &Asked, route: &Route) -> Option<(TcpStream, IpAddr)> {
+/// Connects to the gateway's listener, or to the destination: to a checked address, which is given, or through a parent proxy.
+async fn connected(
+    shared: &Shared,
+    settings: &Settings,
+    asked: &Asked,
+    route: &Route,
+) -> Option<(Link, Option<IpAddr>)> {
     let limit = settings.limits.connect;
     match route {
         Route::Gateway => {
-            let (server, at) = dial::dial(&[settings.gateway.ip()], settings.gateway.port(), limit).await?;
-            told(settings, asked, server).await.map(|server| (server, at))
+            let (at, port) = (settings.gateway.ip(), settings.gateway.port());
+            let (server, at) = gatehouse_egress::dial(&[at], port, limit).await.ok()?;
+            told(settings, asked, server).await.map(|server| (Link::Plain(server), Some(at)))
         }
-        Route::Dial(dial) => dial::dial(&dial.addresses, asked.head.destination.port, limit).await,
+        Route::Dial(dial) => {
+            let destination = &asked.head.destination;
+            let opened = shared.parts.egress.tunnel(destination, &dial.addresses, limit).await;
+            opened.map_err(|why| tracing::debug!(%why, "a tunnel has no way out")).ok()
+        }
     }
 }
 
@@ -128,7 +140,7 @@ async fn told(settings: &Settings, asked: &Asked, mut server: TcpStream) -> Opti
 
 async fn plain(
     mut connection: Connection,
-    server: TcpStream,
+    server: Link,
     asked: &Asked,
     route: &Route,
     traffic: &Traffic,
@@ -155,7 +167,7 @@ async fn tunnel(
     shared: &Shared,
     settings: &Settings,
     mut connection: Connection,
-    server: TcpStream,
+    server: Link,
     asked: &Asked,
     route: &Route,
     opened: &mut Opened,

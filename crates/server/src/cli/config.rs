@@ -127,6 +127,16 @@ fn looked_at(config: &Config, environment: &Environment) -> (Vec<String>, Vec<St
             mistakes.push(format!("provider[{}]: {mistake}", provider.name));
         }
     }
+    for report in &config.provider_reports {
+        if !matches!(report.admin_key, SecretSource::Exec(_))
+            && let Err(error) = secret::resolve(&report.admin_key, environment)
+        {
+            notes.push(format!("the admin key of provider_report `{}` is not there: {error}", report.name));
+        }
+    }
+    for what in crate::wire::egress_mistakes(config, environment) {
+        notes.push(format!("here the server would not start: {what}"));
+    }
     match crate::price::table(&config.pricing) {
         Ok(prices) => {
             let found = crate::wire::sign_in_mistakes(config, &prices, environment);

@@ -68,6 +68,8 @@ fn is_reloadable(key: &str) -> bool {
         "gateway.",
         "tls.",
         "proxy.",
+        "egress.",
+        "provider_report[",
         "inspection.",
     ];
     let is_list = key == "listen.client_header"

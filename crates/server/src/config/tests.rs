@@ -267,6 +267,38 @@ fn changes_say_what_needs_a_restart() {
 }
 
 #[test]
+fn mistakes_about_the_way_out_name_their_place() {
+    for (text, expected) in [
+        (
+            "[egress]\nno_proxy = [\"10.0.0.1/8\"]",
+            "my.toml:2: egress.no_proxy: expected a name, `*.` and a name",
+        ),
+        ("[egress]\ninternal = [\"ten\"]", "my.toml:2: egress.internal: expected a network or an address"),
+        (
+            "[[egress.parent]]\nname = \"a\"\nurl = \"http://u:canary@h:1\"",
+            "my.toml:3: egress.parent[a].url: expected an address such as \"http://proxy.corp.example:3128\": credentials go into",
+        ),
+        (
+            "[[egress.parent]]\nname = \"a\"\nurl = \"http://h\"",
+            "egress.parent[a].url: expected an address such as",
+        ),
+        (
+            "[[egress.parent]]\nname = \"a\"\nurl = \"http://h:1\"\nusername = \"u\"",
+            "egress.parent[a].username: username and password go together",
+        ),
+        (
+            "[[egress.destination]]\nname = \"a\"\nhosts = [\"h\"]\nclient_key = \"k\"",
+            "egress.destination[a].client_key: client_certificate and client_key go together",
+        ),
+        ("[[egress.destination]]\nname = \"a\"", "egress.destination[a].hosts: it is required"),
+    ] {
+        let found = mistakes(text, &[]);
+        assert!(found.iter().any(|told| told.contains(expected)), "{expected}: {found:?}");
+        assert!(!found.iter().any(|told| told.contains("canary")), "{found:?}");
+    }
+}
+
+#[test]
 fn sign_in_mistakes_are_told_at_once_and_no_secret_is_repeated() {
     let text = "[listen]\npublic_url = \"http://gw.example.com\"\n[identity]\naccess_token_seconds = 60\n\
          local_accounts = \"yes\"\n[[identity.oidc]]\nname = \"corp\"\nissuer = \"https://idp\"\nclient_id = \"x\"\n\

@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use base64ct::{Base64, Encoding as _};
 use gatehouse_control::alert::NotTaken;
+use gatehouse_domain::proxy::{Destination, Host};
 use gatehouse_domain::time::{DAY_MS, UnixMillis};
 
 use super::smtp::{self, Envelope, Login};
 use super::text::Told;
-use super::{Message, passing, secret};
+use super::{Message, lasting, passing, secret, trusted};
 use crate::config::Mail;
 use crate::environment::Environment;
-use crate::fetch::trust;
+use crate::fetch::WayOut;
 
 /// How long all of it may take.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -21,12 +22,12 @@ pub(super) async fn send(
     mail: &Mail,
     told: &Told,
     message: &Message<'_>,
+    out: &WayOut,
     environment: &Environment,
 ) -> Result<(), NotTaken> {
-    let ca_file = mail.ca_file.clone();
-    let tls = tokio::task::spawn_blocking(move || trust(ca_file.as_ref())).await;
-    let tls = tls.map_err(|_| passing("certificates cannot be read"))?;
-    let tls = tls.map_err(|error| passing(format!("ca_file: {error}")))?;
+    let host = Host::parse(&mail.host).map_err(|error| lasting(format!("the mail server: {error}")))?;
+    let tls = trusted(out.clone(), host.clone(), mail.ca_file.clone()).await?;
+    let to = Destination { host, port: mail.port };
     let login = match &mail.user {
         None => None,
         Some((user, password)) => {
@@ -35,7 +36,8 @@ pub(super) async fn send(
         }
     };
     let envelope = Envelope { from: &mail.from, to: &mail.to, letter: &letter(mail, told, message) };
-    let sent = tokio::time::timeout(PATIENCE, smtp::send(mail, &tls, login.as_ref(), &envelope)).await;
+    let sent =
+        tokio::time::timeout(PATIENCE, smtp::send(mail, (out, &to), &tls, login.as_ref(), &envelope)).await;
     match sent {
         Ok(done) => done,
         Err(_) => Err(passing("the mail server does not answer in time")),

@@ -1,13 +1,14 @@
 //! Handing a letter to a mail server: SMTP (RFC 5321) with STARTTLS (RFC 3207) or TLS from the first byte (RFC 8314), and a
-//! password (RFC 4954) within TLS. Connections go through the dialer that webhooks use.
+//! password (RFC 4954) within TLS. Connections go the way that webhooks go.
 
 use std::sync::Arc;
 
 use base64ct::{Base64, Encoding as _};
 use gatehouse_control::alert::NotTaken;
+use gatehouse_domain::proxy::{Destination, Host};
+use gatehouse_egress::tls::server_name;
 use gatehouse_identity::secret::Secret;
 use rustls::ClientConfig;
-use rustls::pki_types::ServerName;
 use tokio::io::{
     AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader,
 };
@@ -17,7 +18,7 @@ use zeroize::Zeroizing;
 use super::mail::domain;
 use super::{brief, lasting, passing};
 use crate::config::{Encryption, Mail};
-use crate::fetch::connect;
+use crate::fetch::WayOut;
 
 /// Longest line of a reply, in bytes, and most lines.
 const LINE: u64 = 2048;
@@ -59,14 +60,15 @@ struct Reply {
 /// It was not taken. Without the encryption that is asked for, neither password nor letter has been sent.
 pub(super) async fn send(
     mail: &Mail,
+    (out, to): (&WayOut, &Destination),
     tls: &Arc<ClientConfig>,
     login: Option<&Login>,
     envelope: &Envelope<'_>,
 ) -> Result<(), NotTaken> {
-    let socket = connect(&mail.host, mail.port, true).await;
+    let socket = out.connect(to).await;
     let socket: Box<dyn Stream> = Box::new(socket.map_err(|error| failed(&error))?);
     let mut talk = match mail.encryption {
-        Encryption::Tls => Talk::over(secure(socket, &mail.host, tls).await?),
+        Encryption::Tls => Talk::over(secure(socket, &to.host, tls).await?),
         Encryption::StartTls | Encryption::PlainOnLoopback => Talk::over(socket),
     };
     talk.expect(2).await?;
@@ -76,7 +78,7 @@ pub(super) async fn send(
             return Err(passing("the mail server offers no STARTTLS; nothing was sent"));
         }
         talk.ask("STARTTLS", 2).await?;
-        talk = Talk::over(secure(talk.bare()?, &mail.host, tls).await?);
+        talk = Talk::over(secure(talk.bare()?, &to.host, tls).await?);
         offers = talk.greet(mail).await?;
     }
     if let Some(login) = login {
@@ -100,11 +102,11 @@ fn failed(error: &impl std::fmt::Display) -> NotTaken {
 
 async fn secure(
     socket: Box<dyn Stream>,
-    host: &str,
+    host: &Host,
     tls: &Arc<ClientConfig>,
 ) -> Result<Box<dyn Stream>, NotTaken> {
-    let name = ServerName::try_from(host.to_owned())
-        .map_err(|_| lasting("the mail server's `host` is no name for a certificate"))?;
+    let name =
+        server_name(host).ok_or_else(|| lasting("the mail server's `host` is no name for a certificate"))?;
     let secured = TlsConnector::from(Arc::clone(tls)).connect(name, socket).await;
     Ok(Box::new(secured.map_err(|error| failed(&error))?))
 }

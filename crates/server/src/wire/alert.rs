@@ -105,7 +105,7 @@ async fn send(live: &Live, name: &str, id: DeliveryId, notification: &Notificati
     };
     let home = config.listen.public_url.as_ref().map(|url| url.as_str().to_owned()).unwrap_or_default();
     let message = Message { id, notification, rules: &config.alerts.rules, home: &home, now: clock::now() };
-    let sent = notify::send(receiver, &message, &live.environment).await;
+    let sent = notify::send(receiver, &message, &live.way_out(), &live.environment).await;
     let outcome = match &sent {
         Ok(()) => "taken",
         Err(not) if not.again => "again",

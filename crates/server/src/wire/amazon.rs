@@ -9,9 +9,8 @@ use gatehouse_providers::credential::amazon::{self, Issued, Role};
 use gatehouse_providers::credential::profile::Profiles;
 use gatehouse_providers::credential::{NoCredential, Tag};
 use gatehouse_providers::sigv4::AwsKeys;
-use rustls::ClientConfig;
 
-use super::renewal::{read_file, send};
+use super::renewal::{Of, Services, read_file, send};
 use crate::config::SecretSource;
 use crate::environment::Environment;
 use crate::secret;
@@ -25,7 +24,7 @@ pub(super) struct KeySource {
     pub(super) with: With,
     /// Roles that are taken on one after the other, each with the keys of the one before.
     pub(super) roles: Vec<Role>,
-    pub(super) tls: Option<Arc<ClientConfig>>,
+    pub(super) services: Services,
 }
 
 /// The first keys, or what takes on the first role.
@@ -90,7 +89,7 @@ impl KeySource {
                 return Err("a platform's token is of no use without a role".to_owned());
             };
             let ask = first.ask_with(read_file(path).await?.trim());
-            let (status, body) = send(ask, self.tls.as_ref()).await?;
+            let (status, body) = send(ask, Of::Cloud, &self.services).await?;
             amazon::read(status, &body).map_err(told)?
         } else {
             self.first(now).await?
@@ -103,7 +102,7 @@ impl KeySource {
             }
             let tags = if is_last { tags } else { &[] };
             let ask = role.ask(&issued.keys, tags, SystemTime::now()).map_err(told)?;
-            let (status, body) = send(ask, self.tls.as_ref()).await?;
+            let (status, body) = send(ask, Of::Cloud, &self.services).await?;
             issued = amazon::read(status, &body).map_err(told)?;
         }
         Ok(issued)
@@ -111,7 +110,8 @@ impl KeySource {
 
     async fn first(&self, now: u64) -> Result<Issued, String> {
         let told = |error: NoCredential| error.to_string();
-        let tls = self.tls.as_ref();
+        // The platform is reached as nothing else is.
+        let send = |ask| send(ask, Of::Platform, &self.services);
         match &self.with {
             With::Keys(own) => Ok(Issued { keys: own.clone(), expires: u64::MAX }),
             With::TokenFile(_) => Err("a platform's token is of no use without a role".to_owned()),
@@ -144,16 +144,15 @@ impl KeySource {
                 };
                 let token =
                     from_file.as_deref().or_else(|| token.as_ref().and_then(|token| token.expose_text()));
-                let (status, body) = send(amazon::ask_container(url, token).map_err(told)?, tls).await?;
+                let (status, body) = send(amazon::ask_container(url, token).map_err(told)?).await?;
                 amazon::read_platform(status, &body).map_err(told)
             }
             With::Instance { url } => {
-                let (status, body) = send(amazon::ask_instance_token(url), tls).await?;
+                let (status, body) = send(amazon::ask_instance_token(url)).await?;
                 let token = amazon::read_text(status, &body).map_err(told)?;
-                let (status, body) = send(amazon::ask_instance(url, &token, "").map_err(told)?, tls).await?;
+                let (status, body) = send(amazon::ask_instance(url, &token, "").map_err(told)?).await?;
                 let name = amazon::read_text(status, &body).map_err(told)?;
-                let (status, body) =
-                    send(amazon::ask_instance(url, &token, &name).map_err(told)?, tls).await?;
+                let (status, body) = send(amazon::ask_instance(url, &token, &name).map_err(told)?).await?;
                 amazon::read_platform(status, &body).map_err(told)
             }
         }

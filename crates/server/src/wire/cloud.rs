@@ -12,10 +12,9 @@ use gatehouse_providers::credential::google::File;
 use gatehouse_providers::credential::profile::{ProfileRole, Start};
 use gatehouse_providers::sigv4::{AwsKeys, Scope};
 use http::{HeaderName, HeaderValue};
-use rustls::ClientConfig;
 
 use super::amazon::{KeySource, ProfileFiles, With};
-use super::renewal::{Renewal, What};
+use super::renewal::{Renewal, Services, What};
 use super::tagged::PerUser;
 use crate::config::{self, Amazon, Cloud, CloudCredential};
 use crate::environment::Environment;
@@ -44,7 +43,7 @@ pub(super) fn ready(
     (configured, cloud): (&config::Provider, &Cloud),
     secrets: &[Arc<Secret>],
     table: Arc<Table>,
-    tls: Option<Arc<ClientConfig>>,
+    services: Services,
     environment: &Environment,
 ) -> Result<Ready, String> {
     let kind = configured.kind;
@@ -73,7 +72,7 @@ pub(super) fn ready(
             (header, None)
         }
         CloudCredential::Amazon(from) => {
-            signing((&configured.name, kind, cloud), from, secrets, tls.clone(), environment)?
+            signing((&configured.name, kind, cloud), from, secrets, &services, environment)?
         }
         CloudCredential::Google(_) => {
             let text = secrets
@@ -89,7 +88,7 @@ pub(super) fn ready(
         }
     };
     let state = Mutex::default();
-    let renewal = what.map(|what| Renewal { provider: configured.name.clone(), what, tls, state });
+    let renewal = what.map(|what| Renewal { provider: configured.name.clone(), what, services, state });
     Ok(Ready { face: Face::Cloud(Box::new(dialect), credential), renewal })
 }
 
@@ -107,7 +106,7 @@ fn signing(
     (name, kind, cloud): (&str, Kind, &Cloud),
     from: &Amazon,
     secrets: &[Arc<Secret>],
-    tls: Option<Arc<ClientConfig>>,
+    services: &Services,
     environment: &Environment,
 ) -> Result<(Credential, Option<What>), String> {
     let text = |at: usize| secrets.get(at).and_then(|secret| secret.expose_text());
@@ -131,7 +130,7 @@ fn signing(
         keys.store(Some(Arc::new(given.clone())));
         None
     } else {
-        Some(Arc::new(KeySource { with, roles, tls }))
+        Some(Arc::new(KeySource { with, roles, services: services.clone() }))
     };
     let tagged = what.as_ref().filter(|_| !from.tags.is_empty()).map(|source| {
         let (provider, source) = (name.to_owned(), Arc::clone(source));
@@ -311,11 +310,13 @@ mod tests {
             credential: CloudCredential::Key,
         };
         let from = Amazon { keys: None, role: None, profile: None, sts_url: String::new(), tags: Vec::new() };
-        let (credential, what) = signing(("p", Kind::Bedrock, &cloud), &from, &[], None, environment)?;
+        let services = Services { tls: None, egress: gatehouse_egress::Egress::default() };
+        let (credential, what) = signing(("p", Kind::Bedrock, &cloud), &from, &[], &services, environment)?;
         let Credential::Signing { keys, .. } = credential else { panic!("requests are not signed") };
-        let none = KeySource { with: With::Keys(AwsKeys::new("", "", None)), roles: Vec::new(), tls: None };
+        let (with, roles) = (With::Keys(AwsKeys::new("", "", None)), Vec::new());
+        let none = KeySource { with, roles, services: services.clone() };
         let what = what.unwrap_or_else(|| What::Amazon(Arc::new(none), Arc::clone(&keys)));
-        Ok((Renewal { provider: "p".to_owned(), what, tls: None, state: Mutex::default() }, keys))
+        Ok((Renewal { provider: "p".to_owned(), what, services, state: Mutex::default() }, keys))
     }
 
     #[tokio::test]

@@ -29,6 +29,7 @@ pub(super) fn set(live: &Live, books: &Books) {
         gauge!("gatehouse_provider_learned", "provider" => name.clone()).set(learned);
         gauge!("gatehouse_provider_usable", "provider" => name).set(f64::from(u8::from(usable)));
     }
+    super::egress::figures(live);
     for (route, used) in live.routes.cache_use(clock::now()) {
         let share = |thousandths: u32| f64::from(thousandths) / 1000.0;
         // What is not known is not told: a 0 would be a regression.

@@ -4,16 +4,22 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use gatehouse_control::portal::{Admission, DirectorySource, JobRule, Jobs, PublicUrl, Rules};
+use gatehouse_control::telemetry::Relay;
 use gatehouse_domain::price::PriceTable;
+use gatehouse_domain::proxy::Host;
+use gatehouse_egress::Egress;
+use gatehouse_egress::tls::Trust;
 use gatehouse_identity::ci::{Exchange, RuleConfig};
 use gatehouse_identity::oidc::{ClientAuth, Loopback, Source, SourceConfig, Sources, UserInfoUse};
 use gatehouse_identity::secret::Secret;
 
 use super::directory::{self, Resolve};
+use super::egress;
+use super::provider::Out;
 use crate::clock;
 use crate::config::{self, Ci, CiRule, Config, Oidc, SecretSource};
 use crate::environment::Environment;
-use crate::fetch::{Known, Reach, trust};
+use crate::fetch::{Known, Reach};
 use crate::secret;
 
 /// By how many seconds the clocks of issuers may differ from ours.
@@ -36,8 +42,16 @@ pub(crate) fn mistakes(config: &Config, prices: &PriceTable, environment: &Envir
             secret::resolve(at, environment)
         }
     };
+    // What is wrong with the way out is told by its own name.
+    let bare = egress::prepare(
+        &config::Egress { special: Vec::new(), parents: Vec::new(), ..config.egress.clone() },
+        None,
+        &resolve,
+    );
+    let Ok(way) = bare else { return Found { everywhere: Vec::new(), here: Vec::new() } };
+    let out = Out { egress: &Egress::default(), way: &way };
     let look = |resolve: Resolve<'_>| {
-        rules(config, config.listen.public_url.as_ref(), prices, resolve).err().unwrap_or_default()
+        rules(config, config.listen.public_url.as_ref(), prices, &out, resolve).err().unwrap_or_default()
     };
     let (mut everywhere, mut here) = (look(&|_| assumed()), look(&resolve));
     everywhere.retain(|mistake| !mistake.contains("ca_file: "));
@@ -50,24 +64,26 @@ pub(super) fn prepare(
     config: &Config,
     public_url: Option<&PublicUrl>,
     prices: &PriceTable,
+    out: &Out<'_>,
     environment: &Environment,
 ) -> Result<(Rules, Reach), Vec<String>> {
-    rules(config, public_url, prices, &|at| secret::resolve(at, environment))
+    rules(config, public_url, prices, out, &|at| secret::resolve(at, environment))
 }
 
 fn rules(
     config: &Config,
     public_url: Option<&PublicUrl>,
     prices: &PriceTable,
+    out: &Out<'_>,
     resolve: Resolve<'_>,
 ) -> Result<(Rules, Reach), Vec<String>> {
-    let mut mistakes = Vec::new();
+    let (mut mistakes, mut trust) = (Vec::new(), Trust::new(&out.way.special));
     let (mut sources, mut admissions, mut reach) = (Vec::new(), BTreeMap::new(), Reach::default());
     if !config.identity.oidc.is_empty() || !config.identity.ci.is_empty() {
-        reach.tls = trust(None).ok();
+        reach.tls = trust.any(None).ok();
     }
     for one in &config.identity.oidc {
-        match source(one, public_url, resolve, &mut reach) {
+        match source(one, public_url, resolve, (&mut trust, &mut reach)) {
             Ok(source) => sources.push(source),
             Err(found) => {
                 mistakes.extend(found.into_iter().map(|what| format!("identity.oidc[{}]: {what}", one.name)));
@@ -94,13 +110,13 @@ fn rules(
             Err(found) => mistakes.push(format!("directory[{name}]: {found}")),
         }
     }
-    let jobs = jobs(&config.identity.ci, public_url, &mut reach).map_err(|found| mistakes.extend(found));
-    let relay = super::relay::relay(&config.telemetry.collectors, resolve);
+    let jobs = jobs(&config.identity.ci, public_url, (&mut trust, &mut reach))
+        .map_err(|found| mistakes.extend(found));
+    let relay = super::relay::relay(&config.telemetry.collectors, (&mut trust, out.egress), resolve);
     let relay = relay.map_err(|found| mistakes.extend(found));
     if !mistakes.is_empty() {
         return Err(mistakes);
     }
-    let millis = |span: std::time::Duration| i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
     let rules = Rules {
         public_url: public_url.cloned(),
         access_ms: millis(config.identity.access),
@@ -113,21 +129,29 @@ fn rules(
         directories,
         jobs: jobs.ok().flatten(),
         models: prices.models(clock::now()).map(|model| model.id.clone()).collect(),
-        telemetry: gatehouse_control::telemetry::Rules {
-            prompts: config.telemetry.prompts,
-            per_minute: config.telemetry.per_minute,
-            events_ms: millis(config.telemetry.events),
-            relay: relay.ok().flatten(),
-        },
+        telemetry: telemetry(config, relay.ok().flatten()),
     };
     Ok((rules, reach))
+}
+
+fn telemetry(config: &Config, relay: Option<Relay>) -> gatehouse_control::telemetry::Rules {
+    gatehouse_control::telemetry::Rules {
+        prompts: config.telemetry.prompts,
+        per_minute: config.telemetry.per_minute,
+        events_ms: millis(config.telemetry.events),
+        relay,
+    }
+}
+
+fn millis(span: std::time::Duration) -> i64 {
+    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }
 
 fn source(
     one: &Oidc,
     public_url: Option<&PublicUrl>,
     resolve: Resolve<'_>,
-    reach: &mut Reach,
+    (trust, reach): (&mut Trust<'_>, &mut Reach),
 ) -> Result<Source, Vec<String>> {
     let public_url = public_url
         .ok_or_else(|| vec!["it needs listen.public_url, where browsers come back to".to_owned()])?;
@@ -160,16 +184,26 @@ fn source(
         domains: one.domains.clone(),
     });
     let source = source.map_err(|found| found.iter().map(ToString::to_string).collect::<Vec<_>>())?;
-    know(&one.issuer, one.ca_file.as_ref(), reach).map_err(|error| vec![error])?;
+    know(&one.issuer, one.ca_file.as_ref(), trust, reach).map_err(|error| vec![error])?;
     Ok(source)
 }
 
 /// Lets an issuer's host be reached, whatever its address. It has been checked to be an address.
-fn know(issuer: &str, ca_file: Option<&PathBuf>, reach: &mut Reach) -> Result<(), String> {
-    let tls = ca_file.map(|path| trust(Some(path))).transpose();
-    let tls = tls.map_err(|error| format!("ca_file: {error}"))?;
-    if let Some(host) = issuer.parse::<http::Uri>().ok().and_then(|uri| uri.host().map(str::to_owned)) {
-        let host = host.trim_matches(['[', ']']).to_ascii_lowercase();
+fn know(
+    issuer: &str,
+    ca_file: Option<&PathBuf>,
+    trust: &mut Trust<'_>,
+    reach: &mut Reach,
+) -> Result<(), String> {
+    let host = issuer.parse::<http::Uri>().ok().and_then(|uri| Host::parse(uri.host()?).ok());
+    if let Some(host) = host {
+        let tls = ca_file.map(|path| trust.with(&host, Some(path))).transpose();
+        let tls =
+            tls.map_err(
+                |error| {
+                    if error.starts_with("ca_file: ") { error } else { format!("ca_file: {error}") }
+                },
+            )?;
         let known = reach.known.entry(host).or_insert(Known { tls: None });
         // The host may be named twice, and need its certificates once.
         known.tls = tls.or_else(|| known.tls.take());
@@ -178,7 +212,11 @@ fn know(issuer: &str, ca_file: Option<&PathBuf>, reach: &mut Reach) -> Result<()
 }
 
 /// Which jobs of CI become which service accounts.
-fn jobs(all: &[Ci], public_url: Option<&PublicUrl>, reach: &mut Reach) -> Result<Option<Jobs>, Vec<String>> {
+fn jobs(
+    all: &[Ci],
+    public_url: Option<&PublicUrl>,
+    (trust, reach): (&mut Trust<'_>, &mut Reach),
+) -> Result<Option<Jobs>, Vec<String>> {
     if all.is_empty() {
         return Ok(None);
     }
@@ -189,7 +227,7 @@ fn jobs(all: &[Ci], public_url: Option<&PublicUrl>, reach: &mut Reach) -> Result
         );
     }
     for one in all {
-        if let Err(error) = know(&one.issuer, one.ca_file.as_ref(), reach) {
+        if let Err(error) = know(&one.issuer, one.ca_file.as_ref(), trust, reach) {
             mistakes.push(format!("identity.ci[{}].{error}", one.name));
         }
         for rule in &one.rules {

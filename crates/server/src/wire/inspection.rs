@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use gatehouse_control::inspection::{self as known, Face, Ruled, Source};
 use gatehouse_domain::proxy::HostPattern;
-use gatehouse_gateway::settings::{Inspection, Paid, client_tls};
+use gatehouse_egress::Egress;
+use gatehouse_egress::tls::{client_tls_with, trusted_roots};
+use gatehouse_gateway::settings::{Inspection, Paid};
 use gatehouse_gateway::{Guest, Guests};
 use gatehouse_identity::secret::Secret;
 use gatehouse_proxy::authority::{self, Authority, Facts, MAX_TEXT};
@@ -25,7 +27,7 @@ const READ: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// The certificates to trust cannot be read.
-pub(super) fn rules(config: &Config) -> Result<Option<Arc<Inspection>>, Vec<String>> {
+pub(super) fn rules(config: &Config, egress: &Egress) -> Result<Option<Arc<Inspection>>, Vec<String>> {
     let given = &config.inspection;
     if given.hosts.is_empty() {
         return Ok(None);
@@ -38,11 +40,14 @@ pub(super) fn rules(config: &Config) -> Result<Option<Arc<Inspection>>, Vec<Stri
             Some(read.map_err(|error| told(format!("cannot read `{}`: {error}", path.display())))?)
         }
     };
+    // What is sent there is not ours: no certificate of ours is shown for it.
+    let tls = trusted_roots(extra.as_deref()).and_then(|roots| client_tls_with(Arc::new(roots)));
     Ok(Some(Arc::new(Inspection {
         models: given.models.clone(),
         paid: given.paid,
         added: given.added.clone(),
-        tls: client_tls(extra.as_deref()).map_err(told)?,
+        tls: tls.map_err(told)?,
+        egress: egress.clone(),
         connect: given.connect,
         first_byte: given.first_byte,
         stream_idle: given.stream_idle,
@@ -64,8 +69,8 @@ impl Live {
         self: &Arc<Self>,
         config: &Arc<Config>,
     ) -> Result<Option<Arc<Inspection>>, Vec<String>> {
-        let config = Arc::clone(config);
-        tokio::task::spawn_blocking(move || rules(&config)).await.unwrap_or_else(|_| {
+        let (config, egress) = (Arc::clone(config), self.egress.clone());
+        tokio::task::spawn_blocking(move || rules(&config, &egress)).await.unwrap_or_else(|_| {
             Err(vec!["the inspection could not be prepared by a fault of the server".to_owned()])
         })
     }

@@ -16,7 +16,10 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::live::Live;
 use super::portal::SignIn;
-use super::{alert, backup, directory, entrance, log_forward, proxy, retention, rollout, routes, signal};
+use super::{
+    alert, backup, directory, egress, entrance, log_forward, provider_report, proxy, retention, rollout,
+    routes, signal,
+};
 use crate::{clock, metric};
 
 /// How often the policy's version is asked for; a change on another node is in force here this much later at most.
@@ -67,6 +70,8 @@ pub(super) fn start(
     jobs.spawn(retention::job(app.clone()));
     jobs.spawn(log_forward::job(Arc::clone(live), app.clone()));
     jobs.spawn(proxy::job(Arc::clone(live)));
+    jobs.spawn(egress::job(Arc::clone(live)));
+    jobs.spawn(provider_report::job(Arc::clone(live)));
     jobs.spawn(entrance::job(Arc::clone(live)));
     jobs.spawn(rollout::job(app.clone()));
     jobs.spawn(rollout::figures(app.clone()));

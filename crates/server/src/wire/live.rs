@@ -17,6 +17,7 @@ use gatehouse_domain::id::{NodeId, OrgId};
 use gatehouse_domain::policy::Snapshot;
 use gatehouse_domain::price::PriceTable;
 use gatehouse_domain::settings::Catalogue;
+use gatehouse_egress::Egress;
 use gatehouse_gateway::counters::{Memory, Tally, Together};
 use gatehouse_gateway::limits::Limiter;
 use gatehouse_gateway::routes::Routes;
@@ -28,6 +29,7 @@ use gatehouse_store::pool::Pools;
 use gatehouse_store::{Store, StoreError, in_time};
 
 use super::budget::{COUNT, NotCounted, count, count_at_start};
+use super::egress::{self, Way};
 use super::entrance::{self, Entrances, Prepared};
 use super::foundation::master_keys;
 use super::fresh::{Freshness, stale};
@@ -38,7 +40,7 @@ use super::link::Link;
 use super::nodes;
 use super::portal::SignIn;
 use super::probe::LastScrape;
-use super::provider::{Provided, SealedKeys, prepare};
+use super::provider::{Out, Provided, SealedKeys, prepare};
 use super::proxy::Forward;
 use super::rehash::Rehashes;
 use crate::config::{Config, Counters, SecretSource, Shown, Sources, changes, load};
@@ -96,6 +98,10 @@ pub(super) struct Live {
     /// The settings at the start.
     started_with: Vec<Shown>,
     providers: Mutex<Vec<Provided>>,
+    /// The way out.
+    pub(super) egress: Egress,
+    /// As it was prepared.
+    pub(super) way: Mutex<Arc<Way>>,
     log: LogControl,
     data_dir: PathBuf,
     stopping: AtomicBool,
@@ -139,26 +145,21 @@ impl Live {
     /// # Errors
     /// What is wrong with the providers' keys, one text each; the database.
     pub(super) async fn begin(parts: Beginnings) -> Result<Self, Vec<String>> {
-        let failed = |error: StoreError| vec![error.to_string()];
-        let snapshot = load_snapshot(&parts.store, parts.org).await.map_err(failed)?;
+        let snapshot =
+            load_snapshot(&parts.store, parts.org).await.map_err(|error| vec![error.to_string()])?;
         let snapshot = snapshot.with_proofs(parts.keys.proofs(clock::now()));
         let (counters, link) = counting(&parts).await?;
         counters.install(snapshot.budgets(), || parts.books.newest());
         let limits = Arc::new(Limiter::default());
         limits.install(snapshot.limits());
         count_at_start(&counters, &parts.books).await?;
-        let delivery = Delivery::new(Catalogue::builtin());
-        if let Err(error) = delivery.refresh(&parts.store, parts.org).await {
-            // Model requests do not depend on it. Clients that ask for settings are told to wait.
-            tracing::error!(%error, "what settings are published cannot be read");
-        }
-        let (sealed, shut) = sealed_keys(&parts.config, &parts.store, &parts.keyring, parts.org).await?;
-        for (provider, problem) in shut {
-            // The server must run for another key to be given; the provider is without one until then.
-            tracing::error!(provider, problem, "the provider has no key: seal it anew");
-        }
-        let providers = prepare(&parts.config.providers, sealed, &[], &parts.environment)?;
-        let rules = inspection::rules(&parts.config)?;
+        let delivery = delivery(&parts).await;
+        let sealed = sealed_at_start(&parts).await?;
+        let way = egress::prepare(&parts.config.egress, None, &|at| secret::resolve(at, &parts.environment))?;
+        let egress = Egress::new(Arc::clone(&way.settings));
+        let out = Out { egress: &egress, way: &way };
+        let providers = prepare(&parts.config.providers, sealed, &[], &out, &parts.environment)?;
+        let rules = inspection::rules(&parts.config, &egress)?;
         let entrances = Entrances::new(entrance::prepare(&parts.config)?);
         let settings = settings(&parts.config, parts.prices, &providers, rules);
         let live = Self {
@@ -189,6 +190,8 @@ impl Live {
             keys_unread: AtomicBool::new(false),
             books: parts.books,
             providers: Mutex::new(providers),
+            egress,
+            way: Mutex::new(way),
             log: parts.log,
             data_dir: parts.data_dir,
             stopping: AtomicBool::new(false),
@@ -225,11 +228,13 @@ impl Live {
     pub(super) async fn sign_in_rules(
         self: &Arc<Self>,
         config: Arc<Config>,
+        way: Arc<Way>,
     ) -> Result<(Rules, Reach), Vec<String>> {
         let live = Arc::clone(self);
         let prices = Arc::clone(&self.settings.load().prices);
         let prepared = tokio::task::spawn_blocking(move || {
-            identity::prepare(&config, live.public_url.as_ref(), &prices, &live.environment)
+            let out = Out { egress: &live.egress, way: &way };
+            identity::prepare(&config, live.public_url.as_ref(), &prices, &out, &live.environment)
         });
         prepared.await.unwrap_or_else(|_| {
             Err(vec!["sign-in could not be prepared by a fault of the server".to_owned()])
@@ -247,8 +252,10 @@ impl Live {
         let config = Arc::new(self.read_again().await?);
         let ring = self.read_keyring(&config).await.map_err(refused)?;
         let prices = price::table(&config.pricing).map_err(|error| refused(vec![error.to_string()]))?;
-        let providers = self.prepared(&config).await.map_err(refused)?;
-        let (rules, reach) = self.sign_in_rules(Arc::clone(&config)).await.map_err(refused)?;
+        let way = self.prepared_way(&config).await.map_err(refused)?;
+        let providers = self.prepared(&config, &way).await.map_err(refused)?;
+        let (rules, reach) =
+            self.sign_in_rules(Arc::clone(&config), Arc::clone(&way)).await.map_err(refused)?;
         let forward = self.prepared_proxy(&config).await.map_err(refused)?;
         let inspection = self.prepared_inspection(&config).await.map_err(refused)?;
         let entrances = self.prepared_entrances(&config).await.map_err(refused)?;
@@ -260,6 +267,8 @@ impl Live {
         if let Err(error) = in_time(READ_POLICY, self.tell_presence()).await {
             tracing::warn!(%error, "the other nodes are not told which master keys this one knows; they are within a minute");
         }
+        self.egress.replace(Arc::clone(&way.settings));
+        *self.way.lock().unwrap_or_else(PoisonError::into_inner) = way;
         self.settings.store(Arc::new(settings(&config, prices, &providers, inspection)));
         self.refresh_authority().await;
         *self.providers.lock().unwrap_or_else(PoisonError::into_inner) = providers;
@@ -338,7 +347,11 @@ impl Live {
         }
     }
 
-    async fn prepared(self: &Arc<Self>, config: &Config) -> Result<Vec<Provided>, Vec<String>> {
+    async fn prepared(
+        self: &Arc<Self>,
+        config: &Config,
+        way: &Arc<Way>,
+    ) -> Result<Vec<Provided>, Vec<String>> {
         let (sealed, shut) = sealed_keys(config, &self.store, &self.keyring, self.org).await?;
         let (live, wanted, before) = (Arc::clone(self), config.providers.clone(), self.providers());
         // A provider that has a key keeps it; one that has none loses nothing.
@@ -349,8 +362,11 @@ impl Live {
         if !lost.is_empty() {
             return Err(lost);
         }
-        let prepared =
-            tokio::task::spawn_blocking(move || prepare(&wanted, sealed, &before, &live.environment));
+        let way = Arc::clone(way);
+        let prepared = tokio::task::spawn_blocking(move || {
+            let out = Out { egress: &live.egress, way: &way };
+            prepare(&wanted, sealed, &before, &out, &live.environment)
+        });
         prepared.await.unwrap_or_else(|_| {
             Err(vec!["the providers could not be prepared by a fault of the server".to_owned()])
         })
@@ -364,7 +380,7 @@ impl Live {
         {
             return;
         }
-        match self.prepared(&config).await {
+        match self.prepared(&config, &self.way()).await {
             Ok(providers) => {
                 let mut settings = (**self.settings.load()).clone();
                 settings.providers = usable(&providers);
@@ -481,6 +497,7 @@ impl Live {
             ("server", problem(self.stopping.load(Ordering::Acquire), "the server is stopping")),
             ("provider", problem(provider, "no provider with a key is configured")),
             ("journal", self.books.refusing()),
+            ("egress", egress::trouble(self)),
         ];
         let ready = serves && checks.iter().all(|(_, problem)| problem.is_none());
         self.ready.store(ready, Ordering::Release);
@@ -529,6 +546,26 @@ fn settings(
 
 fn usable(providers: &[Provided]) -> Vec<Arc<gatehouse_gateway::settings::Provider>> {
     providers.iter().filter_map(|provided| provided.usable.clone()).collect()
+}
+
+/// What is published for clients.
+async fn delivery(parts: &Beginnings) -> Delivery {
+    let delivery = Delivery::new(Catalogue::builtin());
+    if let Err(error) = delivery.refresh(&parts.store, parts.org).await {
+        // Model requests do not depend on it. Clients that ask for settings are told to wait.
+        tracing::error!(%error, "what settings are published cannot be read");
+    }
+    delivery
+}
+
+/// Providers' keys that are sealed and open.
+async fn sealed_at_start(parts: &Beginnings) -> Result<SealedKeys, Vec<String>> {
+    let (sealed, shut) = sealed_keys(&parts.config, &parts.store, &parts.keyring, parts.org).await?;
+    for (provider, problem) in shut {
+        // The server must run for another key to be given; the provider is without one until then.
+        tracing::error!(provider, problem, "the provider has no key: seal it anew");
+    }
+    Ok(sealed)
 }
 
 /// Opens the keys that are sealed in the store, and tells of those that do not open, by the provider's name.

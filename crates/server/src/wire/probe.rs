@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use gatehouse_domain::readiness::{Finding, Item};
+use gatehouse_egress::Egress;
 use gatehouse_identity::fetch::{Fetch as _, HttpRequest};
 use gatehouse_listener::tls::Asked;
 use url::Url;
@@ -24,9 +25,9 @@ const SCRAPED_MS: i64 = 5 * 60 * 1000;
 /// Most that is read of an issuer's document, in bytes.
 const MAX_DOCUMENT: usize = 256 * 1024;
 
-/// For how many days the certificate at an address is good; 0 when it is not, or cannot be seen.
+/// For how many days the certificate that clients see at an address is good; 0 when it is not, or cannot be seen.
 pub(super) async fn days_left(address: &str) -> u64 {
-    let seen = tokio::time::timeout(PATIENCE, certificate::seen_at(address, None)).await;
+    let seen = tokio::time::timeout(PATIENCE, certificate::seen_at(&Egress::default(), address, None)).await;
     seen.ok().and_then(Result::ok).unwrap_or(0)
 }
 
@@ -85,7 +86,10 @@ pub(super) async fn all(live: Arc<Live>) -> BTreeMap<Item, Finding> {
         (Item::SingleSignOn, sign_on),
         (Item::Monitoring, live.scraped.finding()),
         (Item::LoadBalancer, load_balancer(&live)),
-        (Item::Proxy, proxy(&live)),
+        (
+            Item::Proxy,
+            super::egress::finding(&live).map_or_else(|| proxy(&live), |out| both(out, &proxy(&live))),
+        ),
         (Item::ClientCertificates, client_certificates(&live)),
     ]);
     // Where the log is handed to somebody, how far that is says more.
@@ -178,6 +182,18 @@ fn proxy(live: &Live) -> Finding {
             Finding::Good(format!("the forward proxy listens on {at}; what no rule allows is refused"))
         }
         None => Finding::Unknown("the forward proxy is off (`listen.proxy`)".to_owned()),
+    }
+}
+
+/// What is known of the way out, and beside it what is known of the forward proxy.
+fn both(out: Finding, proxy: &Finding) -> Finding {
+    let Finding::Good(also) = proxy else { return out };
+    let told = |text: String| format!("{text}. {also}");
+    match out {
+        Finding::Good(text) => Finding::Good(told(text)),
+        Finding::Poor(text) => Finding::Poor(told(text)),
+        Finding::Bad(text) => Finding::Bad(told(text)),
+        other @ (Finding::NotNeeded(_) | Finding::Unknown(_)) => other,
     }
 }
 

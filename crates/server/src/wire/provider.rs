@@ -1,17 +1,19 @@
 //! From configured providers to those the data path uses: resolves their keys and checks them, all at once.
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::sync::Arc;
 
-use gatehouse_gateway::settings::{Face, Provider, ProviderSpec, client_tls};
+use gatehouse_domain::proxy::Host;
+use gatehouse_egress::Egress;
+use gatehouse_egress::tls::Trust;
+use gatehouse_gateway::settings::{Face, Provider, ProviderSpec};
 use gatehouse_identity::secret::Secret;
 use gatehouse_providers::anthropic::credential_header;
 use gatehouse_providers::cloud::Table;
-use rustls::ClientConfig;
 
 use super::cloud;
-use super::renewal::Renewal;
+use super::egress::Way;
+use super::renewal::{Renewal, Services};
 use crate::config::{self, SecretSource};
 use crate::environment::Environment;
 use crate::secret;
@@ -25,6 +27,8 @@ pub(super) struct Provided {
     secrets: Option<Vec<Arc<Secret>>>,
     /// Of a cloud: the table it goes by.
     table: Option<Arc<Table>>,
+    /// The way to it: new connections go another one once that is another.
+    way: Arc<Way>,
     /// As the data path uses it; `None` while its key is missing.
     pub(super) usable: Option<Arc<Provider>>,
     /// What renews its credential, where that runs out.
@@ -52,6 +56,7 @@ impl Provided {
         configured: &config::Provider,
         secrets: &[Arc<Secret>],
         table: Option<&Arc<Table>>,
+        way: &Arc<Way>,
     ) -> bool {
         let own = self.secrets.as_deref().unwrap_or_default();
         self.secrets.is_some()
@@ -59,7 +64,14 @@ impl Provided {
             && own.len() == secrets.len()
             && own.iter().zip(secrets).all(|(own, other)| own.same_as(other))
             && self.table.as_ref() == table
+            && Arc::ptr_eq(&self.way, way)
     }
+}
+
+/// The way out, and what it was made of.
+pub(super) struct Out<'a> {
+    pub(super) egress: &'a Egress,
+    pub(super) way: &'a Arc<Way>,
 }
 
 /// Keys that are sealed in the store, opened.
@@ -71,9 +83,11 @@ pub(super) fn prepare(
     configured: &[config::Provider],
     mut sealed: SealedKeys,
     before: &[Provided],
+    way_out: &Out<'_>,
     environment: &Environment,
 ) -> Result<Vec<Provided>, Vec<String>> {
-    let (mut out, mut mistakes, mut trust) = (Vec::new(), Vec::new(), Trust::default());
+    let (mut out, mut mistakes) = (Vec::new(), Vec::new());
+    let mut trust = Trust::new(&way_out.way.special);
     for provider in configured {
         let mut secrets = Some(Vec::new());
         let before_these = mistakes.len();
@@ -94,7 +108,7 @@ pub(super) fn prepare(
         if mistakes.len() > before_these {
             continue;
         }
-        match one(provider, secrets, before, &mut trust, environment) {
+        match one(provider, secrets, before, (way_out, &mut trust), environment) {
             Ok(provided) => out.push(provided),
             Err(mistake) => mistakes.push(format!("provider[{}]: {mistake}", provider.name)),
         }
@@ -106,23 +120,26 @@ fn one(
     configured: &config::Provider,
     secrets: Option<Vec<Arc<Secret>>>,
     before: &[Provided],
-    trust: &mut Trust,
+    (out, trust): (&Out<'_>, &mut Trust<'_>),
     environment: &Environment,
 ) -> Result<Provided, String> {
     let configured = configured.clone();
     let table = cloud::table(&configured)?;
+    let way = Arc::clone(out.way);
     let Some(secrets) = secrets else {
-        return Ok(Provided { configured, secrets: None, table, usable: None, renewal: None });
+        return Ok(Provided { configured, secrets: None, table, way, usable: None, renewal: None });
     };
-    if let Some(old) = before.iter().find(|old| old.is_of(&configured, &secrets, table.as_ref())) {
+    if let Some(old) = before.iter().find(|old| old.is_of(&configured, &secrets, table.as_ref(), &way)) {
         return Ok(old.clone());
     }
     let is_https = configured.base_url.starts_with("https://");
-    let tls = is_https.then(|| trust.with(configured.ca_file.as_deref())).transpose()?;
+    let host = host_of(&configured.base_url)?;
+    let tls = is_https.then(|| trust.with(&host, configured.ca_file.as_deref())).transpose()?;
     let (face, renewal) = if let (Some(cloud), Some(table)) = (&configured.cloud, &table) {
         // The services that give credentials are reached with the same trust.
-        let trusted = trust.with(configured.ca_file.as_deref()).ok();
-        let ready = cloud::ready((&configured, cloud), &secrets, Arc::clone(table), trusted, environment)?;
+        let tls = trust.any(configured.ca_file.as_deref()).ok();
+        let services = Services { tls, egress: out.egress.clone() };
+        let ready = cloud::ready((&configured, cloud), &secrets, Arc::clone(table), services, environment)?;
         (ready.face, ready.renewal)
     } else {
         let key = secrets.first().and_then(|key| key.expose_text()).ok_or("its key is not text")?;
@@ -136,6 +153,7 @@ fn one(
         face,
         serves: configured.serves.clone(),
         tls,
+        egress: out.egress.clone(),
         connect: configured.connect,
         first_byte: configured.first_byte,
         stream_idle: configured.stream_idle,
@@ -146,30 +164,13 @@ fn one(
     };
     let usable = Provider::new(spec).map_err(|error| error.to_string())?;
     let (usable, renewal) = (Some(Arc::new(usable)), renewal.map(Arc::new));
-    Ok(Provided { configured, secrets: Some(secrets), table, usable, renewal })
+    Ok(Provided { configured, secrets: Some(secrets), table, way, usable, renewal })
 }
 
-/// TLS settings by CA file. The system's certificates are read at most once, and only if a provider needs them.
-#[derive(Default)]
-struct Trust(HashMap<Option<std::path::PathBuf>, Arc<ClientConfig>>);
-
-impl Trust {
-    fn with(&mut self, ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, String> {
-        let at = ca_file.map(Path::to_owned);
-        if let Some(known) = self.0.get(&at) {
-            return Ok(Arc::clone(known));
-        }
-        let pem = ca_file.map(std::fs::read).transpose();
-        let pem = pem.map_err(|error| {
-            format!(
-                "ca_file: cannot read `{}`: {error}",
-                at.iter().map(|p| p.display().to_string()).collect::<String>()
-            )
-        })?;
-        let made = client_tls(pem.as_deref())?;
-        self.0.insert(at, Arc::clone(&made));
-        Ok(made)
-    }
+/// The host in an address that was checked.
+fn host_of(base_url: &str) -> Result<Host, String> {
+    let uri: http::Uri = base_url.parse().map_err(|error| format!("base_url: {error}"))?;
+    Host::parse(uri.host().unwrap_or_default()).map_err(|error| format!("base_url: {error}"))
 }
 
 #[cfg(test)]
@@ -182,6 +183,12 @@ mod tests {
         load(&Sources { flags, ..Sources::default() }).unwrap().providers
     }
 
+    fn way() -> (Egress, Arc<Way>) {
+        let config = load(&Sources::default()).unwrap();
+        let way = crate::wire::egress::prepare(&config.egress, None, &|_| Ok(None)).unwrap();
+        (Egress::new(Arc::clone(&way.settings)), way)
+    }
+
     fn environment() -> Environment {
         Environment { variables: [("K".to_owned(), "sk-canary".to_owned())].into() }
     }
@@ -189,26 +196,34 @@ mod tests {
     #[test]
     fn an_unchanged_provider_keeps_its_connections() {
         let list = configured(&["provider.a.api_key=env:K", "provider.a.base_url=http://127.0.0.1:1"]);
-        let first = prepare(&list, SealedKeys::new(), &[], &environment()).unwrap();
-        let second = prepare(&list, SealedKeys::new(), &first, &environment()).unwrap();
+        let (egress, way) = way();
+        let out = Out { egress: &egress, way: &way };
+        let first = prepare(&list, SealedKeys::new(), &[], &out, &environment()).unwrap();
+        let second = prepare(&list, SealedKeys::new(), &first, &out, &environment()).unwrap();
         let same =
             |a: &Provided, b: &Provided| Arc::ptr_eq(a.usable.as_ref().unwrap(), b.usable.as_ref().unwrap());
         assert!(same(&first[0], &second[0]));
         let other = Environment { variables: [("K".to_owned(), "sk-new".to_owned())].into() };
-        let third = prepare(&list, SealedKeys::new(), &second, &other).unwrap();
+        let third = prepare(&list, SealedKeys::new(), &second, &out, &other).unwrap();
         assert!(!same(&second[0], &third[0]));
+        let (_, another) = self::way();
+        let out = Out { egress: &egress, way: &another };
+        let fourth = prepare(&list, SealedKeys::new(), &third, &out, &other).unwrap();
+        assert!(!same(&third[0], &fourth[0]), "connections of another way stay in use");
     }
 
     #[test]
     fn a_sealed_key_may_come_later_and_all_other_trouble_is_told_at_once() {
         let list = configured(&["provider.a.api_key=sealed:", "provider.a.base_url=http://127.0.0.1:1"]);
-        let provided = prepare(&list, SealedKeys::new(), &[], &environment()).unwrap();
+        let (egress, way) = way();
+        let out = Out { egress: &egress, way: &way };
+        let provided = prepare(&list, SealedKeys::new(), &[], &out, &environment()).unwrap();
         assert!(provided[0].usable.is_none() && provided[0].state().contains("set-key a"));
         let sealed = SealedKeys::from([("a".to_owned(), Secret::new(b"sk-1".to_vec()))]);
-        assert_eq!(prepare(&list, sealed, &provided, &environment()).unwrap()[0].state(), "ok");
+        assert_eq!(prepare(&list, sealed, &provided, &out, &environment()).unwrap()[0].state(), "ok");
 
         let list = configured(&["provider.a.api_key=env:NONE", "provider.b.api_key=file:/nowhere/key"]);
-        let mistakes = prepare(&list, SealedKeys::new(), &[], &environment()).err().unwrap();
+        let mistakes = prepare(&list, SealedKeys::new(), &[], &out, &environment()).err().unwrap();
         assert!(mistakes[0].contains("provider[a].api_key: the variable `NONE` is not set"), "{mistakes:?}");
         assert!(mistakes[1].contains("provider[b].api_key: cannot read the file"), "{mistakes:?}");
     }

@@ -98,6 +98,7 @@ pub(super) fn start(
         policy: Arc::clone(&live.policy),
         records: Arc::new(Recorder(Arc::clone(&forward.spool))),
         resolver: forward.resolver.clone(),
+        egress: live.egress.clone(),
         own: forward.own.clone(),
         now: clock::now,
         rehashed: Box::new(move |key, old, new| hashing.rehashes.note(key, old, new)),
@@ -172,13 +173,15 @@ fn named(url: &str) -> Option<Destination> {
 
 /// What the management plane knows of the proxy.
 pub(super) fn face(live: &Arc<Live>) -> Face {
-    let (gate, addresses, flush) = (Arc::clone(live), Arc::clone(live), Arc::clone(live));
+    let (gate, addresses, flush, egress) =
+        (Arc::clone(live), Arc::clone(live), Arc::clone(live), live.egress.clone());
     Face {
         gate: Box::new(move || gate.forward.get().map(|forward| forward.settings.load().gate.clone())),
         addresses: Box::new(move |destination| {
             let live = Arc::clone(&addresses);
             Box::pin(async move { looked_up(live.forward.get()?, &destination).await })
         }),
+        is_by_parent: Box::new(move |destination| egress.is_by_parent(destination)),
         flush: Box::new(move || {
             let live = Arc::clone(&flush);
             Box::pin(async move {

@@ -5,13 +5,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use gatehouse_control::telemetry::{Outgoing, Relay};
+use gatehouse_domain::proxy::Host;
 use gatehouse_domain::telemetry::Signal;
+use gatehouse_egress::Egress;
+use gatehouse_egress::tls::Trust;
 use metrics::counter;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::directory::Resolve;
 use crate::config::Collector;
-use crate::fetch::{Post, post, trust};
+use crate::fetch::{Post, post};
 
 /// Requests that wait for one collector.
 const WAITING: usize = 1024;
@@ -41,10 +44,14 @@ struct Route {
 }
 
 /// Makes the way to collectors; none where there are none. What is wrong with each is told with its name.
-pub(super) fn relay(collectors: &[Collector], resolve: Resolve<'_>) -> Result<Option<Relay>, Vec<String>> {
+pub(super) fn relay(
+    collectors: &[Collector],
+    (trust, egress): (&mut Trust<'_>, &Egress),
+    resolve: Resolve<'_>,
+) -> Result<Option<Relay>, Vec<String>> {
     let (mut routes, mut mistakes) = (Vec::new(), Vec::new());
     for one in collectors {
-        match route(one, resolve) {
+        match route(one, (&mut *trust, egress), resolve) {
             Ok(route) => routes.push(route),
             Err(what) => mistakes.push(format!("telemetry.collector[{}].{what}", one.name)),
         }
@@ -58,7 +65,11 @@ pub(super) fn relay(collectors: &[Collector], resolve: Resolve<'_>) -> Result<Op
     Ok(Some(Arc::new(move |outgoing: &Outgoing| routes.iter().for_each(|route| route.offer(outgoing)))))
 }
 
-fn route(collector: &Collector, resolve: Resolve<'_>) -> Result<Route, String> {
+fn route(
+    collector: &Collector,
+    (trust, egress): (&mut Trust<'_>, &Egress),
+    resolve: Resolve<'_>,
+) -> Result<Route, String> {
     let mut headers = Vec::new();
     for (name, source) in &collector.headers {
         let value = resolve(source).map_err(|error| format!("headers: {error}"))?;
@@ -69,12 +80,16 @@ fn route(collector: &Collector, resolve: Resolve<'_>) -> Result<Route, String> {
         let name = http::HeaderName::try_from(name).map_err(|error| format!("headers: {error}"))?;
         headers.push((name, value));
     }
-    let tls = trust(collector.ca_file.as_ref());
-    let tls = tls.map_err(|error| format!("ca_file: {error}"))?;
+    let address: http::Uri = collector.endpoint.parse().map_err(|error| format!("endpoint: {error}"))?;
+    let host =
+        Host::parse(address.host().unwrap_or_default()).map_err(|error| format!("endpoint: {error}"))?;
+    let tls = trust.with(&host, collector.ca_file.as_deref());
+    let tls = tls
+        .map_err(|error| if error.starts_with("ca_file: ") { error } else { format!("ca_file: {error}") })?;
     Ok(Route {
         name: collector.name.clone(),
         signals: collector.signals.clone(),
-        post: Arc::new(Post { endpoint: collector.endpoint.clone(), headers, tls }),
+        post: Arc::new(Post { endpoint: collector.endpoint.clone(), headers, tls, egress: egress.clone() }),
         room: Arc::new(Semaphore::new(WAITING_KIB)),
         queue: OnceLock::new(),
     })

@@ -5,6 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use gatehouse_domain::egress::Origin;
+use gatehouse_domain::proxy::Destination;
+use gatehouse_egress::Egress;
+use gatehouse_egress::tls::{AnyHost, server_name};
 use gatehouse_gateway::settings::Current;
 use gatehouse_providers::credential::google::{ServiceAccount, Workload};
 use gatehouse_providers::credential::{Ask, NoCredential, google};
@@ -12,10 +16,7 @@ use gatehouse_providers::sigv4::AwsKeys;
 use http::{HeaderValue, header};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_util::rt::TokioIo;
-use rustls::ClientConfig;
-use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::amazon::KeySource;
@@ -33,8 +34,25 @@ const MAX_PAUSE: u64 = 30;
 pub(super) struct Renewal {
     pub(super) provider: String,
     pub(super) what: What,
-    pub(super) tls: Option<Arc<ClientConfig>>,
+    pub(super) services: Services,
     pub(super) state: Mutex<State>,
+}
+
+/// How the services that give credentials are reached.
+#[derive(Clone)]
+pub(super) struct Services {
+    /// They are trusted as their provider is; none where no certificates were found.
+    pub(super) tls: Option<AnyHost>,
+    pub(super) egress: Egress,
+}
+
+/// Whose service it is.
+#[derive(Clone, Copy)]
+pub(super) enum Of {
+    /// The cloud's.
+    Cloud,
+    /// Of the machine's own platform, at an address that nothing else may reach.
+    Platform,
 }
 
 /// What is renewed.
@@ -107,7 +125,7 @@ impl Renewal {
                 Ok(issued.expires)
             }
             What::ServiceAccount(account, token) => {
-                let (status, body) = send(account.ask(now).map_err(told)?, self.tls.as_ref()).await?;
+                let (status, body) = send(account.ask(now).map_err(told)?, Of::Cloud, &self.services).await?;
                 let issued = google::read(status, &body, now).map_err(told)?;
                 token.store(Some(Arc::new(issued.bearer)));
                 Ok(issued.expires)
@@ -115,10 +133,10 @@ impl Renewal {
             What::Workload(workload, token) => {
                 let subject =
                     workload.subject(&read_file(Path::new(&workload.token_file)).await?).map_err(told)?;
-                let (status, body) = send(workload.ask(&subject), self.tls.as_ref()).await?;
+                let (status, body) = send(workload.ask(&subject), Of::Cloud, &self.services).await?;
                 let mut issued = google::read(status, &body, now).map_err(told)?;
                 if let Some(ask) = workload.impersonate(&issued) {
-                    let (status, body) = send(ask, self.tls.as_ref()).await?;
+                    let (status, body) = send(ask, Of::Cloud, &self.services).await?;
                     issued = google::read(status, &body, now).map_err(told)?;
                 }
                 token.store(Some(Arc::new(issued.bearer)));
@@ -129,20 +147,24 @@ impl Renewal {
 }
 
 /// Asks a service that gives credentials.
-pub(super) async fn send(ask: Ask, tls: Option<&Arc<ClientConfig>>) -> Result<(u16, Bytes), String> {
+pub(super) async fn send(ask: Ask, of: Of, services: &Services) -> Result<(u16, Bytes), String> {
     let uri: http::Uri = ask.url.parse().map_err(|_| "its service's address is none".to_owned())?;
-    let host = uri.host().ok_or("its service's address has no host")?.trim_matches(['[', ']']).to_owned();
     let is_https = uri.scheme_str() == Some("https");
-    let port = uri.port_u16().unwrap_or(if is_https { 443 } else { 80 });
-    let socket = TcpStream::connect((host.as_str(), port)).await;
-    let socket = socket.map_err(|error| format!("`{host}` cannot be reached: {error}"))?;
+    let authority = uri.authority().ok_or("its service's address has no host")?.as_str();
+    let to = Destination::parse(authority, Some(if is_https { 443 } else { 80 }))
+        .map_err(|error| format!("its service's address is none: {error}"))?;
+    let link = match of {
+        Of::Cloud => services.egress.open(&to, Origin::Configured, PATIENCE).await,
+        Of::Platform => Egress::platform(&to, PATIENCE).await,
+    };
+    let link = link.map_err(|error| error.to_string())?;
     if !is_https {
-        return converse(socket, &uri, ask).await;
+        return converse(link, &uri, ask).await;
     }
-    let tls = tls.cloned().ok_or("no trusted certificates were found on this system")?;
-    let name = ServerName::try_from(host.clone()).map_err(|_| "its host is no name for a certificate")?;
-    let secured = TlsConnector::from(tls).connect(name, socket).await;
-    converse(secured.map_err(|error| format!("`{host}` cannot be trusted: {error}"))?, &uri, ask).await
+    let tls = services.tls.as_ref().ok_or("no trusted certificates were found on this system")?;
+    let name = server_name(&to.host).ok_or("its host is no name for a certificate")?;
+    let secured = TlsConnector::from(tls.of(&to.host)).connect(name, link).await;
+    converse(secured.map_err(|error| format!("`{}` cannot be trusted: {error}", to.host))?, &uri, ask).await
 }
 
 /// Reads a file that the platform keeps fresh.

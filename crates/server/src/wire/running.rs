@@ -147,9 +147,11 @@ fn data_path(live: &Arc<Live>, books: &Arc<Books>, portal: &Arc<SignIn>) -> Part
 
 /// The portal under the rules of the configuration, which a reload replaces.
 async fn sign_in(live: &Arc<Live>, app: &App) -> Result<Arc<SignIn>, Failure> {
-    let (rules, reach) =
-        live.sign_in_rules(live.config.load_full()).await.map_err(|p| Failure::Usage(p.join("\n")))?;
-    let net = Net::default();
+    let (rules, reach) = live
+        .sign_in_rules(live.config.load_full(), live.way())
+        .await
+        .map_err(|p| Failure::Usage(p.join("\n")))?;
+    let net = Net::new(live.egress.clone());
     net.replace(reach);
     let portal = Arc::new(SignIn::new(app.clone(), net.clone(), rules));
     live.keep_portal(Arc::clone(&portal), net);

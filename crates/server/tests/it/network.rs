@@ -101,6 +101,15 @@ fn each_mode_has_its_allow_list() {
     hybrid.extend(gateway);
     assert_eq!(required("hybrid", "server"), hybrid);
 
+    // Parent proxies are reached instead of what they lead to.
+    let parents = format!(
+        "{CONFIG}[egress]\nno_proxy = [\"login.corp.example\"]\n[[egress.parent]]\nname = \"main\"\nurl = \"http://10.0.0.8:3128\"\n"
+    );
+    assert_eq!(
+        allowed(&parents, "hybrid", "server", &[]),
+        ["10.0.0.53:53", "10.0.0.8:3128", "db.corp.example:5432", "login.corp.example:443"]
+    );
+
     // Where the gateway is used, nobody's machine reaches the model past it.
     for mode in ["proxy", "gateway", "hybrid"] {
         let all = allowed(CONFIG, mode, "client", &[]);

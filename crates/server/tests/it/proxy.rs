@@ -1,6 +1,6 @@
 //! The forward proxy, end to end: real connections, a name server of our own, destinations on loopback.
 
-pub mod world;
+pub(crate) mod world;
 mod tunnel;
 mod identity;
 mod refusals;

@@ -1,10 +1,10 @@
 //! Who must reach what, by mode.
 
 use gatehouse_domain::mode::Mode;
-use gatehouse_domain::proxy::Preset;
+use gatehouse_domain::proxy::{Destination, Preset};
 use url::Url;
 
-use crate::config::{CloudCredential, Config};
+use crate::config::{Address, Channel, CloudCredential, Config, ForwardKind, Parent, Transport};
 
 /// On which machine a connection begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,7 +61,10 @@ pub(super) struct Entry {
 pub(super) fn entries(config: &Config, mode: Mode) -> Vec<Entry> {
     let mut list = List(Vec::new());
     clients(config, mode, &mut list);
-    servers(config, mode, &mut list);
+    let mut sent = List(Vec::new());
+    servers(config, mode, &mut sent);
+    list.0.extend(sent.0.into_iter().flat_map(|entry| by_parents(config, entry)));
+    direct(config, mode, &mut list);
     let mut entries = list.0;
     // What is needed for one thing is not optional because of another.
     entries.sort();
@@ -199,18 +202,6 @@ fn servers(config: &Config, mode: Mode, list: &mut List) {
                 list.preset(Server, preset);
             }
         }
-        for server in &config.proxy.name_servers {
-            for protocol in [Protocol::Udp, Protocol::Tcp] {
-                list.0.push(Entry {
-                    from: Server,
-                    required: true,
-                    host: server.ip().to_string(),
-                    port: server.port(),
-                    protocol,
-                    what_for: "names, for the forward proxy".to_owned(),
-                });
-            }
-        }
     }
     for source in &config.identity.oidc {
         list.url(Server, true, &source.issuer, format!("the identity provider `{}`", source.name));
@@ -218,13 +209,75 @@ fn servers(config: &Config, mode: Mode, list: &mut List) {
     for source in &config.identity.ci {
         list.url(Server, true, &source.issuer, format!("the issuer of CI tokens `{}`", source.name));
     }
+    for collector in &config.telemetry.collectors {
+        list.url(Server, false, &collector.endpoint, format!("the collector `{}`", collector.name));
+    }
+    for report in &config.provider_reports {
+        list.url(Server, false, &report.base_url, format!("the reports `{}`", report.name));
+    }
+    for forward in &config.log_forwards {
+        if let ForwardKind::Http { url, .. } = &forward.kind {
+            list.url(Server, false, url, format!("the log's destination `{}`", forward.name));
+        }
+    }
+    for receiver in &config.alerts.receivers {
+        let what_for = format!("alerts for `{}`", receiver.name);
+        match &receiver.channel {
+            Channel::Email(mail) => list.add(Server, false, &mail.host, mail.port, what_for),
+            Channel::Hook { url: Address::Plain(url), .. } => list.url(Server, false, url, what_for),
+            // Where it is is a secret.
+            Channel::Hook { url: Address::Secret(_), .. } => {}
+        }
+    }
+}
+
+/// What is let through for something that the server sends: itself, or the parent proxies that lead there.
+fn by_parents(config: &Config, entry: Entry) -> Vec<Entry> {
+    let egress = &config.egress;
+    let is_v6 = entry.host.contains(':');
+    let host = if is_v6 { format!("[{}]", entry.host) } else { entry.host.clone() };
+    // What is exempt below a name is exempt for a pattern of such names.
+    let to = Destination::parse(&format!("{}:{}", host.replace("*.", "any."), entry.port), None);
+    let is_exempt = to.is_ok_and(|to| egress.exempt.iter().any(|exemption| exemption.holds(&to)));
+    if egress.parents.is_empty() || is_exempt {
+        return vec![entry];
+    }
+    let through = |parent: &Parent| Entry {
+        host: parent.at.host.to_string().trim_matches(['[', ']']).to_owned(),
+        port: parent.at.port,
+        what_for: format!("the parent proxy `{}`, for all that goes by parents", parent.name),
+        ..entry.clone()
+    };
+    egress.parents.iter().map(through).collect()
+}
+
+/// What the server reaches directly although there may be parent proxies.
+fn direct(config: &Config, mode: Mode, list: &mut List) {
+    use Machine::Server;
+    let servers = config.proxy.name_servers.iter().filter(|_| mode.uses_proxy());
+    for (server, protocol) in servers.flat_map(|server| [(server, Protocol::Udp), (server, Protocol::Tcp)]) {
+        list.0.push(Entry {
+            from: Server,
+            required: true,
+            host: server.ip().to_string(),
+            port: server.port(),
+            protocol,
+            what_for: "names, for the forward proxy".to_owned(),
+        });
+    }
     for directory in &config.directories {
         for server in &directory.servers {
             list.url(Server, true, &server.to_string(), format!("the directory `{}`", directory.source));
         }
     }
-    for collector in &config.telemetry.collectors {
-        list.url(Server, false, &collector.endpoint, format!("the collector `{}`", collector.name));
+    for forward in &config.log_forwards {
+        if let ForwardKind::Syslog { by, host, port, .. } = &forward.kind {
+            let what_for = format!("the log's destination `{}`", forward.name);
+            list.add(Server, false, host, *port, what_for);
+            if let (Transport::Udp, Some(entry)) = (by, list.0.last_mut()) {
+                entry.protocol = Protocol::Udp;
+            }
+        }
     }
     if config.store.url != "sqlite" {
         list.url(Server, true, &config.store.url, "the database");

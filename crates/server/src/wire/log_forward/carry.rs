@@ -8,6 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use gatehouse_control::log_forward::Carrier;
 use gatehouse_domain::log_forward::{Line, framed};
+use gatehouse_domain::proxy::Host;
+use gatehouse_egress::tls::Special;
 use gatehouse_identity::secret::Secret;
 use ring::hmac;
 use rustls::ClientConfig;
@@ -15,10 +17,11 @@ use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio_rustls::TlsConnector;
+use url::Url;
 
 use super::super::live::Live;
 use crate::config::{Confirm, ForwardKind, LogForward, SecretSource, Transport};
-use crate::fetch::{Post, post, trust};
+use crate::fetch::{Post, post};
 use crate::{clock, secret};
 
 /// To connect, TLS included.
@@ -33,12 +36,15 @@ const DATAGRAM: usize = 60_000;
 /// Headers to send.
 type Headers = Vec<(http::HeaderName, http::HeaderValue)>;
 
+/// Whom to trust, and by which certificates of the configuration that was found.
+type Trusted = (Arc<[Special]>, Arc<ClientConfig>);
+
 /// Carries lines to one destination.
 pub(super) struct Carry {
     of: LogForward,
     live: Arc<Live>,
     host: String,
-    tls: Mutex<Option<Arc<ClientConfig>>>,
+    tls: Mutex<Option<Trusted>>,
 }
 
 impl Carry {
@@ -57,12 +63,17 @@ impl Carry {
         found.map_err(|error| error.to_string())?.map_err(|error| error.to_string())
     }
 
-    /// Whom to trust, read once and again after every failure.
-    fn trusted(&self, ca_file: Option<&PathBuf>) -> Result<Arc<ClientConfig>, String> {
+    /// Whom to trust, read once, and again after a reload and every failure.
+    fn trusted(&self, host: &Host, ca_file: Option<&PathBuf>) -> Result<Arc<ClientConfig>, String> {
+        let out = self.live.way_out();
         let mut known = self.tls.lock().unwrap_or_else(PoisonError::into_inner);
         match &*known {
-            Some(tls) => Ok(Arc::clone(tls)),
-            None => Ok(Arc::clone(known.insert(trust(ca_file)?))),
+            Some((special, tls)) if Arc::ptr_eq(special, &out.special) => Ok(Arc::clone(tls)),
+            Some(_) | None => {
+                let tls = out.trust(host, ca_file.map(PathBuf::as_path))?;
+                *known = Some((out.special, Arc::clone(&tls)));
+                Ok(tls)
+            }
         }
     }
 
@@ -75,7 +86,10 @@ impl Carry {
             ForwardKind::Syslog { by, host, port, confirm, ca_file } => {
                 let batch: String = lines.iter().map(|line| framed(&line.syslog(&self.host))).collect();
                 let tls = match by {
-                    Transport::Tls => Some(TlsConnector::from(self.trusted(ca_file.as_ref())?)),
+                    Transport::Tls => {
+                        let host = Host::parse(host).map_err(|error| error.to_string())?;
+                        Some(TlsConnector::from(self.trusted(&host, ca_file.as_ref())?))
+                    }
                     Transport::Tcp | Transport::Udp => None,
                 };
                 stream((host, *port), tls.as_ref(), batch.as_bytes(), *confirm).await
@@ -89,7 +103,11 @@ impl Carry {
                 let (token, key) =
                     (self.secret(token.as_ref()).await?, self.secret(hmac_key.as_ref()).await?);
                 let headers = proof(token.as_ref(), key.as_ref(), &json_lines(lines))?;
-                let to = Post { endpoint: url.clone(), headers, tls: self.trusted(ca_file.as_ref())? };
+                let named = Url::parse(url).map_err(|error| error.to_string())?;
+                let host = Host::parse(named.host_str().unwrap_or_default());
+                let host = host.map_err(|error| error.to_string())?;
+                let tls = self.trusted(&host, ca_file.as_ref())?;
+                let to = Post { endpoint: url.clone(), headers, tls, egress: self.live.egress.clone() };
                 batch(&to, json_lines(lines)).await
             }
         }

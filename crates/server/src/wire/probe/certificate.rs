@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use gatehouse_domain::egress::Origin;
+use gatehouse_domain::proxy::{Destination, Host};
 use gatehouse_domain::readiness::Finding;
-use gatehouse_gateway::settings::{client_tls_with, trusted_roots};
+use gatehouse_egress::Egress;
+use gatehouse_egress::tls::{client_tls_with, server_name, trusted_roots};
 use rustls::RootCertStore;
 use rustls::client::verify_server_cert_signed_by_trust_anchor;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::ParsedCertificate;
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use url::Url;
 
@@ -20,6 +22,8 @@ use crate::clock;
 const RENEW: u64 = 30;
 /// One that is good for so many days is not looked at further.
 const FAR: u64 = 400;
+/// How long connecting may take.
+const CONNECT: Duration = Duration::from_secs(10);
 /// Seconds of a day.
 const DAY: u64 = 86_400;
 
@@ -39,7 +43,7 @@ pub(super) async fn public(live: Arc<Live>) -> Finding {
             Finding::Bad(format!("clients send their keys in the clear to {address}"))
         };
     }
-    match seen_at(&address, None).await {
+    match seen_at(&Egress::default(), &address, None).await {
         Ok(days) => judged(&address, days),
         Err(why) => Finding::Bad(format!("{address}: {why}")),
     }
@@ -63,7 +67,7 @@ pub(super) async fn of_providers(live: Arc<Live>) -> Finding {
                 return Finding::Bad(format!("`{}`: cannot read {}: {error}", provider.name, file.display()));
             }
         };
-        match seen_at(&provider.base_url, Some(&pem)).await {
+        match seen_at(&live.egress, &provider.base_url, Some(&pem)).await {
             Ok(days) if worst.is_none_or(|(least, _)| days < least) => worst = Some((days, &provider.name)),
             Ok(_) => {}
             Err(why) => return Finding::Bad(format!("`{}`: {why}", provider.name)),
@@ -79,14 +83,14 @@ pub(super) async fn days(live: Arc<Live>) -> Vec<(String, u64)> {
     let public = config.listen.public_url.as_ref().map(|url| url.as_str().to_owned());
     let mut out = Vec::new();
     for address in public.into_iter().filter(|address| address.starts_with("https://")) {
-        if let Ok(days) = seen_at(&address, None).await {
+        if let Ok(days) = seen_at(&Egress::default(), &address, None).await {
             out.push((address, days));
         }
     }
     for provider in config.providers.iter().filter(|provider| provider.ca_file.is_some()) {
         let pem = tokio::fs::read(provider.ca_file.clone().unwrap_or_default()).await;
         if let Ok(pem) = pem
-            && let Ok(days) = seen_at(&provider.base_url, Some(&pem)).await
+            && let Ok(days) = seen_at(&live.egress, &provider.base_url, Some(&pem)).await
         {
             out.push((format!("provider `{}`", provider.name), days));
         }
@@ -104,15 +108,16 @@ fn judged(of: &str, days: u64) -> Finding {
 }
 
 /// For how many more days the certificate at an address is good; a sentence when it is not, or cannot be seen.
-pub(super) async fn seen_at(address: &str, extra_ca: Option<&[u8]>) -> Result<u64, String> {
+pub(super) async fn seen_at(way: &Egress, address: &str, extra_ca: Option<&[u8]>) -> Result<u64, String> {
     let url = Url::parse(address).map_err(|error| error.to_string())?;
-    let host = url.host_str().ok_or("the address has no host")?.trim_matches(['[', ']']).to_owned();
-    let port = url.port_or_known_default().ok_or("the address has no port")?;
+    let host =
+        Host::parse(url.host_str().ok_or("the address has no host")?).map_err(|error| error.to_string())?;
+    let to = Destination { host, port: url.port_or_known_default().ok_or("the address has no port")? };
     let roots = Arc::new(trusted_roots(extra_ca)?);
     let config = client_tls_with(Arc::clone(&roots))?;
-    let socket = TcpStream::connect((host.as_str(), port)).await.map_err(|error| error.to_string())?;
-    let name = ServerName::try_from(host).map_err(|_| "the host is no name for a certificate".to_owned())?;
-    let stream = TlsConnector::from(config).connect(name, socket).await.map_err(|error| error.to_string())?;
+    let link = way.open(&to, Origin::Configured, CONNECT).await.map_err(|error| error.to_string())?;
+    let name = server_name(&to.host).ok_or("the host is no name for a certificate")?;
+    let stream = TlsConnector::from(config).connect(name, link).await.map_err(|error| error.to_string())?;
     let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
     let now = u64::try_from(clock::now().0 / 1000).unwrap_or_default();
     days_left(chain, &roots, now).ok_or_else(|| "its certificate cannot be verified".to_owned())

@@ -3,6 +3,7 @@
 mod world;
 mod hostile;
 mod authority;
+mod parent;
 
 use gatehouse_testkit::provider::{Act, UPSTREAM_KEY};
 use gatehouse_testkit::{sse, wait};

@@ -128,6 +128,22 @@ pub fn stored(store: &str, ports: &[u16], more: &str, names: &str) -> World {
     world
 }
 
+/// A world whose tunnels go to these ports by a parent; the parent's password is in `first.password`.
+pub fn through(ports: &[u16], parents: &str, names: &str, password: &str) -> World {
+    let provider = FakeProvider::start(echo(1, 1));
+    let config = format!(
+        "[proxy]\nname_servers = [\"{names}\"]\nconnect_ports = {ports:?}\n[egress]\nno_proxy = [\"127.0.0.0/8\"]\n{parents}"
+    );
+    let gatehouse = Builder::new(env!("CARGO_BIN_EXE_gatehouse"), &provider.url)
+        .listen("proxy = \"127.0.0.1:0\"")
+        .config(&config)
+        .start_after(|folder| std::fs::write(folder.join("first.password"), password).unwrap());
+    let (key_id, key) = gatehouse.key("dev@example.com", &["--for", "proxy"]);
+    let mut world = World { gatehouse, key, key_id, proxy: String::new(), provider };
+    world.find();
+    world
+}
+
 impl World {
     /// Looks up where the proxy listens.
     pub fn find(&mut self) {
