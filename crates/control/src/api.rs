@@ -39,6 +39,8 @@ pub mod usage;
 pub mod exchange;
 pub mod telemetry;
 pub mod mode;
+pub mod mode_report;
+pub mod trace;
 pub mod audit;
 pub mod backup;
 pub mod config;
@@ -184,6 +186,8 @@ fn all_routes<R: Routes>(into: R) -> R {
         .routes(routes!(mode::list, mode::set))
         .routes(routes!(mode::plan))
         .routes(routes!(mode::changes))
+        .routes(routes!(mode_report::report))
+        .routes(routes!(trace::trace))
         .routes(routes!(mode::onboarding))
         .routes(routes!(exchange::list))
         .routes(routes!(audit::list))

@@ -52,6 +52,7 @@ pub mod maintenance;
 pub mod metrics;
 pub mod feedback;
 pub mod rollout;
+pub mod pdf;
 pub mod report;
 pub mod alert;
 pub mod spend_limit;

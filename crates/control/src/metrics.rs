@@ -1,7 +1,7 @@
 //! The six figures of a scope in a window, and those beside them.
 //!
 //! They rest on the recorded exchanges, since no sum tells a client's own retries and what a user gave up from errors. Where
-//! there are more than [`MOST_RECORDS`] of them, the hourly sums stand in, and it is said that they do.
+//! there are too many of them, the sums stand in, and it is said that they do.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -12,18 +12,22 @@ use gatehouse_domain::id::UserId;
 use gatehouse_domain::metrics::{Counts, Outcome, Seen, outcomes, per_user_p95};
 use gatehouse_domain::money::Nanos;
 use gatehouse_domain::role::Scope;
+use gatehouse_domain::telemetry::Measure;
 use gatehouse_domain::time::{DAY_MS, UnixMillis};
 use gatehouse_store::feedback::Wanted;
 use gatehouse_store::ledger::{By, RECORDS};
 use gatehouse_store::rollout::Active;
+use gatehouse_store::telemetry::ClientBy;
 
 use crate::act::{ActError, read, shortened};
 use crate::app::App;
 use crate::period::span_ms;
 use crate::{rollout, team, user};
 
-/// Most exchanges that are looked at for one answer.
+/// Most exchanges that are looked at to judge a rollout, in the background.
 pub const MOST_RECORDS: u64 = 500_000;
+/// Most exchanges that are looked at while somebody waits for the answer: about half a second's worth.
+pub const MOST_WAITED_FOR: u64 = 100_000;
 /// The window, where none is given.
 const WINDOW: &str = "30d";
 
@@ -55,12 +59,12 @@ pub struct Collected {
     pub p95s: Vec<f64>,
     /// When somebody last had an answer.
     pub answered: HashMap<UserId, UnixMillis>,
-    /// Whether the hourly sums stand in.
+    /// Whether the sums stand in.
     pub from_rollups: bool,
 }
 
 /// Reckons the figures of a scope: `org`, `team:NAME`, `user:EMAIL`, `rollout:NAME` or `rollout:NAME/PHASE`. Without one, of
-/// what the caller is limited to.
+/// what the caller is limited to. With more than so many exchanges in the window, the sums stand in.
 ///
 /// # Errors
 /// A scope that does not exist, or that is outside of what the caller is limited to; a bad window; the database.
@@ -69,6 +73,7 @@ pub async fn summary(
     limit: Scope,
     scope: Option<&str>,
     window: Option<&str>,
+    most: u64,
 ) -> Result<Summary, ActError> {
     let now = app.now();
     let span = read("window", span_ms(window.unwrap_or(WINDOW)))?;
@@ -76,9 +81,10 @@ pub async fn summary(
     (app.house.flush_ledger)().await?;
     let everybody = app.store.active_people(app.org).await?;
     let (scope, people) = people_of(app, limit, scope, &everybody).await?;
-    let collected = collect(app, &people, since, now).await?;
+    let collected = collect(app, &people, since, now, most).await?;
     let mut counts = collected.counts;
     counts.active_in = active_in(app, &people, now).await?;
+    (counts.edits_accepted, counts.edits_rejected) = edits(app, &people, since, now).await?;
     let said = app.store.feedback(app.org, &Wanted { since: Some(since), ..Wanted::default() }).await?;
     let said: Vec<_> = said.into_iter().filter(|one| people.contains(&one.user)).collect();
     counts.answers = u64::try_from(said.len()).unwrap_or(u64::MAX);
@@ -131,7 +137,7 @@ async fn people_of(
     Ok((text, people))
 }
 
-/// Collects what is known of people in a window.
+/// Collects what is known of people in a window. With more than so many exchanges in it, the sums stand in.
 ///
 /// # Errors
 /// The database.
@@ -140,9 +146,10 @@ pub async fn collect(
     people: &BTreeSet<UserId>,
     since: UnixMillis,
     until: UnixMillis,
+    most: u64,
 ) -> Result<Collected, ActError> {
     let total = app.store.usage(app.org, Scope::Organization, By::Total, Some(since), Some(until)).await?;
-    let mut found = if total.first().is_some_and(|sum| sum.requests > MOST_RECORDS) {
+    let mut found = if total.first().is_some_and(|sum| sum.requests > most) {
         from_rollups(app, people, since, until).await?
     } else {
         from_records(app, people, since, until).await?
@@ -304,6 +311,25 @@ async fn active_in(app: &App, people: &BTreeSet<UserId>, now: UnixMillis) -> Res
         *count = u64::try_from(sums.iter().filter(is_active).count()).unwrap_or(u64::MAX);
     }
     Ok(out)
+}
+
+/// How many edits people accepted and rejected, as their clients say: from the hour in which the window begins.
+async fn edits(
+    app: &App,
+    people: &BTreeSet<UserId>,
+    since: UnixMillis,
+    until: UnixMillis,
+) -> Result<(u64, u64), ActError> {
+    let told = app.store.client_usage(app.org, Scope::Organization, ClientBy::User, Some(since), Some(until));
+    let (mut accepted, mut rejected) = (0_u64, 0_u64);
+    for row in told.await? {
+        if row.id.parse::<UserId>().is_ok_and(|user| people.contains(&user)) {
+            let count = |measure| u64::try_from(row.sums.of(measure)).unwrap_or(0);
+            accepted = accepted.saturating_add(count(Measure::EditsAccepted));
+            rejected = rejected.saturating_add(count(Measure::EditsRejected));
+        }
+    }
+    Ok((accepted, rejected))
 }
 
 /// The six figures under the names that the brief gives them, with what each rests on.

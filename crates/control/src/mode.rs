@@ -3,6 +3,8 @@
 //! The mode says which way people's clients are meant to go; what they are told when they begin follows from it. It does not
 //! reach out to machines: a change is done when their settings have changed as the plan says.
 
+pub mod report;
+
 use std::collections::BTreeMap;
 
 use gatehouse_domain::audit::Object;

@@ -19,7 +19,8 @@ use gatehouse_store::{Listed, Page};
 use serde_json::Value;
 
 use crate::act::{ActError, Caller, read, shortened};
-use crate::app::App;
+use crate::app::{App, Ways};
+use crate::pdf;
 use crate::period::ahead_of;
 use crate::readiness;
 
@@ -94,14 +95,16 @@ pub enum Document {
     Markdown,
     /// The deployment document, with the diagram in it (HTML).
     Html,
+    /// The deployment document (PDF).
+    Pdf,
     /// What is known of the gateways there are (Markdown).
     Comparison,
 }
 
 impl Document {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::Configuration, Self::Diagram, Self::Markdown, Self::Html, Self::Comparison];
+    pub const ALL: [Self; 6] =
+        [Self::Configuration, Self::Diagram, Self::Markdown, Self::Html, Self::Pdf, Self::Comparison];
 
     /// Its name, which is that of a file.
     pub const fn as_str(self) -> &'static str {
@@ -110,6 +113,7 @@ impl Document {
             Self::Diagram => "architecture.svg",
             Self::Markdown => "deployment.md",
             Self::Html => "deployment.html",
+            Self::Pdf => "deployment.pdf",
             Self::Comparison => "gateways.md",
         }
     }
@@ -121,6 +125,7 @@ impl Document {
             Self::Diagram => "image/svg+xml; charset=utf-8",
             Self::Markdown | Self::Comparison => "text/markdown; charset=utf-8",
             Self::Html => "text/html; charset=utf-8",
+            Self::Pdf => "application/pdf",
         }
     }
 }
@@ -303,7 +308,7 @@ pub async fn document(
     plan: &str,
     name: &str,
     language: Language,
-) -> Result<(Document, String), ActError> {
+) -> Result<(Document, Vec<u8>), ActError> {
     let document = Document::ALL.into_iter().find(|document| document.as_str() == name);
     let document = document.ok_or_else(|| ActError::NotFound { noun: "document", given: shortened(name) })?;
     let ways = (app.house.ways)();
@@ -316,8 +321,19 @@ pub async fn document(
         }
         Document::Markdown => block::markdown(&document::blocks(&get(app, plan).await?, &ways, language)),
         Document::Html => block::html(&document::blocks(&get(app, plan).await?, &ways, language), language),
+        Document::Pdf => return Ok((document, printed(app, &get(app, plan).await?, &ways, language).await?)),
     };
-    Ok((document, text))
+    Ok((document, text.into_bytes()))
+}
+
+/// The deployment document as PDF. How tasks stand is as of now, and so is its date.
+async fn printed(app: &App, whole: &Whole, ways: &Ways, language: Language) -> Result<Vec<u8>, ActError> {
+    let author = app.store.org(app.org).await?.name;
+    let blocks = document::blocks(whole, ways, language);
+    let parts = block::printed(&blocks, &diagram::picture(whole.plan.mode, language));
+    let title = format!("{} · {author}", document::title(&whole.plan, language));
+    let footer = vec![title.clone(), whole.plan.id.to_string()];
+    pdf::print(pdf::Document { language, title, author, at: app.now(), footer, parts }).await
 }
 
 fn line(field: &'static str, given: Option<&str>) -> Result<Option<String>, ActError> {

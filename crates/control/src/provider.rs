@@ -32,6 +32,42 @@ pub struct ProviderInfo {
     pub health: String,
     /// What this node has learned that it does not know, from its own refusals; it is left out of requests for a while.
     pub learned: Vec<ProviderLearned>,
+    /// Its limits, as this node knows them, and what waits for it here.
+    pub quota: ProviderQuota,
+}
+
+/// What a provider lets a node have.
+#[derive(Debug, Clone, Default, Serialize, ToSchema)]
+pub struct ProviderQuota {
+    /// The most requests in a minute that this node makes; 0 if that is not configured.
+    pub requests_per_minute: u32,
+    /// The most requests at once that this node makes; 0 if that is not configured.
+    pub concurrent: u32,
+    /// Requests under way that are counted, which they are while they may have to wait.
+    pub under_way: u64,
+    /// Requests that wait.
+    pub waiting: u64,
+    /// Users whose requests wait.
+    pub waiting_users: u64,
+    /// What the provider has told of its limits.
+    pub limits: Vec<ProviderLimit>,
+}
+
+/// A limit that a provider has told of.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct ProviderLimit {
+    /// The model that was asked for.
+    pub model: String,
+    /// `requests`, `tokens`, `input_tokens` or `output_tokens`; `refused` for a 429.
+    pub measure: String,
+    /// How much; none for a 429.
+    pub limit: Option<u64>,
+    /// What is left of it by now, as far as is known; none for a 429.
+    pub remaining: Option<u64>,
+    /// In how many seconds it is whole again, or its model is asked for again.
+    pub seconds_left: u64,
+    /// How many seconds ago the provider told.
+    pub told_seconds_ago: u64,
 }
 
 /// Something of requests that a provider has said it does not know.

@@ -5,8 +5,8 @@ use std::str::FromStr;
 use gatehouse_domain::audit::{Draft, Object};
 use gatehouse_domain::network::Network;
 use gatehouse_domain::proxy::{
-    Action, Answer, Answers, Decision, Destination, Form, Gate, Holder, HostPattern, Question, Rule, Verdict,
-    Window, decide, is_rule_name,
+    Action, Answer, Answers, Decision, Destination, Form, Gate, Holder, Host, HostPattern, Question, Rule,
+    Verdict, Window, decide, is_rule_name,
 };
 use gatehouse_domain::role::Scope;
 use gatehouse_store::proxy::RuleRow;
@@ -28,6 +28,8 @@ pub struct Face {
     pub addresses: Box<dyn Fn(Destination) -> Later<Option<Vec<Answer>>> + Send + Sync>,
     /// Whether a parent proxy looks up what has no address here.
     pub is_by_parent: Box<dyn Fn(&Destination) -> bool + Send + Sync>,
+    /// Whether a tunnel to this host is looked into.
+    pub looks: Box<dyn Fn(&Host) -> Look + Send + Sync>,
     /// Brings the records of tunnels into the database, as far as that can be done now.
     pub flush: Box<dyn Fn() -> Later<()> + Send + Sync>,
 }
@@ -39,9 +41,21 @@ impl Face {
             gate: Box::new(|| None),
             addresses: Box::new(|_| Box::pin(async { None })),
             is_by_parent: Box::new(|_| false),
+            looks: Box::new(|_| Look::default()),
             flush: Box::new(|| Box::pin(async {})),
         }
     }
+}
+
+/// Whether a tunnel to a host is looked into.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Look {
+    /// Whether it is.
+    pub is_inside: bool,
+    /// Which setting says so, in words.
+    pub why: String,
+    /// Why it is refused instead, where it is to be looked into and cannot be.
+    pub problem: Option<String>,
 }
 
 /// A rule to add, as the caller wrote it.
@@ -189,6 +203,8 @@ pub struct Explained {
     pub why: String,
     /// The addresses that were looked at.
     pub addresses: Vec<String>,
+    /// Whether it would be looked into, and which setting says so; none where nothing would go through.
+    pub inspection: Option<(bool, String)>,
 }
 
 /// Says what would become of a connection of somebody, by what is stored now and by what this node's proxy looks up, with the
@@ -236,14 +252,26 @@ pub async fn explain(
         Decision::Gateway => Explained {
             verdict: Verdict::Allow,
             why: "it is a name of our own gateway".to_owned(),
+            inspection: Some((false, "it goes to our own gateway".to_owned())),
             ..refused(&destination, "gateway", String::new(), found)
         },
-        Decision::Dial(dial) => Explained {
-            verdict: if dial.report { Verdict::Report } else { Verdict::Allow },
-            why: if dial.report { "a rule lets it through and reports it" } else { "a rule allows it" }
-                .to_owned(),
-            ..refused(&destination, &dial.rule, String::new(), found)
-        },
+        Decision::Dial(dial) => {
+            let look = match form {
+                Form::Connect => (app.house.proxy.looks)(&destination.host),
+                Form::Plain => Look { why: "it is plain HTTP".to_owned(), ..Look::default() },
+            };
+            if let Some(problem) = look.problem {
+                let why = format!("it is to be looked into ({}), and {problem}", look.why);
+                return Ok(refused(&destination, "inspection", why, found));
+            }
+            Explained {
+                verdict: if dial.report { Verdict::Report } else { Verdict::Allow },
+                why: if dial.report { "a rule lets it through and reports it" } else { "a rule allows it" }
+                    .to_owned(),
+                inspection: Some((look.is_inside, look.why)),
+                ..refused(&destination, &dial.rule, String::new(), found)
+            }
+        }
         Decision::Resolve => {
             refused(&destination, "resolution", "the name cannot be looked up now".to_owned(), found)
         }
@@ -252,7 +280,7 @@ pub async fn explain(
 
 fn refused(destination: &Destination, rule: &str, why: String, addresses: Vec<String>) -> Explained {
     let (destination, rule) = (destination.to_string(), rule.to_owned());
-    Explained { destination, verdict: Verdict::Deny, rule, why, addresses }
+    Explained { destination, verdict: Verdict::Deny, rule, why, addresses, inspection: None }
 }
 
 fn items<T: FromStr<Err: ToString>>(field: &'static str, given: &[String]) -> Result<Vec<T>, ActError> {

@@ -1,5 +1,7 @@
 //! The readiness checklist: what is found, what is stated, how it stands.
 
+pub mod document;
+
 use std::collections::BTreeMap;
 
 use gatehouse_domain::audit::Object;

@@ -9,6 +9,7 @@ pub mod outlook;
 pub mod hygiene;
 pub mod focus;
 pub mod page;
+pub mod document;
 pub mod bill;
 pub mod reconcile;
 

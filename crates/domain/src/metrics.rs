@@ -46,6 +46,10 @@ pub struct Counts {
     pub active_in: [u64; 3],
     /// Tokens of all exchanges.
     pub tokens: Tokens,
+    /// Edits that people accepted, as their clients say.
+    pub edits_accepted: u64,
+    /// Edits that they rejected, as their clients say.
+    pub edits_rejected: u64,
     /// Times to the end of each request, in milliseconds, sorted.
     pub durations_ms: Vec<u32>,
     /// Times to the first byte, in milliseconds, sorted.
@@ -135,6 +139,11 @@ impl Counts {
         share(t.cache_read, t.input.saturating_add(written).saturating_add(t.cache_read))
     }
 
+    /// Edits that people accepted, of all that they decided on.
+    pub fn edit_accept_rate(&self) -> Figure {
+        share(self.edits_accepted, self.edits_accepted.saturating_add(self.edits_rejected))
+    }
+
     /// How long requests took.
     pub fn durations(&self) -> Quantiles {
         Quantiles::of(&self.durations_ms)
@@ -194,6 +203,8 @@ mod tests {
                 cache_read: 600,
                 ..Tokens::default()
             },
+            edits_accepted: 5,
+            edits_rejected: 2,
             durations_ms: (1..=100).collect(),
             ..Counts::default()
         };
@@ -206,6 +217,10 @@ mod tests {
         assert_eq!(counts.cost_per_active_day().value, Nanos(250_000_000));
         assert_eq!(counts.frequency_per_active_day().value, 1.75);
         assert_eq!(counts.cache_read_ratio().value, 0.75);
+        assert_eq!(
+            counts.edit_accept_rate(),
+            Figure { value: 0.714_285_714_285_714_3, n: 7, no_data: false }
+        );
         assert_eq!(counts.durations(), Quantiles { p50: 50, p95: 95, p99: 99, n: 100 });
     }
 
@@ -220,6 +235,7 @@ mod tests {
             none.response_time(),
             none.satisfaction(),
             none.cache_read_ratio(),
+            none.edit_accept_rate(),
         ] {
             assert_eq!(figure, nothing);
         }

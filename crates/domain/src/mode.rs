@@ -1,5 +1,7 @@
 //! The deployment mode: which way an organization's, or a team's, clients go.
 
+pub mod detour;
+
 use std::fmt;
 use std::str::FromStr;
 

@@ -20,7 +20,7 @@ pub use decide::{
     Answer, Answers, Decision, Dial, Form, Gate, Policy, Question, Refusal, RefusalKind, Who, decide,
 };
 pub use destination::{BadDestination, Destination, Host};
-pub use inspection::{Inspection, is_sign_in};
+pub use inspection::{Inspection, Looked, is_sign_in};
 pub use people::{Access, Member, People};
 pub use preset::Preset;
 pub use rule::{Action, BadRule, Holder, HostPattern, MAX_RULES, Rule, Window, is_rule_name};

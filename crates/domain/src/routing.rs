@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use crate::id::TeamId;
 use crate::model::ModelScope;
+use crate::quota::Queuing;
 use crate::time::UnixMillis;
 
 pub use breaker::{Breaker, Gate, Thresholds};
@@ -40,6 +41,8 @@ pub struct Routing {
     pub unknown_models: UnknownModels,
     /// How another provider takes over.
     pub failover: Failover,
+    /// How requests wait for a provider whose quota is used up.
+    pub queuing: Queuing,
     /// Whether replies name the provider and the number of attempts.
     pub reply_headers: bool,
     /// How long it is remembered that a provider does not know something of a request; zero if that is not to be learned.

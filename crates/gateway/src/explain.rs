@@ -129,6 +129,7 @@ fn candidates(
             continue;
         }
         let standing = provider.standing(&settings.routing.failover);
+        let held_up = provider.quota.held_up(model, &settings.routing.queuing);
         out.candidates.push(Candidate {
             provider: provider.name.to_string(),
             model: model.to_owned(),
@@ -136,8 +137,8 @@ fn candidates(
             weight,
             priority,
             family: provider.family.clone(),
-            state: standing.sentence(),
-            usable: standing.is_usable(),
+            usable: standing.is_usable() && held_up.is_none(),
+            state: held_up.filter(|_| standing.is_usable()).unwrap_or_else(|| standing.sentence()),
         });
     }
     out.left_out.extend(found.left_out.into_iter().map(|(name, why)| (name.to_owned(), why.to_owned())));

@@ -23,6 +23,7 @@ use crate::held::Held;
 use crate::inspect::Received;
 use crate::learn;
 use crate::open::Open;
+use crate::queue;
 use crate::refusal::Refusal;
 use crate::refused::Refused;
 use crate::route::{Plan, Routed, Way};
@@ -33,7 +34,7 @@ use crate::worker::{Active, Worker};
 
 /// Sends the request until a provider answers.
 pub(crate) async fn forward(worker: &Rc<Worker>, admitted: Admitted) -> Result<Answered, Box<Refused>> {
-    let (Routed { granted, way }, standing) = admitted.into_parts();
+    let (Routed { mut granted, way }, standing) = admitted.into_parts();
     let provider = match way {
         Way::One(provider) => provider,
         Way::Many(plan) => {
@@ -41,13 +42,23 @@ pub(crate) async fn forward(worker: &Rc<Worker>, admitted: Admitted) -> Result<A
             return Ok(Answered { held, head, standing });
         }
     };
+    let mut pass = None;
+    if !provider.quota.is_idle() && granted.open.record().kind == Kind::Messages {
+        let entered = Box::pin(queue::enter(worker, &mut granted.open, &granted.active, &provider)).await;
+        pass = match entered {
+            Ok(pass) => pass,
+            Err((why, ended)) => return Err(Refused::failed(granted.open, why, ended)),
+        };
+    }
     let sent = match only(worker, granted, &provider).await {
         Ok(sent) => sent,
         Err((open, why)) => return Err(Refused::new(*open, why, None)),
     };
     match sent {
-        Ok((held, head)) => {
+        Ok((mut held, head)) => {
             provider.health.count(&provider.name, Fault::of_status(head.status().as_u16()));
+            queue::listen(worker, &provider, &mut held.flow().open, &head, pass.as_ref());
+            held.flow().pass = pass;
             Ok(Answered { held, head, standing })
         }
         Err(failed) => {
@@ -73,9 +84,11 @@ pub(crate) struct Trip {
     worker: Rc<Worker>,
     pub(crate) plan: Box<Plan>,
     head: Parts,
-    active: Rc<Active>,
+    pub(crate) active: Rc<Active>,
     body: Received,
-    kind: Kind,
+    pub(crate) kind: Kind,
+    /// Whose it is, and with what weight it waits.
+    pub(crate) who: (u128, u32),
     /// How often each candidate was asked.
     asked: Vec<Cell<u32>>,
     round: Cell<u32>,
@@ -106,6 +119,7 @@ async fn travel(worker: &Rc<Worker>, granted: Granted, plan: Box<Plan>) -> Resul
         asked: vec![Cell::new(0); plan.candidates.len()],
         left: Cell::new(plan.routing.failover.attempts.saturating_sub(1)),
         kind: open.record().kind,
+        who: queue::who(&plan.routing.queuing, open.record().principal.as_ref()),
         round: Cell::new(1),
         began: Instant::now(),
         plan,
@@ -113,9 +127,9 @@ async fn travel(worker: &Rc<Worker>, granted: Granted, plan: Box<Plan>) -> Resul
         active,
         body,
     };
-    let (mut at, mut permit) = match trip.next(true).await {
-        Ok(next) => next,
-        Err(soonest) => return Err(Refused::new(open, unavailable(soonest), None)),
+    let (mut at, mut permit) = match trip.first(&mut open).await {
+        Ok(first) => first,
+        Err((why, ended)) => return Err(Refused::failed(open, why, ended)),
     };
     let mut may_hedge = trip.plan.routing.failover.hedge_after_ms > 0 && trip.plan.candidates.len() > 1;
     loop {
@@ -145,7 +159,7 @@ async fn travel(worker: &Rc<Worker>, granted: Granted, plan: Box<Plan>) -> Resul
 
 impl Trip {
     /// The next candidate, once it may be asked; else in how many milliseconds one may be.
-    async fn next(&self, is_first: bool) -> Result<(usize, Permit), u64> {
+    pub(crate) async fn next(&self, is_first: bool) -> Result<(usize, Permit), u64> {
         let routing = Arc::clone(&self.plan.routing);
         let failover = &routing.failover;
         let deadline = Duration::from_millis(failover.deadline_ms);
@@ -180,11 +194,12 @@ impl Trip {
             {
                 continue;
             }
+            let Ok(pass) = self.try_pass(at) else { continue };
             if !is_first && !self.worker.shared.routes.take_retry() {
                 self.left.set(0);
                 return None;
             }
-            if let Ok(permit) = Permit::begin(&candidate.provider, failover) {
+            if let Ok(permit) = Permit::begin(&candidate.provider, failover, pass) {
                 return Some((at, permit));
             }
         }
@@ -232,6 +247,7 @@ impl Trip {
                 return Err(Box::new(Failure::Nothing(failed)));
             }
         };
+        self.listen(at, &head, &permit);
         if self.plan.learns {
             held.flow().learn(fingerprint(&provider.family));
         }
@@ -299,7 +315,11 @@ impl Trip {
             // We cut it: that says nothing of the provider.
             None => return,
             Some(fault) => {
-                permit.failed(fault, head.and_then(retry_after_ms));
+                if fault == Fault::RateLimited && self.is_heeded(head) {
+                    permit.limited();
+                } else {
+                    permit.failed(fault, head.and_then(retry_after_ms));
+                }
                 if !fault.may_pass() {
                     self.asked[at].set(NEVER);
                 }
@@ -382,7 +402,7 @@ fn retry_after_ms(head: &Response<()>) -> Option<u64> {
     Some(seconds.saturating_mul(1000))
 }
 
-fn unavailable(soonest_ms: u64) -> Refusal {
+pub(crate) fn unavailable(soonest_ms: u64) -> Refusal {
     // A client gives up at once when it is told more than a minute.
     Refusal::Unavailable(u16::try_from(soonest_ms.div_ceil(1000).clamp(1, 60)).unwrap_or(60))
 }

@@ -24,6 +24,7 @@ use crate::gather::Gathered;
 use crate::health::Permit;
 use crate::ledger::Ticket;
 use crate::open::Open;
+use crate::quota::Pass;
 use crate::settings::Provider;
 use crate::upstream::{Upload, Upstream};
 use crate::worker::{Active, Cut, Worker};
@@ -66,6 +67,8 @@ pub(crate) struct Flow {
     learner: Option<Box<Learner>>,
     /// Where several providers could answer: says how this one does, and that it is busy.
     pub(crate) permit: Option<Box<Permit>>,
+    /// Where only this one could: that it is counted, where its quota is scarce.
+    pub(crate) pass: Option<Pass>,
 }
 
 /// What looks at a reply's bytes.
@@ -139,6 +142,7 @@ impl Flow {
             kept: None,
             learner: None,
             permit: None,
+            pass: None,
         }
     }
 
@@ -405,6 +409,9 @@ impl Flow {
             // Prices know no cloud's names.
             Some(_) => outcome.model.map(|model| first_party(&model).into_owned()),
         };
+        if let Some(noted) = &mut self.open.noted {
+            (noted.stop_reason, noted.reply_id) = (outcome.stop_reason, outcome.id);
+        }
         let record = self.open.record();
         record.served_model = served;
         if record.reason.is_none() {

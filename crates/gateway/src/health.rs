@@ -10,6 +10,7 @@ use std::time::Instant;
 use gatehouse_domain::routing::{Breaker, Failover, Fault, Gate, Limit};
 use metrics::{Counter, counter};
 
+use crate::quota::Pass;
 use crate::settings::Provider;
 use crate::upstream::reaches;
 
@@ -103,6 +104,11 @@ impl Health {
         self.busy.load(Ordering::Relaxed)
     }
 
+    /// Requests at once that it answers well, as found by how it answers.
+    pub(crate) fn allowed(&self) -> u64 {
+        self.state().limit.requests()
+    }
+
     /// Typical time to a reply's beginning in microseconds; 0 while it is not known.
     pub fn latency_us(&self) -> u64 {
         self.state().latency_us
@@ -174,11 +180,17 @@ pub(crate) struct Permit {
     is_probe: bool,
     is_told: bool,
     began: Instant,
+    /// Where it is counted; dropped last, so that the next one finds the provider less busy.
+    pass: Option<Pass>,
 }
 
 impl Permit {
     /// Begins an attempt, if the provider may be asked.
-    pub(crate) fn begin(provider: &Arc<Provider>, failover: &Failover) -> Result<Self, Standing> {
+    pub(crate) fn begin(
+        provider: &Arc<Provider>,
+        failover: &Failover,
+        pass: Option<Pass>,
+    ) -> Result<Self, Standing> {
         let standing = provider.standing(failover);
         if !standing.is_usable() {
             return Err(standing);
@@ -196,7 +208,13 @@ impl Permit {
             is_probe,
             is_told: false,
             began: Instant::now(),
+            pass,
         })
+    }
+
+    /// Where it is counted, if it is.
+    pub(crate) const fn pass(&self) -> Option<&Pass> {
+        self.pass.as_ref()
     }
 
     /// The provider answered.
@@ -208,6 +226,14 @@ impl Permit {
         state.breaker.succeeded(std::mem::take(&mut self.is_probe), &self.failover.breaker);
         state.latency_us = if state.latency_us == 0 { took } else { state.latency_us / 8 * 7 + took / 8 };
         state.limit.good(busy);
+        self.is_told = true;
+    }
+
+    /// It refused for want of quota, which those that wait for it heed: it is not left alone as a whole.
+    pub(crate) fn limited(&mut self) {
+        let mut state = self.provider.health.state();
+        state.breaker.unknown(std::mem::take(&mut self.is_probe));
+        state.limit.overloaded();
         self.is_told = true;
     }
 

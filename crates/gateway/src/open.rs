@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use gatehouse_domain::budget::{Admission, Charge, Exceeded, Hold, Standing};
 use gatehouse_domain::exchange::{Attempt, Cost, Ended, Exchange, Intent, Kind, estimate_tokens};
@@ -21,6 +21,7 @@ use crate::ledger::Ticket;
 use crate::refusal::Refusal;
 use crate::routes::watched;
 use crate::settings::client_of;
+use crate::witness::Noted;
 use crate::worker::{Active, Shared, Worker};
 
 const MAX_NOTE: usize = 64;
@@ -43,10 +44,14 @@ pub(crate) struct Open {
     taken: Option<Taken>,
     /// The most that it may cost.
     worst: Nanos,
+    /// How long it waited for a provider's quota.
+    waited: Duration,
     /// What the client is told of its model.
     pub(crate) notice: Option<String>,
     /// The route that it goes by, if there is one.
     pub(crate) route: Option<String>,
+    /// What is noted for who is told of its end; none where nobody is.
+    pub(crate) noted: Option<Box<Noted>>,
     request_id: String,
 }
 
@@ -111,8 +116,10 @@ impl Open {
             hold: None,
             taken: None,
             worst: Nanos::ZERO,
+            waited: Duration::ZERO,
             notice: None,
             route: None,
+            noted: shared.witness.wants().map(|wants| Box::new(Noted::new(wants))),
             request_id,
         }
     }
@@ -136,6 +143,9 @@ impl Open {
     pub(crate) fn note_head(&mut self, headers: &HeaderMap) {
         let session = note(headers, "x-claude-code-session-id");
         let client = note(headers, "user-agent");
+        if let Some(noted) = &mut self.noted {
+            noted.head(headers);
+        }
         let is_guest = self.guest().is_some();
         let proxies = &self.shared.settings.load().proxies;
         let record = self.record.as_mut().expect("an exchange is closed once, by the last that holds it");
@@ -180,8 +190,10 @@ impl Open {
             hold: None,
             taken: None,
             worst: Nanos::ZERO,
+            waited: self.waited,
             notice: None,
             route: None,
+            noted: self.noted.clone(),
             request_id: self.request_id.clone(),
         }
     }
@@ -198,6 +210,7 @@ impl Open {
     pub(crate) async fn take_over(&mut self, mut copy: Self) -> Result<(), Box<Exceeded>> {
         let Some(mut noted) = copy.record.take() else { return Ok(()) };
         self.sent = copy.sent;
+        self.noted = copy.noted.take();
         let (provider, model) = (noted.provider.clone(), noted.model.clone());
         let (provider, model) =
             (provider.as_deref().unwrap_or_default(), model.as_deref().unwrap_or_default());
@@ -308,15 +321,27 @@ impl Open {
     /// An attempt came to nothing and another begins: what it said and cost is no part of the exchange.
     pub(crate) fn begin_anew(&mut self, failed: Attempt) {
         self.sent = false;
+        if let Some(noted) = &mut self.noted {
+            (noted.asked_ms, noted.stop_reason, noted.reply_id) = (None, None, None);
+        }
         let record = self.record();
         record.attempts.push(failed);
         (record.bytes_out, record.reason) = (0, None);
     }
 
+    /// It had to wait for a provider's quota, which is not our own time.
+    pub(crate) fn waited(&mut self, time: Duration) {
+        self.waited += time;
+    }
+
     /// What is written down before the upstream is asked.
     pub(crate) fn intent(&mut self) -> Option<Intent> {
         self.sent = true;
-        let (elapsed, is_copy) = (self.began.elapsed(), self.copy);
+        let since = self.began.elapsed();
+        let (elapsed, is_copy) = (since.saturating_sub(self.waited), self.copy);
+        if let Some(noted) = &mut self.noted {
+            noted.asked_ms = Some(u32::try_from(since.as_millis()).unwrap_or(u32::MAX));
+        }
         let record = self.record();
         // Of a further attempt, what came before is the providers' time.
         let is_first = record.attempts.is_empty();
@@ -337,6 +362,13 @@ impl Open {
             estimated_input: estimate_tokens(record.bytes_in),
             peer: record.peer,
         })
+    }
+
+    /// Tells a provider of the trace that it belongs to, if that is wanted.
+    pub(crate) fn pass_on(&self, given: &HeaderMap, sent: &mut HeaderMap) {
+        if let (Some(noted), Some(record)) = (&self.noted, &self.record) {
+            noted.pass_on(record, given, sent);
+        }
     }
 
     /// The upstream did not get the request, or said clearly that it did no work: nothing was consumed.
@@ -409,6 +441,9 @@ impl Open {
             && let Some((slot, _)) = watch.active
         {
             watch.worker.active.borrow_mut().remove(slot);
+        }
+        if let Some(noted) = self.noted.take() {
+            self.shared.witness.ended(noted.finished(record));
         }
         Some(ticket)
     }

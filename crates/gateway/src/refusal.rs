@@ -44,6 +44,8 @@ pub(crate) enum Refusal {
     Budget(Box<Spent>),
     /// A limit on a rate has no room for it now.
     Limited(Box<Beyond>),
+    /// The provider's quota is used up, and there is no turn in time; there may be one in so many seconds.
+    Crowded(u16),
     /// Whether a budget has room cannot be found out.
     BudgetUnknown,
     /// We have no such path.
@@ -149,6 +151,7 @@ impl Refusal {
             Self::Budget(_) => row("budget", 429, "billing_error"),
             // Its own headers say when to come back; see `Beyond::tell`.
             Self::Limited(_) => Row { should_retry: None, ..row("rate_limited", 429, "rate_limit_error") },
+            Self::Crowded(seconds) => later("provider_quota", 429, "rate_limit_error", *seconds),
             Self::BudgetUnknown => row("budget_unknown", 429, "billing_error"),
             Self::UnknownPath => row("unknown_path", 404, "not_found_error"),
             Self::BadMethod(_) => row("bad_method", 405, INVALID),
@@ -235,6 +238,9 @@ impl Refusal {
             ),
             Self::Budget(spent) => spent.sentence(),
             Self::Limited(beyond) => beyond.sentence(),
+            Self::Crowded(seconds) => format!(
+                "The model provider's quota is used up now, and others wait for it as well. Try again in {seconds} s."
+            ),
             Self::BudgetUnknown => BUDGET_UNKNOWN.into(),
             Self::UnknownPath => "Gatehouse does not serve this path.".into(),
             Self::BadMethod(allowed) => format!("This path takes {allowed}."),
@@ -356,6 +362,7 @@ mod tests {
             Refusal::NotPermitted { model: "m".into(), by: "the access policy `x`".into() },
             Refusal::Budget(Box::new(crate::admit::tests::spent())),
             Refusal::Limited(Box::new(crate::admit::tests::beyond())),
+            Refusal::Crowded(7),
             Refusal::BudgetUnknown,
             Refusal::UnknownPath,
             Refusal::BadMethod("POST"),

@@ -89,7 +89,8 @@ pub(crate) fn translate(
                 }
                 Face::Caller(_) => return Err(Refusal::UnknownPath),
             };
-            let (request, answer) = cloud::request(provider, cloud, head, open, body)?;
+            let (mut request, answer) = cloud::request(provider, cloud, head, open, body)?;
+            open.pass_on(&head.headers, request.headers_mut());
             return Ok((request, Some(answer)));
         }
     };
@@ -100,6 +101,7 @@ pub(crate) fn translate(
     headers.insert(credential_name.clone(), credential.clone());
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.bytes));
+    open.pass_on(&head.headers, &mut headers);
     let mut request = Request::new(Upload::new(body.pieces, body.bytes, body.reservation));
     *request.method_mut() = head.method.clone();
     *request.uri_mut() = target;

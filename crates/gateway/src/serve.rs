@@ -34,6 +34,7 @@ use crate::portal::Portal;
 use crate::reception::Reception;
 use crate::routes::Routes;
 use crate::settings::Settings;
+use crate::witness::Witness;
 use crate::worker::{Shared, Worker};
 
 /// What the data path is given.
@@ -56,6 +57,8 @@ pub struct Parts {
     pub limits: Arc<Limiter>,
     /// What is remembered of sessions for routing.
     pub routes: Arc<Routes>,
+    /// Is told of finished exchanges.
+    pub witness: Arc<dyn Witness>,
     /// Whether `/readyz` says so.
     pub ready: Arc<AtomicBool>,
 }
@@ -84,6 +87,7 @@ pub fn start(listener: &TcpListener, workers: usize, parts: Parts) -> io::Result
         counters: parts.counters,
         limits: parts.limits,
         routes: parts.routes,
+        witness: parts.witness,
         ready: parts.ready,
         budget: Arc::new(Budget::default()),
         in_flight: AtomicUsize::new(0),
@@ -259,6 +263,8 @@ fn begin(
     seat: Seat,
 ) {
     let slot = worker.connections.borrow_mut().insert(Rc::clone(connection));
+    // In a box: it ends long before the connection does.
+    let arriving = Box::pin(arriving);
     let task =
         tokio::task::spawn_local(converse(arriving, Rc::clone(worker), Rc::clone(connection), seat, slot));
     *connection.abort.borrow_mut() = Some(task.abort_handle());

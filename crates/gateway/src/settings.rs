@@ -25,6 +25,7 @@ use rustls::ClientConfig;
 use crate::health::Health;
 use crate::learn::Learned;
 use crate::portal::Later;
+use crate::quota::{Configured, Quota};
 
 pub use inspection::{Inspection, Paid};
 
@@ -160,6 +161,8 @@ pub struct Provider {
     pub health: Health,
     /// What it has said that it does not know. A provider changed by a reload begins anew.
     pub learned: Learned,
+    /// What it lets us have. A provider changed by a reload begins anew.
+    pub quota: Quota,
 }
 
 /// How a provider is spoken to.
@@ -241,6 +244,8 @@ pub struct ProviderSpec<'a> {
     pub region: String,
     /// See [`Provider::family`].
     pub family: String,
+    /// Its limits.
+    pub quota: Configured,
 }
 
 /// Why a provider cannot be used as configured.
@@ -309,6 +314,7 @@ impl Provider {
             family: spec.family,
             health: Health::new(),
             learned: Learned::default(),
+            quota: Quota::new(spec.quota),
         })
     }
 

@@ -32,6 +32,7 @@ use crate::refusal::Refusal;
 use crate::routes::Routes;
 use crate::settings::Settings;
 use crate::upstream::Pool;
+use crate::witness::Witness;
 
 /// What all workers share.
 pub(crate) struct Shared {
@@ -43,6 +44,7 @@ pub(crate) struct Shared {
     pub(crate) counters: Arc<dyn Counters>,
     pub(crate) limits: Arc<Limiter>,
     pub(crate) routes: Arc<Routes>,
+    pub(crate) witness: Arc<dyn Witness>,
     pub(crate) ready: Arc<AtomicBool>,
     pub(crate) budget: Arc<Budget>,
     pub(crate) in_flight: AtomicUsize,

@@ -128,7 +128,8 @@ impl Entrance {
         let Some(tls) = &rules.tls else {
             return Ok(Arrived { stream: Stream::Plain(socket), address, certificate: None });
         };
-        let stream = greeted(socket, Arc::clone(tls), self.name).await?;
+        // In a box: a connection without TLS does not carry it.
+        let stream = Box::pin(greeted(socket, Arc::clone(tls), self.name)).await?;
         let certificate = shown(&stream);
         Ok(Arrived { stream: Stream::Tls(Box::new(stream)), address, certificate })
     }

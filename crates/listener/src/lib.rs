@@ -9,7 +9,6 @@
 pub mod preamble;
 pub mod certificate;
 pub mod tls;
-pub mod der;
 mod stream;
 mod entrance;
 

@@ -54,6 +54,15 @@ pub struct Tls {
 /// What tells one state of the files from another: of each, when it was written, its length, which it is.
 pub type Trace = Vec<Option<(i64, i64, u64, u64)>>;
 
+impl Tls {
+    /// The same for a listener that speaks HTTP/2 and nothing else. A client that names protocols must name `h2`.
+    #[must_use]
+    pub fn for_http2(mut self) -> Self {
+        Arc::make_mut(&mut self.config).alpn_protocols = vec![b"h2".to_vec()];
+        self
+    }
+}
+
 impl Files {
     fn all(&self) -> impl Iterator<Item = &Path> {
         let clients = self.clients.iter().flat_map(|c| std::iter::once(&c.ca).chain(&c.crls));

@@ -6,11 +6,13 @@
 pub use body::BodyMeter;
 pub use envelope::error_body;
 pub use headers::{BadCredential, CredentialKind, credential_header, reply_headers, request_headers};
+pub use rate::rate_limits;
 pub use signature::{Carried, SignatureScan, carried};
 pub use stream::{Fed, StreamMeter};
 
 mod headers;
 mod envelope;
+mod rate;
 mod usage;
 mod stream;
 mod body;

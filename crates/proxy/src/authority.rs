@@ -26,6 +26,7 @@ use rustls::server::ResolvesServerCert;
 use rustls::sign::{CertifiedKey, SigningKey, SingleCertAndKey};
 use rustls::{CertificateError, RootCertStore, ServerConfig};
 use sha2::{Digest as _, Sha256};
+use x509_cert::name::Name;
 use zeroize::Zeroizing;
 
 use certificate::{Kind, Read, Wanted, issue, name};
@@ -136,6 +137,7 @@ pub fn create(
     }
     let Fresh { secret, key } = new_key().ok_or(BadAuthority::Making)?;
     let subject = name(organization, &format!("Gatehouse inspection {}", &now.to_string()[..10]));
+    let subject = subject.ok_or(BadAuthority::Making)?;
     let wanted = Wanted {
         issuer: &subject,
         subject: &subject,
@@ -189,9 +191,9 @@ pub struct Authority {
     facts: Facts,
     certificate: CertificateDer<'static>,
     /// Its name, as it stands in what it issues.
-    name: Vec<u8>,
-    /// Which of its keys it is, as it stands in what it issues.
-    key_id: Vec<u8>,
+    name: Name,
+    /// Which of its keys it is, if its certificate says.
+    key_id: Option<Vec<u8>>,
     key: Arc<dyn SigningKey>,
     verifier: Arc<WebPkiServerVerifier>,
     provider: Arc<CryptoProvider>,
@@ -289,10 +291,10 @@ impl Authority {
         let Fresh { key, .. } = new_key().ok_or(NoLeaf::Failed)?;
         let wanted = Wanted {
             issuer: &self.name,
-            subject: &name("", "Gatehouse inspection"),
+            subject: &name("", "Gatehouse inspection").ok_or(NoLeaf::Failed)?,
             from: now.plus_millis(-millis(SKEW)),
             until,
-            kind: Kind::Host(host, &self.key_id),
+            kind: Kind::Host(host, self.key_id.as_deref()),
         };
         let leaf = CertificateDer::from(issue(&wanted, &*key, &*self.key).ok_or(NoLeaf::Failed)?);
         let name = ServerName::try_from(host).map_err(|_| NoLeaf::Outside)?;

@@ -21,6 +21,8 @@ mod factor;
 mod helper;
 mod spending;
 mod mode;
+mod mode_report;
+mod trace;
 mod onboarding;
 mod import_env;
 mod conformance;
@@ -150,6 +152,7 @@ fn run(args: Args, environment: &Environment, out: &mut Out) -> Result<u8, Failu
         Command::Exchanges(command) => {
             spending::exchanges(&command, &client::connect(global, environment)?, out)
         }
+        Command::Trace(args) => trace::run(&args, &client::connect(global, environment)?, out),
         Command::Conformance(args) => conformance::run(&args, &client::connect(global, environment)?, out),
         Command::Price(command) => spending::price(&command, environment, out),
         Command::Provider(command) => operate::provider(command, &client::connect(global, environment)?, out),

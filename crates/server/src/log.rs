@@ -7,10 +7,15 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _, Registry, fmt, reload};
 
 use crate::config::{Log, LogFormat};
+use crate::export::Tap;
 
 /// A way to change what is logged.
 #[derive(Clone)]
-pub(crate) struct LogControl(reload::Handle<EnvFilter, Registry>);
+pub(crate) struct LogControl {
+    filter: reload::Handle<EnvFilter, Registry>,
+    /// Where events are taken from for a collector.
+    pub(crate) tap: Tap,
+}
 
 /// Why logging cannot be set up or changed.
 #[derive(Debug, thiserror::Error)]
@@ -37,15 +42,16 @@ pub(crate) fn start(log: &Log, on_terminal: bool) -> Result<LogControl, LogError
     } else {
         lines.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed()
     };
-    let registry = tracing_subscriber::registry().with(filter).with(lines);
+    let tap = Tap::default();
+    let registry = tracing_subscriber::registry().with(filter).with(lines).with(tap.clone());
     registry.try_init().map_err(|error| LogError::Setup(error.to_string()))?;
-    Ok(LogControl(handle))
+    Ok(LogControl { filter: handle, tap })
 }
 
 impl LogControl {
     /// Changes what is logged from now on.
     pub(crate) fn set_filter(&self, text: &str) -> Result<(), LogError> {
-        self.0.reload(filter(text)?).map_err(|error| LogError::Setup(error.to_string()))
+        self.filter.reload(filter(text)?).map_err(|error| LogError::Setup(error.to_string()))
     }
 }
 

@@ -10,6 +10,7 @@ mod metric;
 mod price;
 mod fetch;
 mod notify;
+mod export;
 mod wire;
 mod demo;
 

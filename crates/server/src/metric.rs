@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use gatehouse_domain::alert::{Labels, Sample};
 use metrics::{describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
@@ -38,6 +39,10 @@ const COUNTERS: &[(&str, &str)] = &[
     ),
     ("gatehouse_provider_left_out_total", "Requests from which something was left out for that, by provider"),
     (
+        "gatehouse_queue_refused_total",
+        "Requests that could not have a turn of a provider's quota in time, by provider and why",
+    ),
+    (
         "gatehouse_retry_budget_exhausted_total",
         "Requests that were not tried at another provider, to keep from a storm",
     ),
@@ -50,6 +55,15 @@ const COUNTERS: &[(&str, &str)] = &[
         "Connections that were not taken in, by listener and why: no agreement on TLS, no preamble",
     ),
     ("gatehouse_proxy_requests_total", "Requests to the forward proxy, by form and verdict"),
+    (
+        "gatehouse_telemetry_export_dropped_total",
+        "Spans, metrics and log records of ours that the collector did not get, by signal and why",
+    ),
+    ("gatehouse_telemetry_export_failures_total", "Requests to our collector that failed, by signal"),
+    (
+        "gatehouse_telemetry_export_sent_total",
+        "Spans, metrics and log records of ours that it took, by signal",
+    ),
     ("gatehouse_records_deleted_total", "Records of exchanges deleted because of their age"),
     ("gatehouse_proxy_ended_total", "Ends of tunnels and forwarded requests, by why"),
     ("gatehouse_proxy_bytes_total", "Bytes through the forward proxy, by direction"),
@@ -81,6 +95,7 @@ const HISTOGRAMS: &[(&str, &str)] = &[
     ("gatehouse_exchange_duration_seconds", "From a request's head to its reply's last byte"),
     ("gatehouse_first_byte_seconds", "From a request's head to its reply's first byte"),
     ("gatehouse_overhead_seconds", "What Gatehouse itself takes of a request, the provider's time left out"),
+    ("gatehouse_queue_wait_seconds", "How long requests waited for a provider's quota, by provider"),
 ];
 const GAUGES: &[(&str, &str)] = &[
     ("gatehouse_requests_in_flight", "Requests under way"),
@@ -115,6 +130,12 @@ const GAUGES: &[(&str, &str)] = &[
         "gatehouse_provider_usable",
         "1 while a provider may be asked: reachable, and not left alone after failures",
     ),
+    (
+        "gatehouse_provider_limit",
+        "A limit that a provider has told of, by provider and measure: that of the model with the least left",
+    ),
+    ("gatehouse_provider_remaining", "What is left of that limit, as far as is known"),
+    ("gatehouse_queue_waiting", "Requests that wait for a provider's quota, by provider"),
     ("gatehouse_provider_report_failing", "1 while a provider's own reports cannot be fetched"),
     ("gatehouse_provider_report_timestamp_seconds", "When a provider's own reports were last fetched"),
     ("gatehouse_egress_parent_up", "1 while a parent proxy works, as far as is known"),
@@ -137,6 +158,7 @@ const GAUGES: &[(&str, &str)] = &[
     ("gatehouse_user_error_ratio", "Failed requests of all requests in the window, as users saw them"),
     ("gatehouse_response_time_seconds", "Mean time to the end of a request in the window"),
     ("gatehouse_cost_per_active_user_usd", "Dollars of an active person in the window"),
+    ("gatehouse_edit_accept_ratio", "Edits accepted of all decided on in the window, as clients say"),
     ("gatehouse_satisfaction_score", "Mean score from 1 to 5 in the window; none of fewer than five answers"),
     ("gatehouse_rollouts", "Rollouts by state"),
     ("gatehouse_alerts_firing", "Alerts that fire, on the node that evaluates"),
@@ -145,6 +167,7 @@ const GAUGES: &[(&str, &str)] = &[
         "gatehouse_alert_signal",
         "What rules for alerts look at besides gauges, by signal, on the node that evaluates",
     ),
+    ("gatehouse_telemetry_export_failing", "1 while our collector does not take a signal of ours, by signal"),
     ("gatehouse_log_forward_lag_entries", "Audit entries that a destination was not given yet"),
 ];
 
@@ -174,4 +197,40 @@ pub(crate) fn install() -> anyhow::Result<PrometheusHandle> {
         .map_err(|_| anyhow::anyhow!("metrics are recorded elsewhere already"))?;
     describe();
     Ok(handle)
+}
+
+/// A line of Prometheus' text format: a name, labels, a value. `None` for any other.
+pub(crate) fn sample(line: &str) -> Option<Sample> {
+    if line.starts_with('#') {
+        return None;
+    }
+    let (series, value) = line.rsplit_once(' ')?;
+    let (name, mut rest) = match series.split_once('{') {
+        Some((name, rest)) => (name, rest.strip_suffix('}')?),
+        None => (series, ""),
+    };
+    let mut labels = Labels::new();
+    while !rest.is_empty() {
+        let (label, after) = rest.split_once("=\"")?;
+        let (value, after) = quoted(after)?;
+        labels.insert(label.trim_start_matches(',').to_owned(), value);
+        rest = after;
+    }
+    Some(Sample { signal: name.to_owned(), labels, value: value.parse().ok()? })
+}
+
+/// A text up to its closing quotation mark, and what is behind it.
+fn quoted(text: &str) -> Option<(String, &str)> {
+    let (mut out, mut chars) = (String::new(), text.char_indices());
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '"' => return Some((out, &text[at + 1..])),
+            '\\' => match chars.next()?.1 {
+                'n' => out.push('\n'),
+                other => out.push(other),
+            },
+            other => out.push(other),
+        }
+    }
+    None
 }

@@ -1,10 +1,9 @@
 //! What differs between SQLite and PostgreSQL, and how one text runs on both.
 
 use std::path::Path;
-use std::str::FromStr as _;
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::postgres::PgPool;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
@@ -118,20 +117,11 @@ const CACHE_KIB: i64 = 2048;
 /// The write-ahead log is cut back to this size after a checkpoint.
 const WAL_BYTES: i64 = 16 * 1024 * 1024;
 /// How long to wait for a connection, or for another process that has the database open (such as a backup).
-const WAIT: Duration = Duration::from_secs(5);
+pub(crate) const WAIT: Duration = Duration::from_secs(5);
 
 /// How long a statement on PostgreSQL may take for us: longer than it may take there, so that only a connection that has
 /// gone silent is given up by it.
 pub(crate) const STATEMENT: Duration = Duration::from_secs(70);
-/// How long a connection that comes back to the pool may take for a sign of life. One whose caller has given up
-/// waiting may be in the middle of a statement, or the network may have forgotten it.
-const BACK: Duration = Duration::from_secs(5);
-/// What a connection to PostgreSQL is told. Statements may take 60 s and wait 10 s for a lock, so that nothing waits
-/// forever. A session whose client has gone without a word (a machine that died, a network that was cut) is ended
-/// within half a minute: until then it holds its locks, and the end of the audit chain may be among them.
-const SESSION: &str = "SET statement_timeout = 60000; SET lock_timeout = 10000; \
-    SET idle_in_transaction_session_timeout = 15000; SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; \
-    SET tcp_keepalives_count = 3; SET tcp_user_timeout = 20000";
 
 /// Gives up a call of the database after this time. What it had begun is undone.
 ///
@@ -191,28 +181,6 @@ pub(crate) async fn open_sqlite(file: &Path) -> Result<Engine, sqlx::Error> {
 fn is_busy(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
     code.and_then(|code| code.parse::<u32>().ok()).is_some_and(|code| matches!(code & 0xFF, 5 | 6))
-}
-
-/// Reads the address of a PostgreSQL database.
-pub(crate) fn postgres_options(url: &str) -> Result<PgConnectOptions, sqlx::Error> {
-    Ok(PgConnectOptions::from_str(url)?.application_name("gatehouse").disable_statement_logging())
-}
-
-/// Connects to PostgreSQL.
-pub(crate) async fn open_postgres(
-    options: PgConnectOptions,
-    max_connections: u32,
-) -> Result<Engine, sqlx::Error> {
-    let pool = PgPoolOptions::new()
-        .max_connections(max_connections.max(1))
-        .acquire_timeout(WAIT)
-        .idle_timeout(Duration::from_mins(1))
-        .after_connect(|db, _| Box::pin(async move { sqlx::raw_sql(SESSION).execute(db).await.map(|_| ()) }))
-        // The pool asks by itself as well, but would wait without end, and the connection's place would be lost to it.
-        .after_release(|db, _| Box::pin(async move { in_time(BACK, db.ping()).await.map(|()| true) }))
-        .connect_with(options)
-        .await?;
-    Ok(Engine::Postgres(pool))
 }
 
 impl Engine {

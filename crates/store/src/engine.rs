@@ -10,6 +10,7 @@ use gatehouse_domain::id::OrgId;
 use crate::dialect::{self, Engine, Open};
 use crate::error::StoreError;
 use crate::migration::{self, MigrationError};
+use crate::postgres;
 
 /// How long closing may take.
 const CLOSE: Duration = Duration::from_secs(5);
@@ -158,20 +159,18 @@ pub(crate) async fn connect(config: &StoreConfig) -> Result<Engine, OpenError> {
         let scheme = config.url.split(':').next().unwrap_or_default();
         return Err(OpenError::UnknownEngine(scheme.chars().take(20).flat_map(char::escape_debug).collect()));
     }
-    let options = dialect::postgres_options(&config.url).map_err(|_| OpenError::BadUrl)?;
+    let options = postgres::options(&config.url).map_err(|_| OpenError::BadUrl)?;
     let host = format!("{}:{}", options.get_host(), options.get_port());
     let database = options.get_database().unwrap_or_default().to_owned();
-    let engine = dialect::open_postgres(options, config.max_connections)
+    let pool = postgres::open(options, config.max_connections)
         .await
         .map_err(|source| OpenError::Connect { host, database, source })?;
-    if let Engine::Postgres(pool) = &engine {
-        let (encoding,): (String,) =
-            sqlx::query_as("SHOW server_encoding").fetch_one(pool).await.map_err(StoreError::from)?;
-        if encoding != "UTF8" {
-            return Err(OpenError::Encoding(encoding));
-        }
+    let (encoding,): (String,) =
+        sqlx::query_as("SHOW server_encoding").fetch_one(&pool).await.map_err(StoreError::from)?;
+    if encoding != "UTF8" {
+        return Err(OpenError::Encoding(encoding));
     }
-    Ok(engine)
+    Ok(Engine::Postgres(pool))
 }
 
 /// A transaction. What was done in it counts once [`Tx::commit`] has returned; dropping it undoes everything.

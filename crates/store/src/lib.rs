@@ -4,7 +4,8 @@
 //! transaction: what could not be recorded was not done. The draft's time is the time of the change. Every function on
 //! tenant data takes the tenant first; the few that do not are for jobs and say so.
 //!
-//! Statements are written once, with `$1` placeholders, and run on both engines; what differs is in `dialect.rs`.
+//! Statements are written once, with `$1` placeholders, and run on both engines; what differs is in `dialect.rs`; how PostgreSQL is
+//! connected to, in `postgres.rs`.
 //!
 //! **Order of locks.** On PostgreSQL rows are locked until the transaction ends. To keep two transactions from waiting for
 //! each other, each changes first the rows of nouns, then the policy version, and appends to the audit log last.
@@ -16,6 +17,8 @@ mod engine;
 mod error;
 mod filter;
 mod page;
+mod postgres;
+mod span;
 mod stored;
 mod token;
 pub mod data_dir;
@@ -67,6 +70,7 @@ pub mod ledger;
 pub mod pool;
 pub mod telemetry;
 pub mod mode;
+pub mod passage;
 pub mod report;
 
 pub use engine::{OpenError, Store, StoreConfig, Tx, in_time};

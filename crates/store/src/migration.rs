@@ -65,6 +65,8 @@ pub const ALL: &[Migration] = &[
     migration!(22, "0022_inspection", "inspection", needs 22),
     migration!(23, "0023_alerts", "alerts", needs 23),
     migration!(24, "0024_outlet", "outlet", needs 24),
+    // A program that knows of no daily sums of what clients say would leave them behind the hourly ones.
+    migration!(25, "0025_days", "days", needs 25),
 ];
 
 /// Why the schema cannot be brought up to date. Nothing was changed by the migration named.

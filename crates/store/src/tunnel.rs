@@ -84,6 +84,11 @@ pub struct TunnelFilter {
     pub host: Option<String>,
 }
 
+/// Most tunnels that are given around a moment.
+pub const AROUND: i64 = 20;
+/// How far the clocks of two machines may be apart, in milliseconds.
+const SLACK_MS: i64 = 1_000;
+
 /// Most tunnels that one call forgets.
 pub const FORGOTTEN: i64 = 2_000;
 
@@ -113,6 +118,27 @@ impl Store {
         let (sql, args) = filter.into_parts();
         let found = read!(self, |db| bound!(sqlx::query_as::<_, TunnelRow>(sql), args).fetch_all(db).await)?;
         Ok(Listed::new(found, page, |row| row.id.clone()))
+    }
+
+    /// The tunnels of a person to our own gateway, or looked into, that were open at some moment of a span: at most [`AROUND`], the
+    /// newest first. Clocks of two machines may differ by [`SLACK_MS`].
+    ///
+    /// # Errors
+    /// The database.
+    pub async fn tunnels_around(
+        &self,
+        org: OrgId,
+        user: UserId,
+        span: (UnixMillis, UnixMillis),
+    ) -> Result<Vec<TunnelRow>, StoreError> {
+        let mut filter = Filter::new(SELECT, org);
+        filter.text("AND t.user_id = $?", Some(user));
+        filter.int("AND t.started_at <= $?", Some(span.1.0 + SLACK_MS));
+        filter.int("AND (t.ended_at IS NULL OR t.ended_at >= $?)", Some(span.0.0 - SLACK_MS));
+        filter.sql("AND (t.rule = 'gateway' OR t.inspected IS NOT NULL)");
+        filter.arg("ORDER BY t.id DESC LIMIT $?", Arg::Int(AROUND));
+        let (sql, args) = filter.into_parts();
+        Ok(read!(self, |db| bound!(sqlx::query_as::<_, TunnelRow>(sql), args).fetch_all(db).await)?)
     }
 
     /// Writes tunnels as they are now, in their order: what has ended is never changed again.

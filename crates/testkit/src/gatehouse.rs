@@ -7,6 +7,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::http::{self, Reply};
+use crate::network::{FAR, Network};
 use crate::provider::UPSTREAM_KEY;
 use crate::wait;
 
@@ -18,6 +19,10 @@ pub struct Builder {
     public_url: String,
     listen: String,
     more: String,
+    /// Where its gateway listener is.
+    host: String,
+    /// What its process, and the command line, are started by.
+    prefix: Vec<String>,
 }
 
 /// A running Gatehouse.
@@ -41,6 +46,8 @@ impl Builder {
             public_url: String::new(),
             listen: String::new(),
             more: String::new(),
+            host: "127.0.0.1".to_owned(),
+            prefix: Vec::new(),
         }
     }
 
@@ -73,6 +80,14 @@ impl Builder {
         self
     }
 
+    /// Runs at the other end of a line, where its gateway listener is reached from this end.
+    #[must_use]
+    pub fn beyond(mut self, network: &Network) -> Self {
+        FAR.clone_into(&mut self.host);
+        self.prefix = network.prefix();
+        self
+    }
+
     /// Starts it and waits until it is ready.
     ///
     /// # Panics
@@ -88,36 +103,44 @@ impl Builder {
     pub fn start_after(self, prepare: impl FnOnce(&Path)) -> Gatehouse {
         let dir = TempDir::new().unwrap();
         let config = format!(
-            "[listen]\ngateway = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\npublic_url = \"{}\"\n{}\n[store]\nurl = \"{}\"\n\
+            "[listen]\ngateway = \"{}:0\"\nadmin = \"127.0.0.1:0\"\npublic_url = \"{}\"\n{}\n[store]\nurl = \"{}\"\n\
              [[provider]]\nname = \"main\"\nkind = \"anthropic\"\nbase_url = \"{}\"\napi_key = \"env:UPSTREAM_KEY\"\n{}",
-            self.public_url, self.listen, self.store, self.provider, self.more
+            self.host, self.public_url, self.listen, self.store, self.provider, self.more
         );
         std::fs::write(dir.path().join("gatehouse.toml"), config).unwrap();
         prepare(dir.path());
-        let child = spawn(&self.binary, dir.path());
+        let child = self.spawn(dir.path());
         let mut gatehouse =
             Gatehouse { builder: self, dir, child, gateway: String::new(), admin: String::new() };
         gatehouse.wait_ready();
         gatehouse
     }
-}
 
-fn spawn(binary: &Path, dir: &Path) -> Child {
-    let log = std::fs::File::options().create(true).append(true).open(dir.join("log")).unwrap();
-    Command::new(binary)
-        .args(["serve", "--config"])
-        .arg(dir.join("gatehouse.toml"))
-        .arg("--data-dir")
-        .arg(dir.join("data"))
-        .env_clear()
-        .env("UPSTREAM_KEY", UPSTREAM_KEY)
-        .env("OIDC_SECRET", crate::issuer::CLIENT_SECRET)
-        .env("HOME", dir)
-        .stdin(Stdio::null())
-        .stdout(log.try_clone().unwrap())
-        .stderr(log)
-        .spawn()
-        .unwrap()
+    fn spawn(&self, dir: &Path) -> Child {
+        let log = std::fs::File::options().create(true).append(true).open(dir.join("log")).unwrap();
+        self.command()
+            .args(["serve", "--config"])
+            .arg(dir.join("gatehouse.toml"))
+            .arg("--data-dir")
+            .arg(dir.join("data"))
+            .env_clear()
+            .env("UPSTREAM_KEY", UPSTREAM_KEY)
+            .env("OIDC_SECRET", crate::issuer::CLIENT_SECRET)
+            .env("HOME", dir)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap()
+    }
+
+    /// The program, where it runs.
+    fn command(&self) -> Command {
+        let Some((first, more)) = self.prefix.split_first() else { return Command::new(&self.binary) };
+        let mut command = Command::new(first);
+        command.args(more).arg(&self.binary);
+        command
+    }
 }
 
 impl Gatehouse {
@@ -163,7 +186,8 @@ impl Gatehouse {
 
     /// Runs a command of the command line against it.
     pub fn cli(&self, args: &[&str]) -> Output {
-        Command::new(&self.builder.binary)
+        self.builder
+            .command()
             .arg("--data-dir")
             .arg(self.dir().join("data"))
             .args(args)
@@ -176,7 +200,9 @@ impl Gatehouse {
 
     /// Runs a command that reads this from its standard input.
     pub fn cli_reading(&self, args: &[&str], input: &str) -> Output {
-        let mut child = Command::new(&self.builder.binary)
+        let mut child = self
+            .builder
+            .command()
             .arg("--data-dir")
             .arg(self.dir().join("data"))
             .args(args)
@@ -268,7 +294,7 @@ impl Gatehouse {
     /// Starts it again in the same directory.
     pub fn restart(&mut self) {
         let _ = std::fs::remove_file(self.dir().join("data/listen.json"));
-        self.child = spawn(&self.builder.binary, self.dir.path());
+        self.child = self.builder.spawn(self.dir.path());
         self.wait_ready();
     }
 }

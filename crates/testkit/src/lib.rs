@@ -16,9 +16,12 @@ pub mod gatehouse;
 pub mod postgres;
 pub mod squid;
 pub mod valkey;
+pub mod wire;
+pub mod network;
 pub mod leak;
 pub mod bot;
 pub mod mail;
+pub mod pdf;
 
 /// A folder that is removed in the end.
 ///

@@ -3,6 +3,8 @@
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+pub mod server;
+
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
 /// The URL of a fresh, empty database; `None` when no server was given (`GATEHOUSE_TEST_POSTGRES`), which is said aloud.

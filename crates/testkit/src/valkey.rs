@@ -1,10 +1,8 @@
-//! A Valkey (or Redis) server of one's own, which can be paused, emptied and stopped, and a wire that can be cut.
+//! A Valkey (or Redis) server of one's own, which can be paused, emptied and stopped.
 
 use std::io::{Read as _, Write as _};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 
 use tempfile::TempDir;
 
@@ -14,7 +12,10 @@ use crate::wait;
 pub struct Valkey {
     /// `127.0.0.1:port`.
     pub address: String,
-    port: u16,
+    /// Its port.
+    pub port: u16,
+    /// Further addresses that it listens on.
+    more: Vec<String>,
     dir: TempDir,
     child: Child,
 }
@@ -24,17 +25,26 @@ impl Valkey {
     ///
     /// # Panics
     /// When it does not start.
+    pub fn start() -> Option<Self> {
+        Self::start_at(&[])
+    }
+
+    /// As [`Valkey::start`], listening on these addresses as well.
+    ///
+    /// # Panics
+    /// When it does not start.
     #[expect(clippy::disallowed_methods, reason = "whether a server is at hand comes from the environment")]
     #[expect(clippy::print_stderr, reason = "a part that is not tested must be named")]
-    pub fn start() -> Option<Self> {
+    pub fn start_at(more: &[&str]) -> Option<Self> {
         if std::env::var("GATEHOUSE_TEST_REDIS").is_err() {
             eprintln!("NOT TESTED with Valkey: GATEHOUSE_TEST_REDIS is not set (scripts/test sets it)");
             return None;
         }
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let dir = crate::folder();
-        let child = spawn(port, &dir);
-        let server = Self { address: format!("127.0.0.1:{port}"), port, dir, child };
+        let more: Vec<String> = more.iter().map(|&address| address.to_owned()).collect();
+        let child = spawn(port, &more, &dir);
+        let server = Self { address: format!("127.0.0.1:{port}"), port, more, dir, child };
         server.wait();
         Some(server)
     }
@@ -84,15 +94,19 @@ impl Valkey {
 
     /// Starts it again on the same port, empty.
     pub fn restart(&mut self) {
-        self.child = spawn(self.port, &self.dir);
+        self.child = spawn(self.port, &self.more, &self.dir);
         self.wait();
     }
 }
 
-fn spawn(port: u16, dir: &TempDir) -> Child {
+fn spawn(port: u16, more: &[String], dir: &TempDir) -> Child {
+    // It would let nobody in from elsewhere without a password.
+    let protected = if more.is_empty() { "yes" } else { "no" };
     let start = |program: &str| {
         Command::new(program)
-            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+            .args(["--port", &port.to_string(), "--save", "", "--appendonly", "no"])
+            .args(["--protected-mode", protected, "--bind", "127.0.0.1"])
+            .args(more)
             .arg("--dir")
             .arg(dir.path())
             .stdout(Stdio::null())
@@ -108,68 +122,4 @@ impl Drop for Valkey {
     fn drop(&mut self) {
         self.stop();
     }
-}
-
-/// A wire to a server that can be cut: whoever is connected through it hears nothing more, and nobody else comes through.
-pub struct Wire {
-    /// `127.0.0.1:port` of its near end.
-    pub address: String,
-    cut: Arc<AtomicBool>,
-    ends: Arc<Mutex<Vec<TcpStream>>>,
-}
-
-impl Wire {
-    /// To this `host:port`.
-    ///
-    /// # Panics
-    /// When there is no port.
-    pub fn to(far: &str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        let (cut, ends) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Vec::new())));
-        let (is_cut, kept, far) = (Arc::clone(&cut), Arc::clone(&ends), far.to_owned());
-        std::thread::spawn(move || {
-            for near in listener.incoming().flatten() {
-                if is_cut.load(Ordering::SeqCst) {
-                    continue;
-                }
-                let Ok(there) = TcpStream::connect(&far) else { continue };
-                let mut ends = kept.lock().unwrap();
-                // Cut while it was connected: whoever cuts says so first, and then looks for ends.
-                if is_cut.load(Ordering::SeqCst) {
-                    continue;
-                }
-                for end in [&near, &there] {
-                    ends.push(end.try_clone().unwrap());
-                }
-                drop(ends);
-                pump(near.try_clone().unwrap(), there.try_clone().unwrap());
-                pump(there, near);
-            }
-        });
-        Self { address, cut, ends }
-    }
-
-    /// Cuts it.
-    ///
-    /// # Panics
-    /// Never, unless a thread has panicked.
-    pub fn cut(&self) {
-        self.cut.store(true, Ordering::SeqCst);
-        for end in self.ends.lock().unwrap().drain(..) {
-            let _ = end.shutdown(Shutdown::Both);
-        }
-    }
-
-    /// Mends it.
-    pub fn mend(&self) {
-        self.cut.store(false, Ordering::SeqCst);
-    }
-}
-
-fn pump(mut from: TcpStream, mut to: TcpStream) {
-    std::thread::spawn(move || {
-        let _ = std::io::copy(&mut from, &mut to);
-        let _ = to.shutdown(Shutdown::Both);
-    });
 }

@@ -111,6 +111,8 @@ pub struct MetricsSummary {
     pub cost_per_active_day: AmountView,
     /// Tokens read from the cache, of all input.
     pub cache_read_ratio: FigureView,
+    /// Edits that people accepted, of all that they decided on, as their clients say (from the hour in which the window begins).
+    pub edit_accept_rate: FigureView,
     /// Times to the end of requests.
     pub response_time_ms: QuantilesView,
     /// Times to the first byte.
@@ -157,6 +159,7 @@ impl From<Summary> for MetricsSummary {
             requests_per_active_day: c.frequency_per_active_day().into(),
             cost_per_active_day: c.cost_per_active_day().into(),
             cache_read_ratio: c.cache_read_ratio().into(),
+            edit_accept_rate: c.edit_accept_rate().into(),
             response_time_ms: c.durations().into(),
             first_byte_ms: c.first_bytes().into(),
             since: summary.since.to_string(),
@@ -179,5 +182,6 @@ pub async fn summary(
     Params(query): Params<Query>,
 ) -> Result<Json<MetricsSummary>, ApiError> {
     let (scope, window) = (query.scope.as_deref(), query.window.as_deref());
-    Ok(Json(metrics::summary(&app, admin.scope, scope, window).await?.into()))
+    let found = metrics::summary(&app, admin.scope, scope, window, metrics::MOST_WAITED_FOR).await?;
+    Ok(Json(found.into()))
 }

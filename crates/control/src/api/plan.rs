@@ -285,7 +285,7 @@ pub async fn task(
 }
 
 /// A document of a plan: `gatehouse.toml` (the configuration of a server), `architecture.svg`, `deployment.md`,
-/// `deployment.html`, or `gateways.md` (what is known of the gateways there are).
+/// `deployment.html`, `deployment.pdf`, or `gateways.md` (what is known of the gateways there are).
 #[utoipa::path(
     get, path = "/api/v1/plans/{plan}/documents/{name}", tag = "plan", operation_id = "plan_document",
     params(

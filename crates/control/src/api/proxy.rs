@@ -177,6 +177,10 @@ pub struct ProxyExplained {
     pub why: String,
     /// The addresses that were looked at.
     pub addresses: Vec<String>,
+    /// Whether it would be looked into; null where nothing would go through.
+    pub inspected: Option<bool>,
+    /// Which setting says so, in words.
+    pub inspected_why: Option<String>,
 }
 
 impl From<RuleRow> for ProxyRuleView {
@@ -202,7 +206,7 @@ impl From<RuleRow> for ProxyRuleView {
 }
 
 impl TunnelView {
-    fn of(row: TunnelRow) -> Result<Self, ApiError> {
+    pub(super) fn of(row: TunnelRow) -> Result<Self, ApiError> {
         let (bytes_up, bytes_down) = row.bytes().map_err(ActError::from)?;
         Ok(Self {
             inspected: row.inspected().map_err(ActError::from)?,
@@ -232,8 +236,9 @@ impl TunnelView {
 
 impl From<Explained> for ProxyExplained {
     fn from(explained: Explained) -> Self {
-        let Explained { destination, verdict, rule, why, addresses } = explained;
-        Self { destination, verdict: verdict.as_str(), rule, why, addresses }
+        let Explained { destination, verdict, rule, why, addresses, inspection } = explained;
+        let (inspected, inspected_why) = inspection.unzip();
+        Self { destination, verdict: verdict.as_str(), rule, why, addresses, inspected, inspected_why }
     }
 }
 

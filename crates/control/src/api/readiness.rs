@@ -2,14 +2,17 @@
 
 use axum::Json;
 use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
 use gatehouse_domain::readiness::{Judged, score};
 use gatehouse_domain::settings::lint::Language;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use super::auth::{Admin, MakeBackups, ReadConfig, WriteConfig};
 use super::error::ApiError;
-use super::extract::{Body, Segment};
+use super::extract::{Body, Params, Segment};
+use super::plan::Spoken;
+use super::report::pdf;
 use crate::app::App;
 use crate::readiness::{self, Change};
 
@@ -125,17 +128,48 @@ impl From<Judged> for ReadinessItemView {
     }
 }
 
+/// How the checklist is wanted.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct ChecklistQuery {
+    /// The form; `json` if not given.
+    #[param(inline)]
+    format: Option<ChecklistFormat>,
+    /// The document's language: `en`, `zh-CN` or `zh-TW`; `en` if not given.
+    #[serde(default)]
+    #[param(inline)]
+    lang: Spoken,
+}
+
+/// The form of the checklist.
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ChecklistFormat {
+    /// JSON.
+    Json,
+    /// A document.
+    Pdf,
+}
+
 /// Judges the readiness checklist: what this node finds out now, and what people state.
 #[utoipa::path(
-    get, path = "/api/v1/readiness", tag = "readiness", operation_id = "readiness_list",
+    get, path = "/api/v1/readiness", tag = "readiness", operation_id = "readiness_list", params(ChecklistQuery),
     security(("admin_token" = ["read_config"])),
     responses((status = 200, body = ChecklistView))
 )]
-pub async fn list(_: Admin<ReadConfig>, State(app): State<App>) -> Result<Json<ChecklistView>, ApiError> {
+pub async fn list(
+    _: Admin<ReadConfig>,
+    State(app): State<App>,
+    Params(query): Params<ChecklistQuery>,
+) -> Result<Response, ApiError> {
+    if matches!(query.format, Some(ChecklistFormat::Pdf)) {
+        return Ok(pdf("readiness", readiness::document::checklist(&app, query.lang.into()).await?));
+    }
     let all = readiness::all(&app).await?;
     let score = score(&all);
     let items = all.into_iter().map(ReadinessItemView::from).collect();
-    Ok(Json(ChecklistView { percent: score.percent, go: score.go, items }))
+    Ok(Json(ChecklistView { percent: score.percent, go: score.go, items }).into_response())
 }
 
 /// Notes who sees to an item, until when, what was done, or why it may wait.

@@ -55,7 +55,7 @@ pub struct EventQuery {
     limit: Option<u32>,
 }
 
-fn view(row: EventRow) -> ClientEventView {
+pub(super) fn view(row: EventRow) -> ClientEventView {
     let some = |text: String| Some(text).filter(|text| !text.is_empty());
     // A ULID's upper 48 bits are its time.
     let at = i64::try_from(row.id.bits() >> 80).unwrap_or_default();

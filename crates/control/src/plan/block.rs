@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use gatehouse_domain::settings::lint::Language;
 
+use crate::pdf;
+
 /// A part of a document. Texts are as they are; each form escapes what it must.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Block {
@@ -98,6 +100,24 @@ pub(super) fn html(blocks: &[Block], language: Language) -> String {
     }
     out.push_str("</body>\n</html>\n");
     out
+}
+
+/// The document's parts as they are printed, with this picture in the place of the drawn one.
+pub(super) fn printed(blocks: &[Block], picture: &pdf::Picture) -> Vec<pdf::Part> {
+    let part = |block: &Block| match block {
+        Block::Title(text) => pdf::Part::Title(text.clone()),
+        Block::Heading(text) => pdf::Part::Heading(text.clone()),
+        Block::Text(text) => pdf::Part::Text(text.clone()),
+        Block::List(items) => pdf::Part::List(items.clone()),
+        Block::Table(head, rows) => {
+            let column = |title: &String| pdf::Column { title: title.clone(), side: pdf::Side::Left };
+            let columns = head.iter().map(column).collect();
+            pdf::Part::Table(pdf::Table { columns, rows: rows.clone(), total: None })
+        }
+        Block::Code(_, text) => pdf::Part::Code(text.clone()),
+        Block::Picture(..) => pdf::Part::Picture(picture.clone()),
+    };
+    blocks.iter().map(part).collect()
 }
 
 fn each(tag: &str, texts: &[String]) -> String {

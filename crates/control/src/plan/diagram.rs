@@ -1,11 +1,10 @@
 //! The architecture of a mode as a picture: the five layers, what stands in each, and the way that requests take.
 
-use std::fmt::Write as _;
-
 use gatehouse_domain::assessment::{Mode, Words};
 use gatehouse_domain::settings::lint::Language;
 
 use super::block::{escaped, tag};
+use crate::pdf::{Ink, Picture, Shape};
 
 /// Boxes of a layer.
 const COLUMNS: usize = 3;
@@ -136,7 +135,7 @@ pub(super) fn svg(mode: Mode, language: Language) -> String {
         band(&mut out, row, layer.name.of(language));
     }
     for (hop, pair) in way.windows(2).enumerate() {
-        put(&mut out, &line(pair[0], pair[1], hop));
+        put(&mut out, &drawn(&corners(pair[0], pair[1], hop)));
     }
     for (row, layer) in LAYERS.iter().enumerate() {
         for (column, name) in layer.boxes.iter().enumerate() {
@@ -155,6 +154,84 @@ pub(super) fn svg(mode: Mode, language: Language) -> String {
         ),
     );
     out
+}
+
+/// The same picture for a printed document.
+pub(super) fn picture(mode: Mode, language: Language) -> Picture {
+    let way = way(mode);
+    let what = format!("{}{}", TITLE.of(language), mode.name().of(language));
+    let mut shapes = Vec::new();
+    for (row, layer) in LAYERS.iter().enumerate() {
+        let at = place(20, top(row));
+        let edge = ([0xd3, 0xdd, 0xe9], 1.0);
+        shapes.push(Shape::Box { at, size: extent(WIDTH - 40, BAND), fill: [0xee, 0xf3, 0xf9], edge });
+        let name = format!("{}. {}", row + 1, layer.name.of(language));
+        let words = Writing { size: 15.0, ink: [0x33, 0x41, 0x5c], bold: true, centered: false };
+        shapes.push(words.at(36, top(row) + BAND / 2 + 5, name));
+    }
+    for (hop, pair) in way.windows(2).enumerate() {
+        let points = corners(pair[0], pair[1], hop).into_iter().map(|(x, y)| place(x, y)).collect();
+        shapes.push(Shape::Arrow { points, ink: BLUE, thick: 2.5 });
+    }
+    for (row, layer) in LAYERS.iter().enumerate() {
+        for (column, name) in layer.boxes.iter().enumerate() {
+            let number = way.iter().position(|at| *at == (row, column)).map(|at| at + 1);
+            let used = number.is_some() || besides(mode).contains(&(row, column));
+            shapes.extend(printed_box((row, column), name.of(language), number, used));
+        }
+    }
+    let legend = Writing { size: 14.0, ink: [0x4a, 0x55, 0x66], bold: false, centered: false };
+    let bottom = top(4) + BAND + 28;
+    shapes.push(legend.at(20, bottom, LEGEND.of(language).to_owned()));
+    let (width, height) = place(WIDTH, bottom + 8);
+    Picture { width, height, what, shapes }
+}
+
+fn printed_box((row, column): Place, name: &str, number: Option<usize>, used: bool) -> Vec<Shape> {
+    let (x, y) = corner((row, column));
+    let (fill, edge, ink) = match (number, used) {
+        (Some(_), _) => ([0xff; 3], (BLUE, 2.5), [0x10, 0x23, 0x3f]),
+        (None, true) => ([0xff; 3], ([0x8f, 0xa3, 0xbd], 1.2), [0x10, 0x23, 0x3f]),
+        (None, false) => ([0xe3, 0xe7, 0xec], ([0xc9, 0xd1, 0xdc], 1.2), [0x5d, 0x68, 0x77]),
+    };
+    let words = Writing { size: 15.0, ink, bold: false, centered: true };
+    let mut shapes = vec![
+        Shape::Box { at: place(x, y), size: extent(BOX.0, BOX.1), fill, edge },
+        words.at(x + BOX.0 / 2, y + BOX.1 / 2 + 5, name.to_owned()),
+    ];
+    if let Some(number) = number {
+        shapes.push(Shape::Disk { at: place(x + 2, y + 2), radius: 12.0, ink: BLUE });
+        let words = Writing { size: 14.0, ink: [0xff; 3], bold: false, centered: true };
+        shapes.push(words.at(x + 2, y + 7, number.to_string()));
+    }
+    shapes
+}
+
+const BLUE: Ink = [0x0b, 0x5c, 0xad];
+
+/// What a text of a printed picture looks like.
+struct Writing {
+    size: f32,
+    ink: Ink,
+    bold: bool,
+    centered: bool,
+}
+
+impl Writing {
+    fn at(self, x: usize, y: usize, text: String) -> Shape {
+        let Self { size, ink, bold, centered } = self;
+        Shape::Text { at: place(x, y), size, ink, bold, centered, text }
+    }
+}
+
+/// A place in a printed picture, which has no title above it.
+fn place(x: usize, y: usize) -> (f32, f32) {
+    extent(x, y.saturating_sub(TOP - 4))
+}
+
+fn extent(width: usize, height: usize) -> (f32, f32) {
+    let of = |length: usize| f32::from(u16::try_from(length).unwrap_or(u16::MAX));
+    (of(width), of(height))
 }
 
 fn put(out: &mut String, text: &str) {
@@ -216,15 +293,15 @@ fn one_box(out: &mut String, place: Place, name: &str, number: Option<usize>, us
     }
 }
 
-/// The way from one box to another. It leaves layers between the two alone by going through the lane between columns.
-fn line(from: Place, to: Place, hop: usize) -> String {
+/// The way from one box to another, by its corners. It leaves layers between the two alone by going through the lane between
+/// columns.
+fn corners(from: Place, to: Place, hop: usize) -> Vec<(usize, usize)> {
     let ((x1, y1), (x2, y2)) = (corner(from), corner(to));
-    let mut path = String::new();
     if from.0 == to.0 {
         // Side by side.
         let y = y1 + BOX.1 / 2;
         let (x1, x2) = if x1 < x2 { (x1 + BOX.0, x2) } else { (x1, x2 + BOX.0) };
-        return drawn(&format!("M{x1} {y}H{x2}"));
+        return vec![(x1, y), (x2, y)];
     }
     let down = from.0 < to.0;
     // Several ways may leave or reach one box: each hop has a place of its own.
@@ -237,21 +314,22 @@ fn line(from: Place, to: Place, hop: usize) -> String {
         if below { top(row) + BAND + at } else { top(row) - gap + at }
     };
     let (out_y, in_y) = (near(from.0, down), near(to.0, !down));
-    // A text cannot refuse to be written into.
-    let _: Result<(), std::fmt::Error> = if from.0.abs_diff(to.0) == 1 {
-        write!(path, "M{x1} {start}V{out_y}H{x2}V{end}")
+    if from.0.abs_diff(to.0) == 1 {
+        vec![(x1, start), (x1, out_y), (x2, out_y), (x2, end)]
     } else {
         let column = from.1.min(to.1);
         let lane = LEFT + column * STEP + BOX.0 + 14 + 9 * (hop % 5);
-        write!(path, "M{x1} {start}V{out_y}H{lane}V{in_y}H{x2}V{end}")
-    };
-    drawn(&path)
+        vec![(x1, start), (x1, out_y), (lane, out_y), (lane, in_y), (x2, in_y), (x2, end)]
+    }
 }
 
-fn drawn(path: &str) -> String {
+/// A line through corners.
+fn drawn(corners: &[(usize, usize)]) -> String {
+    let points: Vec<_> = corners.iter().map(|(x, y)| format!("{x} {y}")).collect();
     format!(
-        "<path d=\"{path}\" fill=\"none\" stroke=\"#0b5cad\" stroke-width=\"2.5\" stroke-linejoin=\"round\" \
-         marker-end=\"url(#a)\"/>\n"
+        "<path d=\"M{}\" fill=\"none\" stroke=\"#0b5cad\" stroke-width=\"2.5\" stroke-linejoin=\"round\" \
+         marker-end=\"url(#a)\"/>\n",
+        points.join("L")
     )
 }
 

@@ -3,6 +3,7 @@
 use gatehouse_domain::assessment::{Difficulty, Mode, Words};
 use gatehouse_domain::plan::TaskState;
 use gatehouse_domain::settings::lint::Language;
+use gatehouse_store::plan::Plan;
 use serde_json::Value;
 
 use super::block::{Block, tag};
@@ -69,6 +70,11 @@ const ANSWERS: [(&str, Words); 7] = [
     ("existing_infrastructure", w("What is there already", "已有基础设施", "已有基礎設施")),
 ];
 
+/// The document's title.
+pub(super) fn title(plan: &Plan, language: Language) -> String {
+    format!("{}: {}", TITLE.of(language), plan.mode.name().of(language))
+}
+
 /// The document.
 pub(super) fn blocks(whole: &Whole, ways: &Ways, language: Language) -> Vec<Block> {
     let say = |words: Words| words.of(language).to_owned();
@@ -76,7 +82,7 @@ pub(super) fn blocks(whole: &Whole, ways: &Ways, language: Language) -> Vec<Bloc
     let result: Value = serde_json::from_str(&plan.result).unwrap_or_default();
     let places = configuration::places(plan.mode, ways);
     let mut out = vec![
-        Block::Title(format!("{}: {}", say(TITLE), say(plan.mode.name()))),
+        Block::Title(title(plan, language)),
         Block::Text(format!(
             "{}: {} · {}: {} · {}",
             say(MADE),

@@ -70,16 +70,36 @@ pub async fn chargeback(
     by: Side,
     currency: Option<&str>,
 ) -> Result<Chargeback, ActError> {
-    let rate = match currency {
-        None | Some("USD") => None,
-        Some(currency) => Some(terms::rate_for(app, currency, which.end()).await?),
-    };
+    let rate = rate(app, which, currency).await?;
     let (statement, lines) = match app.store.statement(app.org, which).await? {
         Some(_) => month::lines(app, which).await?,
         None => (None, open_lines(app, which, by).await?),
     };
-    let (rows, total) = summed(&lines, by);
-    Ok(Chargeback { month: which, by, statement, rows, total, rate })
+    Ok(of_lines(which, by, statement, &lines, rate))
+}
+
+/// The rate at which a month is shown in a currency; none for dollars.
+pub(super) async fn rate(
+    app: &App,
+    which: Month,
+    currency: Option<&str>,
+) -> Result<Option<ExchangeRate>, ActError> {
+    match currency {
+        None | Some("USD") => Ok(None),
+        Some(currency) => Ok(Some(terms::rate_for(app, currency, which.end()).await?)),
+    }
+}
+
+/// The report of a month's lines.
+pub(super) fn of_lines(
+    month: Month,
+    by: Side,
+    statement: Option<Statement>,
+    lines: &[Line],
+    rate: Option<ExchangeRate>,
+) -> Chargeback {
+    let (rows, total) = summed(lines, by);
+    Chargeback { month, by, statement, rows, total, rate }
 }
 
 /// Only what this side needs of an open month.

@@ -45,6 +45,16 @@ impl Language {
         }
     }
 
+    /// The same, as other parts of the house name it.
+    pub const fn spoken(self) -> gatehouse_domain::settings::lint::Language {
+        use gatehouse_domain::settings::lint::Language;
+        match self {
+            Self::English => Language::English,
+            Self::Simplified => Language::SimplifiedChinese,
+            Self::Traditional => Language::TraditionalChinese,
+        }
+    }
+
     const fn words(self) -> &'static Words {
         match self {
             Self::English => &Words {

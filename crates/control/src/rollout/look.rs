@@ -16,7 +16,7 @@ use gatehouse_store::{MAX_LIMIT, Page};
 use super::controller::{Outcome, Turn, count};
 use super::deploy;
 use crate::act::ActError;
-use crate::metrics::{self, Collected};
+use crate::metrics::{self, Collected, MOST_RECORDS};
 use crate::settings::{Served, Snapshot};
 
 /// How far back it is seen what people did before, in days.
@@ -121,7 +121,7 @@ async fn evidence(
     let since = progress.phases.get(progress.phase).and_then(|phase| phase.started_at).unwrap_or(now);
     let cohort: BTreeSet<UserId> = staying.iter().map(|one| one.user).collect();
     // Begun in this very millisecond is begun in time.
-    let found = metrics::collect(app, &cohort, since, now.plus_millis(1)).await?;
+    let found = metrics::collect(app, &cohort, since, now.plus_millis(1), MOST_RECORDS).await?;
     let said = app.store.feedback(app.org, &Wanted { since: Some(since), ..Wanted::default() }).await?;
     let scores: Vec<u8> =
         said.iter().filter(|one| cohort.contains(&one.user)).map(|one| one.answer.score.get()).collect();
@@ -132,13 +132,13 @@ async fn evidence(
     let days = days(since, now);
     let previous = if compares(Against::Previous) {
         let from = since.plus_millis(-BEFORE_DAYS * DAY_MS);
-        baseline(&metrics::collect(app, &cohort, from, since).await?, 14.0, days)
+        baseline(&metrics::collect(app, &cohort, from, since, MOST_RECORDS).await?, 14.0, days)
     } else {
         Baseline::default()
     };
     let others = if compares(Against::Others) {
         let rest = people.iter().map(|person| person.user).filter(|user| !cohort.contains(user)).collect();
-        baseline(&metrics::collect(app, &rest, since, now).await?, days, days)
+        baseline(&metrics::collect(app, &rest, since, now, MOST_RECORDS).await?, days, days)
     } else {
         Baseline::default()
     };

@@ -41,25 +41,24 @@ pub type Whose =
 /// The three services.
 pub struct Grpc<F> {
     portal: Arc<Portal<F>>,
-    whose: Whose,
     seats: Arc<Semaphore>,
 }
 
 impl<F> Clone for Grpc<F> {
     fn clone(&self) -> Self {
-        let Self { portal, whose, seats } = self;
-        Self { portal: Arc::clone(portal), whose: Arc::clone(whose), seats: Arc::clone(seats) }
+        let Self { portal, seats } = self;
+        Self { portal: Arc::clone(portal), seats: Arc::clone(seats) }
     }
 }
 
 impl<F: Fetch + 'static> Grpc<F> {
     /// The services in front of a portal's intake.
-    pub fn new(portal: Arc<Portal<F>>, whose: Whose) -> Self {
-        Self { portal, whose, seats: Arc::new(Semaphore::new(SEATS)) }
+    pub fn new(portal: Arc<Portal<F>>) -> Self {
+        Self { portal, seats: Arc::new(Semaphore::new(SEATS)) }
     }
 
-    /// Answers a request. Never fails: what goes wrong is a status.
-    pub async fn answer<B>(&self, request: Request<B>) -> Response<Body>
+    /// Answers a request of somebody whom `whose` finds out. Never fails: what goes wrong is a status.
+    pub async fn answer<B>(&self, whose: &Whose, request: Request<B>) -> Response<Body>
     where
         B: http_body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send,
@@ -69,7 +68,7 @@ impl<F: Fetch + 'static> Grpc<F> {
                 .into_http();
         };
         let answering = async {
-            let whose = match (self.whose)(request.headers().clone()).await {
+            let whose = match whose(request.headers().clone()).await {
                 Ok(whose) => whose,
                 Err(Unknown(why)) => return Status::unauthenticated(why).into_http(),
             };

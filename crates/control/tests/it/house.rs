@@ -13,7 +13,7 @@ use gatehouse_control::app::{House, InForce, NotFlushed, Parts};
 use gatehouse_control::attempts::Attempts;
 use gatehouse_control::config::{ReloadRefused, Reloaded};
 use gatehouse_control::keys::Keys;
-use gatehouse_control::provider::ProviderInfo;
+use gatehouse_control::provider::{ProviderInfo, ProviderQuota};
 use gatehouse_control::settings::{Delivery, Rules};
 use gatehouse_control::status::{Check, CountersState, LedgerState, Readiness};
 use gatehouse_control::{App, bootstrap, router};
@@ -230,6 +230,7 @@ fn house(knobs: &Arc<Knobs>) -> House {
                 base_url: "http://127.0.0.1:9".into(),
                 credential: "sealed:main".into(),
                 state: "ok".into(),
+                quota: ProviderQuota::default(),
                 learned: Vec::new(),
             }]
         }),

@@ -97,7 +97,7 @@ async fn every_route_refuses_each_role_that_lacks_its_permission() {
 /// A token that is limited to a team or a person gets nothing but what is made for such tokens.
 #[tokio::test]
 async fn a_limited_token_is_refused_wherever_nothing_else_is_said() {
-    const LIMITED: [&str; 26] = [
+    const LIMITED: [&str; 27] = [
         "GET /api/v1/metrics/summary",
         "GET /api/v1/proxy/tunnels",
         "GET /api/v1/proxy/explanations",
@@ -123,6 +123,7 @@ async fn a_limited_token_is_refused_wherever_nothing_else_is_said() {
         "POST /api/v1/keys/nobody/revoke",
         "GET /api/v1/usage",
         "GET /api/v1/exchanges",
+        "GET /api/v1/exchanges/nobody/trace",
         "GET /api/v1/explain",
     ];
     let world = world().await;

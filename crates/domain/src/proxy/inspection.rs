@@ -1,5 +1,7 @@
 //! Which destinations the forward proxy looks into. Off unless hosts are named, and never at a place where people sign in.
 
+use std::fmt;
+
 use super::destination::Host;
 use super::rule::HostPattern;
 
@@ -37,11 +39,50 @@ pub struct Inspection {
     pub never: Vec<HostPattern>,
 }
 
+/// Whether a host is looked into, and what says so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Looked<'a> {
+    /// It is, since `hosts` has this.
+    Into(&'a HostPattern),
+    /// It is not, since `never` has this.
+    Excepted(&'a HostPattern),
+    /// It is not: people sign in there, whatever is configured.
+    SignIn,
+    /// It is not: nobody could say whose certificate to show for an address.
+    Address,
+    /// It is not: `hosts` does not have it.
+    Unnamed,
+}
+
 impl Inspection {
-    /// Whether a tunnel to this host is looked into. Addresses never are: nobody could say whose certificate to show.
+    /// Whether a tunnel to this host is looked into, and what says so.
+    pub fn looks(&self, host: &Host) -> Looked<'_> {
+        let named = |patterns: &'_ [HostPattern]| patterns.iter().position(|pattern| pattern.fits(host));
+        let Some(name) = host.name() else { return Looked::Address };
+        match (named(&self.hosts), named(&self.never)) {
+            _ if is_sign_in(name) => Looked::SignIn,
+            (None, _) => Looked::Unnamed,
+            (Some(_), Some(never)) => Looked::Excepted(&self.never[never]),
+            (Some(at), None) => Looked::Into(&self.hosts[at]),
+        }
+    }
+
+    /// Whether a tunnel to this host is looked into.
     pub fn concerns(&self, host: &Host) -> bool {
-        let named = |patterns: &[HostPattern]| patterns.iter().any(|pattern| pattern.fits(host));
-        host.name().is_some_and(|name| !is_sign_in(name)) && named(&self.hosts) && !named(&self.never)
+        matches!(self.looks(host), Looked::Into(_))
+    }
+}
+
+/// In words, with the setting's name.
+impl fmt::Display for Looked<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Into(pattern) => write!(f, "`inspection.hosts` has `{pattern}`"),
+            Self::Excepted(pattern) => write!(f, "`inspection.never` has `{pattern}`"),
+            Self::SignIn => f.write_str("people sign in there, which is never looked into"),
+            Self::Address => f.write_str("an address is never looked into"),
+            Self::Unnamed => f.write_str("`inspection.hosts` does not have it"),
+        }
     }
 }
 
@@ -82,6 +123,23 @@ mod tests {
             let host = Host::parse(host).unwrap();
             assert_eq!(on.concerns(&host), expected, "{host}");
             assert!(!off.concerns(&host), "{host}");
+        }
+    }
+
+    #[test]
+    fn what_says_so_is_named() {
+        let on = Inspection {
+            hosts: patterns(&["*.tools.example", "claude.ai"]),
+            never: patterns(&["private.tools.example"]),
+        };
+        for (host, expected) in [
+            ("a.tools.example", "`inspection.hosts` has `*.tools.example`"),
+            ("private.tools.example", "`inspection.never` has `private.tools.example`"),
+            ("claude.ai", "people sign in there, which is never looked into"),
+            ("10.0.0.1", "an address is never looked into"),
+            ("tools.example", "`inspection.hosts` does not have it"),
+        ] {
+            assert_eq!(on.looks(&Host::parse(host).unwrap()).to_string(), expected);
         }
     }
 

@@ -13,6 +13,7 @@ use super::{Face, Provider};
 use crate::guest::booked_as;
 use crate::health::Health;
 use crate::learn::Learned;
+use crate::quota::{Configured, Quota};
 
 /// What becomes of requests that the forward proxy looks into.
 pub struct Inspection {
@@ -73,6 +74,7 @@ impl Provider {
             family: String::new(),
             health: Health::new(),
             learned: Learned::default(),
+            quota: Quota::new(Configured::default()),
         }
     }
 }

@@ -84,6 +84,11 @@ pub(super) async fn run(
             );
             return Close::Untrusted;
         }
+        Ok(Err(error)) if is_protocol(&error) => {
+            // It was told so by the alert of TLS that is for that.
+            denied(opened, "handshake");
+            return Close::Refused;
+        }
         Ok(Err(_)) => return Close::ClientGone,
         Err(_) => {
             denied(opened, "handshake");
@@ -140,6 +145,12 @@ fn is_distrust(error: &io::Error) -> bool {
     )
 }
 
+/// Whether a client does not speak HTTP/1.1, such as one that speaks HTTP/2 only.
+fn is_protocol(error: &io::Error) -> bool {
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
+    matches!(cause, Some(rustls::Error::NoApplicationProtocol))
+}
+
 /// A stream of which something was read before.
 struct Replayed {
     unread: Vec<u8>,
@@ -171,6 +182,19 @@ impl AsyncRead for Replayed {
 impl AsyncWrite for Replayed {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    /// All pieces at once: of an answer that ends in an alert, the rest would not be asked for again.
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -37,6 +37,7 @@ use super::retention::RetentionCommand;
 use super::rollout::RolloutCommand;
 use super::scale::ScaleArgs;
 use super::settings::{BundleCommand, SettingsCommand};
+use super::trace::TraceArgs;
 pub(crate) use access::{AccessCommand, ExplainArgs, RoleCommand};
 pub(crate) use code::{ApplyArgs, DiffArgs, ExportArgs};
 pub(crate) use directory::{DirectoryCommand, GroupCommand, ScimCommand, ScimTokenCommand};
@@ -164,6 +165,8 @@ pub(crate) enum Command {
     ImportEnv(ImportEnvArgs),
     /// Single exchanges, one JSON line each, newest first
     Exchanges(ExchangesArgs),
+    /// One request as each part saw it: the forward proxy, the gateway, and the person's client
+    Trace(TraceArgs),
     /// The audit log
     #[command(subcommand)]
     Audit(AuditCommand),

@@ -146,13 +146,18 @@ impl Client {
         self.send(&Method::GET, &with_query(path, query), None)
     }
 
-    /// Asks for something that is a text.
-    pub(crate) fn text(&self, path: &str, query: &[(&str, &str)]) -> Result<String, Failure> {
+    /// Asks for something that is a file.
+    pub(crate) fn bytes(&self, path: &str, query: &[(&str, &str)]) -> Result<Vec<u8>, Failure> {
         let response = self.call(&Method::GET, &with_query(path, query), None)?;
         if !response.status().is_success() {
             return Err(refusal(response));
         }
-        let text = String::from_utf8(read(response)?);
+        read(response)
+    }
+
+    /// Asks for something that is a text.
+    pub(crate) fn text(&self, path: &str, query: &[(&str, &str)]) -> Result<String, Failure> {
+        let text = String::from_utf8(self.bytes(path, query)?);
         text.map_err(|_| Failure::Failed(format!("the server's answer to `{path}` is no text")))
     }
 

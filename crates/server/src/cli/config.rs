@@ -153,9 +153,11 @@ fn looked_at(config: &Config, environment: &Environment) -> (Vec<String>, Vec<St
 
 /// Listeners that other machines can reach and that speak plain HTTP.
 pub(crate) fn exposed(config: &Config) -> Vec<String> {
-    let (gateway, admin) = (&config.tls.gateway.files, &config.tls.admin.files);
-    [("gateway", config.listen.gateway, gateway), ("admin", config.listen.admin, admin)]
+    let (listen, tls) = (&config.listen, &config.tls);
+    let otlp = listen.otlp.map(|address| ("otlp", address, &tls.otlp.files));
+    [("gateway", listen.gateway, &tls.gateway.files), ("admin", listen.admin, &tls.admin.files)]
         .into_iter()
+        .chain(otlp)
         .filter(|(_, address, tls)| !address.ip().is_loopback() && tls.is_none())
         .map(|(name, address, _)| {
             format!(

@@ -2,12 +2,15 @@
 
 pub(crate) mod network;
 
+use std::path::PathBuf;
+
 use clap::Subcommand;
 use gatehouse_domain::settings::lint::Language as Spoken;
 use serde_json::{Value, json};
 
 use super::client::{Client, escaped};
 use super::language::Language;
+use super::report::save;
 use super::table::{Align, Table};
 use super::{Failure, Out, output};
 use crate::environment::Environment;
@@ -18,6 +21,9 @@ pub(crate) struct DoctorArgs {
     /// Only this section; "network" instead tries every hop between this machine and the gateway or proxy, and needs no server
     #[arg(value_parser = ["infrastructure", "network-security", "identity", "monitoring", "compliance", "network"])]
     section: Option<String>,
+    /// Write the whole checklist to this file too, as a PDF document
+    #[arg(long, value_name = "FILE", conflicts_with = "section")]
+    pdf: Option<PathBuf>,
     /// What `network` tries
     #[command(flatten)]
     pub(crate) network: network::NetworkArgs,
@@ -78,6 +84,9 @@ pub(crate) fn doctor(
     out: &mut Out,
 ) -> Result<u8, Failure> {
     let checklist = client.get("/api/v1/readiness", &[])?;
+    let lang = ("lang", args.language.tag(environment));
+    let save = |file| save(client, "/api/v1/readiness", vec![lang], file);
+    let written = args.pdf.as_deref().map(save).transpose()?;
     let all = checklist["items"].as_array().cloned().unwrap_or_default();
     let wanted = |item: &Value| args.section.as_deref().is_none_or(|section| item["section"] == section);
     let items: Vec<Value> = all.into_iter().filter(wanted).collect();
@@ -114,6 +123,9 @@ pub(crate) fn doctor(
         "Not ready: what is in the states fail and open keeps people out (`gatehouse readiness set ITEM …`)."
     };
     out.line(format!("{} % done. {verdict}", output::number(&checklist, "percent")))?;
+    if let Some(written) = written {
+        out.line(written.sentence())?;
+    }
     Ok(u8::from(!stands))
 }
 

@@ -168,7 +168,7 @@ pub(crate) fn metrics(args: &MetricsArgs, client: &Client, out: &mut Out) -> Res
     for name in six {
         table.row(row(name, &summary["metrics"][name]));
     }
-    for name in ["requests_per_active_day", "cost_per_active_day", "cache_read_ratio"] {
+    for name in ["requests_per_active_day", "cost_per_active_day", "cache_read_ratio", "edit_accept_rate"] {
         table.row(row(name, &summary[name]));
     }
     for name in ["response_time_ms", "first_byte_ms"] {

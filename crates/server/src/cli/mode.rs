@@ -18,6 +18,12 @@ pub(crate) enum ModeCommand {
     Set(ModeArgs),
     /// How the mode changed, newest first
     History,
+    /// Who used models by which way, and what of it went past their mode: direct and personal use, as far as it was seen
+    Report {
+        /// So many UTC days before today
+        #[arg(long, value_name = "N", default_value = "30")]
+        days: u32,
+    },
 }
 
 /// A change of the mode.
@@ -81,6 +87,7 @@ pub(crate) fn mode(command: &ModeCommand, client: &Client, out: &mut Out) -> Res
             let table = table_of(&changes);
             out.list(&changes, &table, "The mode was never changed: it is gateway.")?;
         }
+        ModeCommand::Report { days } => return super::mode_report::run(*days, client, out),
     }
     Ok(0)
 }

@@ -33,6 +33,7 @@ pub(crate) fn provider(command: ProviderCommand, client: &Client, out: &mut Out)
                 learned(&providers, out)?;
             }
         }
+        ProviderCommand::Limits => limits(client, out)?,
         ProviderCommand::SetKey { name } => {
             let key = read_key()?;
             let path = format!("/api/v1/providers/{}/key", escaped(&name));
@@ -48,6 +49,70 @@ pub(crate) fn provider(command: ProviderCommand, client: &Client, out: &mut Out)
         }
     }
     Ok(0)
+}
+
+/// Tells of providers' limits.
+fn limits(client: &Client, out: &mut Out) -> Result<(), Failure> {
+    let providers = client.list("/api/v1/providers", &[], None)?;
+    let left = Align::Left;
+    let mut table = Table::new(&[
+        ("PROVIDER", left),
+        ("MODEL", left),
+        ("MEASURE", left),
+        ("LIMIT", Align::Right),
+        ("LEFT", Align::Right),
+        ("WHOLE IN", Align::Right),
+        ("TOLD", Align::Right),
+    ]);
+    let (mut told, mut rows) = (Vec::new(), 0);
+    for provider in &providers {
+        let (name, quota) = (output::field(provider, "name"), &provider["quota"]);
+        told.push(json!({"provider": name, "quota": quota}));
+        let configured = [("requests_per_minute", "requests a minute"), ("concurrent", "requests at once")];
+        for (key, words) in configured {
+            if quota[key].as_u64().is_some_and(|limit| limit > 0) {
+                let limit = output::field(quota, key);
+                rows += 1;
+                table.row([
+                    name.clone(),
+                    "-".into(),
+                    words.into(),
+                    limit,
+                    "-".into(),
+                    "-".into(),
+                    "configured".into(),
+                ]);
+            }
+        }
+        for limit in quota["limits"].as_array().into_iter().flatten() {
+            let [model, measure, amount, remaining] =
+                ["model", "measure", "limit", "remaining"].map(|key| output::field(limit, key));
+            rows += 1;
+            let [whole, told] = ["seconds_left", "told_seconds_ago"].map(|key| output::field(limit, key));
+            table.row([
+                name.clone(),
+                model,
+                measure,
+                amount,
+                remaining,
+                format!("{whole} s"),
+                format!("{told} s ago"),
+            ]);
+        }
+    }
+    let told = if rows == 0 && !out.wants_json() { Vec::new() } else { told };
+    out.list(&told, &table, "No provider has told of its limits yet, and none are configured.")?;
+    if !out.wants_json() {
+        for provider in &providers {
+            let waiting = provider["quota"]["waiting"].as_u64().unwrap_or(0);
+            if waiting > 0 {
+                let (name, users) =
+                    (output::field(provider, "name"), output::field(&provider["quota"], "waiting_users"));
+                out.line(format!("{waiting} requests of {users} users wait for {name}"))?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Tells what providers have been found not to know.

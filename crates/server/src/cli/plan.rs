@@ -13,8 +13,14 @@ use super::{Failure, Out, output};
 use crate::environment::Environment;
 
 /// Documents of a plan, as files.
-const DOCUMENTS: [&str; 5] =
-    ["gatehouse.toml", "architecture.svg", "deployment.md", "deployment.html", "gateways.md"];
+const DOCUMENTS: [&str; 6] = [
+    "gatehouse.toml",
+    "architecture.svg",
+    "deployment.md",
+    "deployment.html",
+    "deployment.pdf",
+    "gateways.md",
+];
 
 /// `plan …`
 #[derive(Subcommand)]
@@ -209,8 +215,8 @@ fn export(
     let language = args.language.tag(environment);
     for name in DOCUMENTS {
         let path = format!("/api/v1/plans/{}/documents/{name}", escaped(&args.plan));
-        let text = client.text(&path, &[("lang", language)])?;
-        std::fs::write(args.folder.join(name), text).map_err(cannot)?;
+        let document = client.bytes(&path, &[("lang", language)])?;
+        std::fs::write(args.folder.join(name), document).map_err(cannot)?;
     }
     let answer = json!({"folder": args.folder.display().to_string(), "files": DOCUMENTS});
     let sentence = format!("Wrote {} into {}.", DOCUMENTS.join(", "), args.folder.display());

@@ -13,7 +13,7 @@ pub(crate) enum ProxyCommand {
     /// Access rules: the first that fits decides; what none allows is refused
     #[command(subcommand)]
     Rule(RuleCommand),
-    /// Whether somebody gets to a host, and which rule decides; exit code 1 if not
+    /// Whether somebody gets to a host, which rule decides, and whether it is looked into; exit code 1 if not
     Explain {
         /// Who, by e-mail address or id
         user: String,
@@ -178,6 +178,10 @@ fn explain(user: &str, host: &str, plain: bool, client: &Client, out: &mut Out) 
     let addresses = cell("addresses");
     if addresses != "-" {
         out.line(format!("Addresses: {addresses}"))?;
+    }
+    if let Some(is_inside) = answer["inspected"].as_bool() {
+        let word = if is_inside { "yes" } else { "no" };
+        out.line(format!("Looked into: {word}, {}.", cell("inspected_why")))?;
     }
     Ok(u8::from(is_refused))
 }

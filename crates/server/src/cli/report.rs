@@ -1,11 +1,17 @@
 //! `report`.
 
+mod document;
+
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::client::{Client, escaped};
 use super::table::{Align, Table, grouped};
 use super::{Failure, Out, output};
+
+pub(super) use document::save;
 
 /// `report …`
 #[derive(Subcommand)]
@@ -20,10 +26,7 @@ pub(crate) enum ReportCommand {
     /// List closed months
     Statements,
     /// Show a closed month and check its digest; exit code 1 when its lines are not what was closed
-    Statement {
-        /// The month, 2026-10
-        month: String,
-    },
+    Statement(document::StatementArgs),
     /// What this month will probably cost, and how good such predictions were
     Forecast {
         /// Only what is charged to this team
@@ -78,7 +81,10 @@ pub(crate) struct ChargebackArgs {
     /// table, csv, json, html (a page for printing) or focus (FOCUS 1.2 as CSV, every line of the month)
     #[arg(long, default_value = "table", value_parser = ["table", "csv", "json", "html", "focus"])]
     format: String,
-    /// Language of the page
+    /// Write it to this file, as a PDF document
+    #[arg(long, value_name = "FILE", conflicts_with = "format")]
+    pdf: Option<PathBuf>,
+    /// Language of the page or the document
     #[arg(long, default_value = "en", value_parser = ["en", "zh-CN", "zh-TW"])]
     lang: String,
 }
@@ -157,7 +163,7 @@ pub(crate) fn run(command: ReportCommand, client: &Client, out: &mut Out) -> Res
                 "No month is closed yet. Close one with `gatehouse report close MONTH`.",
             )?;
         }
-        ReportCommand::Statement { month } => return statement(&month, client, out),
+        ReportCommand::Statement(args) => return document::statement(&args, client, out),
         ReportCommand::Forecast { team } => forecast(team.as_deref(), client, out)?,
         ReportCommand::Anomalies { by, day } => return anomalies(&by, day.as_deref(), client, out),
         ReportCommand::Caching { by, days } => caching(&by, days, client, out)?,
@@ -179,6 +185,11 @@ fn items(answer: &Value) -> Vec<Value> {
 fn chargeback(args: &ChargebackArgs, client: &Client, out: &mut Out) -> Result<(), Failure> {
     let mut query = vec![("month", args.month.as_str()), ("by", &args.by)];
     query.extend(args.currency.as_deref().map(|currency| ("currency", currency)));
+    if let Some(file) = &args.pdf {
+        query.push(("language", &args.lang));
+        let written = save(client, &path("chargeback"), query, file)?;
+        return Ok(out.done(&written.answer(), &written.sentence())?);
+    }
     if matches!(args.format.as_str(), "csv" | "html" | "focus") && !out.wants_json() {
         query.push(("format", &args.format));
         query.push(("language", &args.lang));
@@ -255,20 +266,6 @@ fn statements(list: &[Value]) -> Table {
         );
     }
     table
-}
-
-fn statement(month: &str, client: &Client, out: &mut Out) -> Result<u8, Failure> {
-    let answer = client.get(&path(&format!("statements/{}", escaped(month))), &[])?;
-    out.one(&answer, &statements(std::slice::from_ref(&answer["statement"])))?;
-    let intact = answer["intact"] == Value::Bool(true);
-    if !out.wants_json() {
-        out.line(if intact {
-            "Its lines are those that were closed."
-        } else {
-            "ITS LINES ARE NOT THOSE THAT WERE CLOSED: somebody changed the database."
-        })?;
-    }
-    Ok(u8::from(!intact))
 }
 
 fn forecast(team: Option<&str>, client: &Client, out: &mut Out) -> Result<(), Failure> {

@@ -7,6 +7,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use gatehouse_gateway::quota::Configured;
 use gatehouse_providers::anthropic::CredentialKind;
 use gatehouse_providers::cloud::{Kind, base_url as address_of};
 
@@ -52,6 +53,8 @@ pub(crate) struct Provider {
     pub(crate) region: String,
     /// The providers where signatures of thinking that it issues are valid: those of the same family.
     pub(crate) family: String,
+    /// Its limits.
+    pub(crate) quota: Configured,
 }
 
 /// Where a secret comes from. Never the secret itself.
@@ -206,6 +209,10 @@ fn provider(s: &Section<'_, '_>) -> Option<Provider> {
         Kind::Bedrock | Kind::BedrockMantle | Kind::ClaudePlatformAws | Kind::Vertex => region.to_owned(),
     };
     let family = s.text("signature_family").map(str::to_owned);
+    let quota = Configured {
+        requests_per_minute: limit(s, "requests_per_minute"),
+        concurrent: limit(s, "concurrent"),
+    };
     let serves = s.texts("serves").into_iter().map(str::to_owned).collect();
     // Anthropic's API as it is needs nothing of what the clouds need; a table of one's own may say otherwise.
     let cloud = cloud?;
@@ -230,7 +237,13 @@ fn provider(s: &Section<'_, '_>) -> Option<Provider> {
         max_connections: common.max_connections,
         region,
         family,
+        quota,
     })
+}
+
+/// A limit of the provider's; 0 where it is not set.
+fn limit(s: &Section<'_, '_>, key: &'static str) -> u32 {
+    if s.node(key).is_none() { 0 } else { u32::try_from(s.whole(key, 0..=1_000_000)).unwrap_or(u32::MAX) }
 }
 
 /// A cloud signs as one; of what speaks as Anthropic's API does, each address is taken to sign for itself.

@@ -1,7 +1,11 @@
-//! `[routing]`, `[[alias]]` and `[[route]]`.
+//! `[routing]`, `[[alias]]`, `[[route]]` and `[[share]]`.
 
-use gatehouse_domain::id::TeamId;
+use std::fmt::Display;
+use std::str::FromStr;
+
+use gatehouse_domain::id::{TeamId, UserId};
 use gatehouse_domain::model::{ModelScope, is_model_name};
+use gatehouse_domain::quota::{MAX_WEIGHT, Queuing, Share};
 use gatehouse_domain::routing::{
     Alias, Failover, Member, Route, Routing, Strategy, Thresholds, UnknownModels,
 };
@@ -26,6 +30,7 @@ pub(crate) fn routes(top: &Section<'_, '_>, providers: &[Provider]) -> Option<Ro
     let routes = top.section("routing", routing);
     let aliases = all(top, "alias", alias, |alias| &alias.name);
     let listed = all(top, "route", route, |route| &route.name);
+    let shares = all(top, "share", share, |share| &share.name);
     for (place, one) in aliases.iter().enumerate() {
         let target = one.model.as_deref();
         if aliases.iter().any(|other| Some(other.name.as_str()) == target) {
@@ -48,6 +53,7 @@ pub(crate) fn routes(top: &Section<'_, '_>, providers: &[Provider]) -> Option<Ro
     }
     let mut routes = routes?;
     (routes.routing.aliases, routes.routing.routes) = (aliases, listed);
+    routes.routing.queuing.shares = shares;
     Some(routes)
 }
 
@@ -78,6 +84,12 @@ fn routing(s: &Section<'_, '_>) -> Routes {
         learn_for: std::time::Duration::from_secs(s.whole("learn_hours", 0..=8760) * 3600),
         cache_alarm_percent: small("cache_alarm_percent", 0..=100),
         failover,
+        queuing: Queuing {
+            wait_ms: s.whole("queue_seconds", 0..=120) * 1000,
+            per_user: count(s, "queue_per_user", 1..=10_000),
+            total: count(s, "queue_total", 1..=10_000),
+            shares: Vec::new(),
+        },
         aliases: Vec::new(),
         routes: Vec::new(),
     };
@@ -100,9 +112,7 @@ fn route(s: &Section<'_, '_>) -> Option<Route> {
     let name = s.required("name").map(str::to_owned);
     let models = ModelScope::only(&s.texts("models"));
     let models = models.map_err(|error| s.mistake("models", error.to_string())).ok();
-    let read =
-        |text: &str| text.parse::<TeamId>().map_err(|error| s.mistake("teams", error.to_string())).ok();
-    let teams: Vec<TeamId> = s.texts("teams").into_iter().filter_map(read).collect();
+    let teams = ids::<TeamId>(s, "teams");
     let words = [Strategy::Weighted, Strategy::LeastBusy, Strategy::Latency];
     let strategy = match s.text("strategy") {
         None => Strategy::Weighted,
@@ -114,6 +124,22 @@ fn route(s: &Section<'_, '_>) -> Option<Route> {
     let affinity = s.boolean_or("affinity", true);
     let fallback = s.text("fallback_model").and_then(|_| s.parsed("fallback_model", model_name));
     Some(Route { name: name?, models: models?, teams, strategy, regions, members, affinity, fallback })
+}
+
+fn share(s: &Section<'_, '_>) -> Option<Share> {
+    let name = s.required("name").map(str::to_owned);
+    let weight = u32::try_from(s.whole("weight", 1..=MAX_WEIGHT.into())).unwrap_or(MAX_WEIGHT);
+    let (teams, users) = (ids::<TeamId>(s, "teams"), ids::<UserId>(s, "users"));
+    if teams.is_empty() && users.is_empty() {
+        s.mistake("teams", "name teams or users whose requests it is for");
+    }
+    Some(Share { name: name?, teams, users, weight })
+}
+
+/// Identifiers of a kind.
+fn ids<T: FromStr<Err: Display>>(s: &Section<'_, '_>, key: &'static str) -> Vec<T> {
+    let read = |text: &str| text.parse::<T>().map_err(|error| s.mistake(key, error.to_string())).ok();
+    s.texts(key).into_iter().filter_map(read).collect()
 }
 
 fn member(s: &Section<'_, '_>) -> Option<Member> {

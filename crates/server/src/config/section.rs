@@ -31,6 +31,7 @@ pub(crate) struct Listen {
 
 /// Listeners that are told by the PROXY protocol for whom a connection is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "one for each listener")]
 pub(crate) struct Announced {
     /// The gateway's.
     pub(crate) gateway: bool,
@@ -38,6 +39,8 @@ pub(crate) struct Announced {
     pub(crate) admin: bool,
     /// The forward proxy's.
     pub(crate) proxy: bool,
+    /// That for telemetry by gRPC.
+    pub(crate) otlp: bool,
 }
 
 /// Reads `[listen]`.
@@ -74,8 +77,10 @@ fn announced(s: &Section<'_, '_>, proxies: &Proxies) -> Announced {
             "gateway" => announced.gateway = true,
             "admin" => announced.admin = true,
             "proxy" => announced.proxy = true,
+            "otlp" => announced.otlp = true,
             other => {
-                let told = format!("expected \"gateway\", \"admin\" or \"proxy\", found `{}`", brief(other));
+                let expected = "expected \"gateway\", \"admin\", \"proxy\" or \"otlp\"";
+                let told = format!("{expected}, found `{}`", brief(other));
                 s.mistake("proxy_protocol", told);
             }
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use gatehouse_control::telemetry::Prompts;
 use gatehouse_domain::telemetry::Signal;
 
+use super::export::{Export, export};
 use super::identity::{all, secret};
 use super::provider::{SecretSource, valid_base_url, valid_name};
 use super::read::{Section, brief};
@@ -25,6 +26,8 @@ pub(crate) struct Telemetry {
     pub(crate) events: Duration,
     /// Where it is passed on to.
     pub(crate) collectors: Vec<Collector>,
+    /// Where our own goes to; nowhere without.
+    pub(crate) export: Option<Export>,
 }
 
 /// A collector of telemetry.
@@ -49,11 +52,19 @@ pub(crate) fn telemetry(s: &Section<'_, '_>) -> Telemetry {
         per_minute: u32::try_from(s.whole("requests_per_minute", 1..=1_000_000)).unwrap_or(u32::MAX),
         events: Duration::from_secs(s.whole("keep_events_days", 1..=3660) * DAY),
         collectors: all(s, "collector", collector, |one| &one.name),
+        export: s.section("export", export).flatten(),
     }
 }
 
 fn collector(s: &Section<'_, '_>) -> Option<Collector> {
     let (name, endpoint) = (s.parsed("name", valid_name), s.parsed("endpoint", valid_base_url));
+    let signals = signals(s);
+    let (headers, ca_file) = (headers(s), s.text("ca_file").map(PathBuf::from));
+    Some(Collector { name: name?, endpoint: endpoint?, headers, signals, ca_file })
+}
+
+/// Signals by their names; all of them where none is named.
+pub(super) fn signals(s: &Section<'_, '_>) -> Vec<Signal> {
     let mut signals = Vec::new();
     for text in s.texts("signals") {
         match Signal::parse(text) {
@@ -68,11 +79,11 @@ fn collector(s: &Section<'_, '_>) -> Option<Collector> {
     if signals.is_empty() {
         signals = Signal::ALL.to_vec();
     }
-    let (headers, ca_file) = (headers(s), s.text("ca_file").map(PathBuf::from));
-    Some(Collector { name: name?, endpoint: endpoint?, headers, signals, ca_file })
+    signals
 }
 
-fn headers(s: &Section<'_, '_>) -> BTreeMap<String, SecretSource> {
+/// Headers by their names, and where their values are.
+pub(super) fn headers(s: &Section<'_, '_>) -> BTreeMap<String, SecretSource> {
     let Some(node) = s.node("headers") else { return BTreeMap::new() };
     let expected = "expected headers by name, such as { authorization = \"env:COLLECTOR_TOKEN\" }";
     let Value::Section(members) = &node.value else {

@@ -1,4 +1,4 @@
-//! `[tls]`: TLS on the gateway's and on the admin listener.
+//! `[tls]`: TLS on the listeners of the gateway, of the management API and for telemetry by gRPC.
 
 use std::path::PathBuf;
 
@@ -14,6 +14,8 @@ pub(crate) struct Tls {
     pub(crate) gateway: Listener,
     /// On that of the management API.
     pub(crate) admin: Listener,
+    /// On that for telemetry by gRPC.
+    pub(crate) otlp: Listener,
 }
 
 /// TLS on one listener.
@@ -30,6 +32,7 @@ pub(crate) fn tls(s: &Section<'_, '_>) -> Tls {
     Tls {
         gateway: s.section("gateway", listener).unwrap_or_default(),
         admin: s.section("admin", listener).unwrap_or_default(),
+        otlp: s.section("otlp", listener).unwrap_or_default(),
     }
 }
 

@@ -1,60 +1,44 @@
-//! Handing a letter to a mail server: SMTP (RFC 5321) with STARTTLS (RFC 3207) or TLS from the first byte (RFC 8314), and a
-//! password (RFC 4954) within TLS. Connections go the way that webhooks go.
+//! Handing a letter to a mail server: lettre speaks SMTP (RFC 5321) and signs in (RFC 4954), on a connection that goes the way
+//! webhooks go, within TLS of our own settings, from the first byte (RFC 8314) or after STARTTLS (RFC 3207).
+//!
+//! What comes before STARTTLS is spoken here: lettre's own takes no settings of rustls, and would go by what was said in the
+//! clear as if it had been said within TLS ([why](../../../../docs/decisions/mail-by-lettre.md)).
 
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
-use base64ct::{Base64, Encoding as _};
 use gatehouse_control::alert::NotTaken;
 use gatehouse_domain::proxy::{Destination, Host};
 use gatehouse_egress::tls::server_name;
-use gatehouse_identity::secret::Secret;
+use lettre::Message;
+use lettre::transport::smtp::Error;
+use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
+use lettre::transport::smtp::client::{AsyncSmtpConnection, AsyncTokioStream};
+use lettre::transport::smtp::commands::{Ehlo, Starttls};
+use lettre::transport::smtp::extension::ClientId;
+use lettre::transport::smtp::response::{Code, Response, Severity};
 use rustls::ClientConfig;
-use tokio::io::{
-    AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader,
-};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader, ReadBuf};
 use tokio_rustls::TlsConnector;
-use zeroize::Zeroizing;
+use tokio_rustls::client::TlsStream;
 
-use super::mail::domain;
 use super::{brief, lasting, passing};
 use crate::config::{Encryption, Mail};
 use crate::fetch::WayOut;
 
-/// Longest line of a reply, in bytes, and most lines.
-const LINE: u64 = 2048;
-const LINES: usize = 100;
+/// Most that a server may say on a connection, in bytes.
+const MOST: usize = 16 * 1024;
+/// What stands for the greeting of a server that has greeted before TLS, and does not again.
+const GREETED: &[u8] = b"220 it has greeted\r\n";
 
-/// As whom to sign in. Holds a secret, so there is no `Debug`.
-pub(super) struct Login {
-    /// The name.
-    pub(super) user: String,
-    /// The password.
-    pub(super) password: Secret,
-}
-
-/// What is handed over.
-pub(super) struct Envelope<'a> {
-    /// From whom.
-    pub(super) from: &'a str,
-    /// To whom.
-    pub(super) to: &'a [String],
-    /// The letter, in lines that end with CR LF, none of which begins with a dot.
-    pub(super) letter: &'a str,
-}
-
-trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
-
-/// A conversation with a server.
-struct Talk(BufReader<Box<dyn Stream>>);
-
-/// A server's reply: its code, and its lines without it.
-struct Reply {
-    code: u16,
-    lines: Vec<String>,
-}
-
-/// Hands a letter over.
+/// Hands a letter over, and gives the connection, to be left.
 ///
 /// # Errors
 /// It was not taken. Without the encryption that is asked for, neither password nor letter has been sent.
@@ -62,133 +46,175 @@ pub(super) async fn send(
     mail: &Mail,
     (out, to): (&WayOut, &Destination),
     tls: &Arc<ClientConfig>,
-    login: Option<&Login>,
-    envelope: &Envelope<'_>,
-) -> Result<(), NotTaken> {
-    let socket = out.connect(to).await;
-    let socket: Box<dyn Stream> = Box::new(socket.map_err(|error| failed(&error))?);
-    let mut talk = match mail.encryption {
-        Encryption::Tls => Talk::over(secure(socket, &to.host, tls).await?),
-        Encryption::StartTls | Encryption::PlainOnLoopback => Talk::over(socket),
-    };
-    talk.expect(2).await?;
-    let mut offers = talk.greet(mail).await?;
-    if mail.encryption == Encryption::StartTls {
-        if !offers.iter().any(|offer| offer.eq_ignore_ascii_case("STARTTLS")) {
-            return Err(passing("the mail server offers no STARTTLS; nothing was sent"));
+    login: Option<&Credentials>,
+    letter: &Message,
+) -> Result<AsyncSmtpConnection, NotTaken> {
+    let mut socket = out.connect(to).await.map_err(|error| failed(&error))?;
+    let hello = ClientId::Domain(mail.from.domain().to_owned());
+    let line: Box<dyn AsyncTokioStream> = match mail.encryption {
+        Encryption::PlainOnLoopback => Box::new(Line::over(socket)),
+        Encryption::Tls => Box::new(Line::over(secure(socket, &to.host, tls).await?)),
+        Encryption::StartTls => {
+            begin_tls(&mut socket, &hello).await?;
+            let secured = secure(socket, &to.host, tls).await?;
+            Box::new(Line { unread: GREETED, ..Line::over(secured) })
         }
-        talk.ask("STARTTLS", 2).await?;
-        talk = Talk::over(secure(talk.bare()?, &to.host, tls).await?);
-        offers = talk.greet(mail).await?;
-    }
+    };
+    let mut talk =
+        AsyncSmtpConnection::connect_with_transport(line, &hello).await.map_err(|error| refused(&error))?;
     if let Some(login) = login {
-        talk.sign_in(login, &offers).await?;
+        if talk.server_info().get_auth_mechanism(DEFAULT_MECHANISMS).is_none() {
+            return Err(lasting("the mail server takes no password (AUTH PLAIN or LOGIN); nothing was sent"));
+        }
+        talk.auth(DEFAULT_MECHANISMS, login).await.map_err(|error| refused(&error))?;
     }
-    talk.ask(&format!("MAIL FROM:<{}>", envelope.from), 2).await?;
-    for to in envelope.to {
-        talk.ask(&format!("RCPT TO:<{to}>"), 2).await?;
-    }
-    talk.ask("DATA", 3).await?;
-    talk.say(envelope.letter).await?;
-    talk.ask(".", 2).await?;
-    // It has the letter, whatever it says of our leaving.
-    let _left = talk.say("QUIT\r\n").await;
-    Ok(())
+    talk.send(letter.envelope(), &letter.formatted()).await.map_err(|error| refused(&error))?;
+    Ok(talk)
 }
 
-fn failed(error: &impl std::fmt::Display) -> NotTaken {
+fn failed(error: &impl fmt::Display) -> NotTaken {
     passing(format!("the mail server: {}", brief(&error.to_string())))
 }
 
-async fn secure(
-    socket: Box<dyn Stream>,
-    host: &Host,
-    tls: &Arc<ClientConfig>,
-) -> Result<Box<dyn Stream>, NotTaken> {
-    let name =
-        server_name(host).ok_or_else(|| lasting("the mail server's `host` is no name for a certificate"))?;
-    let secured = TlsConnector::from(Arc::clone(tls)).connect(name, socket).await;
-    Ok(Box::new(secured.map_err(|error| failed(&error))?))
+fn odd() -> NotTaken {
+    passing("the mail server answers what is no SMTP")
 }
 
-impl Talk {
-    fn over(stream: Box<dyn Stream>) -> Self {
-        Self(BufReader::new(stream))
-    }
+/// A refusal by a server; one that begins with a 5 is its last word.
+fn refusal(code: Code, text: &str) -> NotTaken {
+    let told = format!("the mail server answers {code}: {}", brief(text));
+    if code.severity == Severity::PermanentNegativeCompletion { lasting(told) } else { passing(told) }
+}
 
-    /// The connection, to begin TLS on it. Bytes that came before TLS could be anybody's and must not count as said within it.
-    fn bare(self) -> Result<Box<dyn Stream>, NotTaken> {
-        if self.0.buffer().is_empty() {
-            return Ok(self.0.into_inner());
+fn refused(error: &Error) -> NotTaken {
+    let text = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+    match error.status() {
+        Some(code) => refusal(code, &text),
+        None if error.is_response() => odd(),
+        None => failed(error),
+    }
+}
+
+async fn secure<S: AsyncRead + AsyncWrite + Unpin>(
+    socket: S,
+    host: &Host,
+    tls: &Arc<ClientConfig>,
+) -> Result<TlsStream<S>, NotTaken> {
+    let name =
+        server_name(host).ok_or_else(|| lasting("the mail server's `host` is no name for a certificate"))?;
+    TlsConnector::from(Arc::clone(tls)).connect(name, socket).await.map_err(|error| failed(&error))
+}
+
+/// Asks a server to begin TLS. Bytes that came before TLS could be anybody's and must not count as said within it.
+async fn begin_tls<S: AsyncRead + AsyncWrite + Unpin>(
+    socket: &mut S,
+    hello: &ClientId,
+) -> Result<(), NotTaken> {
+    let mut talk = BufReader::new(Line::over(socket));
+    answer(&mut talk).await?;
+    let offers = ask(&mut talk, &Ehlo::new(hello.clone())).await?;
+    if !offers.message().any(|offer| offer.trim_end().eq_ignore_ascii_case("STARTTLS")) {
+        return Err(passing("the mail server offers no STARTTLS; nothing was sent"));
+    }
+    ask(&mut talk, &Starttls).await?;
+    if talk.buffer().is_empty() {
+        return Ok(());
+    }
+    Err(lasting("the mail server goes on talking without TLS; nothing was sent"))
+}
+
+async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
+    talk: &mut BufReader<Line<S>>,
+    command: &impl fmt::Display,
+) -> Result<Response, NotTaken> {
+    talk.write_all(command.to_string().as_bytes()).await.map_err(|error| failed(&error))?;
+    talk.flush().await.map_err(|error| failed(&error))?;
+    answer(talk).await
+}
+
+async fn answer<S: AsyncRead + AsyncWrite + Unpin>(
+    talk: &mut BufReader<Line<S>>,
+) -> Result<Response, NotTaken> {
+    let mut text = String::new();
+    // All lines but the last have a dash behind the code.
+    loop {
+        let begin = text.len();
+        if talk.read_line(&mut text).await.map_err(|error| failed(&error))? == 0 {
+            return Err(odd());
         }
-        Err(lasting("the mail server goes on talking without TLS; nothing was sent"))
-    }
-
-    async fn say(&mut self, text: &str) -> Result<(), NotTaken> {
-        let stream = self.0.get_mut();
-        stream.write_all(text.as_bytes()).await.map_err(|error| failed(&error))?;
-        stream.flush().await.map_err(|error| failed(&error))
-    }
-
-    async fn ask(&mut self, command: &str, class: u16) -> Result<Reply, NotTaken> {
-        let line = Zeroizing::new(format!("{command}\r\n"));
-        self.say(&line).await?;
-        self.expect(class).await
-    }
-
-    /// Reads a reply whose code begins with this digit.
-    async fn expect(&mut self, class: u16) -> Result<Reply, NotTaken> {
-        let reply = self.reply().await?;
-        if reply.code / 100 == class {
-            return Ok(reply);
+        if text.as_bytes().get(begin + 3) != Some(&b'-') {
+            break;
         }
-        let told = format!("the mail server answers {}: {}", reply.code, brief(&reply.lines.join(" ")));
-        Err(if reply.code >= 500 { lasting(told) } else { passing(told) })
     }
+    let answer: Response = text.parse().map_err(|_| odd())?;
+    match answer.code().severity {
+        Severity::PositiveCompletion => Ok(answer),
+        Severity::PositiveIntermediate => Err(odd()),
+        Severity::TransientNegativeCompletion | Severity::PermanentNegativeCompletion => {
+            Err(refusal(answer.code(), &answer.message().collect::<Vec<_>>().join(" ")))
+        }
+    }
+}
 
-    async fn reply(&mut self) -> Result<Reply, NotTaken> {
-        let odd = || passing("the mail server answers what is no SMTP");
-        let mut lines = Vec::new();
-        while lines.len() < LINES {
-            let mut line = Vec::new();
-            let read = (&mut self.0).take(LINE).read_until(b'\n', &mut line).await;
-            read.map_err(|error| failed(&error))?;
-            let text = String::from_utf8_lossy(&line).trim_end().to_owned();
-            if !line.ends_with(b"\n") {
-                return Err(odd());
+/// A connection as lettre takes one. lettre reads lines of any length, so what a server may say is bounded here.
+struct Line<S> {
+    /// What is read before anything else.
+    unread: &'static [u8],
+    /// How many bytes the server may still say.
+    left: usize,
+    stream: S,
+}
+
+impl<S> Line<S> {
+    const fn over(stream: S) -> Self {
+        Self { unread: &[], left: MOST, stream }
+    }
+}
+
+impl<S> fmt::Debug for Line<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Line").finish_non_exhaustive()
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Line<S> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let line = self.get_mut();
+        if !line.unread.is_empty() {
+            let (now, later) = line.unread.split_at(line.unread.len().min(buf.remaining()));
+            buf.put_slice(now);
+            line.unread = later;
+            return Poll::Ready(Ok(()));
+        }
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut line.stream).poll_read(cx, buf))?;
+        match line.left.checked_sub(buf.filled().len() - before) {
+            Some(left) => {
+                line.left = left;
+                Poll::Ready(Ok(()))
             }
-            let code = text.get(..3).and_then(|code| code.parse::<u16>().ok()).ok_or_else(odd)?;
-            lines.push(text.get(4..).unwrap_or_default().to_owned());
-            match text.as_bytes().get(3) {
-                Some(b'-') => {}
-                Some(b' ') | None => return Ok(Reply { code, lines }),
-                Some(_) => return Err(odd()),
-            }
+            None => Poll::Ready(Err(io::Error::other("it says more than anybody would read"))),
         }
-        Err(odd())
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Line<S> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write(cx, buf)
     }
 
-    /// Greets the server, and gives what it offers.
-    async fn greet(&mut self, mail: &Mail) -> Result<Vec<String>, NotTaken> {
-        Ok(self.ask(&format!("EHLO {}", domain(&mail.from)), 2).await?.lines)
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
     }
 
-    async fn sign_in(&mut self, login: &Login, offers: &[String]) -> Result<(), NotTaken> {
-        let mechanisms = offers.iter().find_map(|offer| offer.strip_prefix("AUTH ")).unwrap_or_default();
-        let offered = |name: &str| mechanisms.split(' ').any(|one| one.eq_ignore_ascii_case(name));
-        if offered("PLAIN") {
-            let plain =
-                Zeroizing::new([b"\0", login.user.as_bytes(), b"\0", login.password.expose()].concat());
-            let told = Zeroizing::new(format!("AUTH PLAIN {}", Base64::encode_string(&plain)));
-            self.ask(&told, 2).await?;
-        } else if offered("LOGIN") {
-            self.ask("AUTH LOGIN", 3).await?;
-            self.ask(&Base64::encode_string(login.user.as_bytes()), 3).await?;
-            let told = Zeroizing::new(Base64::encode_string(login.password.expose()));
-            self.ask(&told, 2).await?;
-        } else {
-            return Err(lasting("the mail server takes no password (AUTH PLAIN or LOGIN); nothing was sent"));
-        }
-        Ok(())
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send + Sync> AsyncTokioStream for Line<S> {
+    /// Not known: behind a parent proxy it is not the server's. Nothing here asks.
+    fn peer_addr(&self) -> io::Result<SocketAddr> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 }

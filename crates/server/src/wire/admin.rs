@@ -25,7 +25,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 
-pub(super) use seat::{Kind, Seats};
+use seat::Kind;
+pub(super) use seat::{Room, Seats};
 pub(super) use stall::Impatient;
 
 /// A request's head must be complete this long after the connection is ready for it.

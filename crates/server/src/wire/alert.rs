@@ -124,50 +124,16 @@ fn gauges(live: &Live, rendered: &str) -> Vec<Sample> {
     let is_wanted = |sample: &Sample| {
         wanted.contains(sample.signal.as_str()) && metric::gauges().any(|name| name == sample.signal)
     };
-    let own =
-        rendered.lines().filter_map(sample).filter(|sample| is_wanted(sample) && !sample.value.is_nan());
+    let own = rendered
+        .lines()
+        .filter_map(metric::sample)
+        .filter(|sample| is_wanted(sample) && !sample.value.is_nan());
     own.take(MOST)
         .map(|mut sample| {
             sample.labels.insert("node".to_owned(), node.clone());
             sample
         })
         .collect()
-}
-
-/// A line of Prometheus' text format: a name, labels, a value. `None` for any other.
-fn sample(line: &str) -> Option<Sample> {
-    if line.starts_with('#') {
-        return None;
-    }
-    let (series, value) = line.rsplit_once(' ')?;
-    let (name, mut rest) = match series.split_once('{') {
-        Some((name, rest)) => (name, rest.strip_suffix('}')?),
-        None => (series, ""),
-    };
-    let mut labels = gatehouse_domain::alert::Labels::new();
-    while !rest.is_empty() {
-        let (label, after) = rest.split_once("=\"")?;
-        let (value, after) = quoted(after)?;
-        labels.insert(label.trim_start_matches(',').to_owned(), value);
-        rest = after;
-    }
-    Some(Sample { signal: name.to_owned(), labels, value: value.parse().ok()? })
-}
-
-/// A text up to its closing quotation mark, and what is behind it.
-fn quoted(text: &str) -> Option<(String, &str)> {
-    let (mut out, mut chars) = (String::new(), text.char_indices());
-    while let Some((at, c)) = chars.next() {
-        match c {
-            '"' => return Some((out, &text[at + 1..])),
-            '\\' => match chars.next()?.1 {
-                'n' => out.push('\n'),
-                other => out.push(other),
-            },
-            other => out.push(other),
-        }
-    }
-    None
 }
 
 async fn disk(live: &Live) -> Option<Sample> {
@@ -267,6 +233,7 @@ pub(super) async fn deliveries(app: App, sender: Sender) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metric::sample;
 
     #[test]
     fn lines_of_metrics_are_read_back() {

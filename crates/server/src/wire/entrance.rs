@@ -1,4 +1,4 @@
-//! How the gateway's and the admin listener take connections in: rules from the configuration, certificates that are read anew
+//! How our listeners (but the forward proxy's) take connections in: rules from the configuration, certificates that are read anew
 //! when their files change, and where the listeners are.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use gatehouse_listener::tls::{Files, Trace};
+use gatehouse_listener::tls::{Files, Tls, Trace};
 use gatehouse_listener::{Entrance, Rules};
 use metrics::gauge;
 use serde_json::json;
@@ -30,6 +30,8 @@ pub(super) struct Entrances {
     pub(super) gateway: Arc<Entrance>,
     /// That of the management API.
     pub(super) admin: Arc<Entrance>,
+    /// That for telemetry by gRPC.
+    pub(super) otlp: Arc<Entrance>,
     bound: OnceLock<Bound>,
     /// When certificates end, by listener, in seconds since 1970 (UTC).
     ends: Mutex<Vec<(&'static str, i64)>>,
@@ -50,6 +52,7 @@ pub(super) struct Bound {
 pub(super) struct Prepared {
     gateway: Rules,
     admin: Rules,
+    otlp: Rules,
     ends: Vec<(&'static str, i64)>,
 }
 
@@ -63,25 +66,22 @@ pub(super) fn prepare(config: &Config) -> Result<Prepared, Vec<String>> {
         let read = files.as_ref()?.load();
         let read = read.map_err(|problem| problems.push(format!("{name}: {problem}"))).ok()?;
         ends.extend(read.ends_at.map(|at| (name.trim_start_matches("tls."), at)));
-        Some(read.config)
+        Some(read)
     };
-    let announced = &config.listen.announced;
-    let proxies = |yes: bool| yes.then(|| config.listen.proxies.clone());
-    let (gateway, admin) = (&config.tls.gateway, &config.tls.admin);
-    let gateway = Rules {
-        tls: loaded("tls.gateway", &gateway.files),
-        preamble: proxies(announced.gateway),
-        person: gateway.person,
+    let rules = |tls: Option<Tls>, is_announced: bool, person| Rules {
+        tls: tls.map(|tls| tls.config),
+        preamble: is_announced.then(|| config.listen.proxies.clone()),
+        person,
     };
-    let admin = Rules {
-        tls: loaded("tls.admin", &admin.files),
-        preamble: proxies(announced.admin),
-        person: admin.person,
-    };
+    let (announced, tls) = (&config.listen.announced, &config.tls);
+    let gateway = rules(loaded("tls.gateway", &tls.gateway.files), announced.gateway, tls.gateway.person);
+    let admin = rules(loaded("tls.admin", &tls.admin.files), announced.admin, tls.admin.person);
+    let for_otlp = config.listen.otlp.and_then(|_| loaded("tls.otlp", &tls.otlp.files));
+    let otlp = rules(for_otlp.map(Tls::for_http2), announced.otlp, tls.otlp.person);
     if config.listen.proxy.is_some() {
         loaded("proxy", &config.proxy.tls);
     }
-    if problems.is_empty() { Ok(Prepared { gateway, admin, ends }) } else { Err(problems) }
+    if problems.is_empty() { Ok(Prepared { gateway, admin, otlp, ends }) } else { Err(problems) }
 }
 
 impl Entrances {
@@ -90,6 +90,7 @@ impl Entrances {
         let entrances = Self {
             gateway: Arc::new(Entrance::new("gateway", Rules::default())),
             admin: Arc::new(Entrance::new("admin", Rules::default())),
+            otlp: Arc::new(Entrance::new("otlp", Rules::default())),
             bound: OnceLock::new(),
             ends: Mutex::default(),
         };
@@ -101,6 +102,7 @@ impl Entrances {
     pub(super) fn replace(&self, prepared: Prepared) {
         self.gateway.replace(prepared.gateway);
         self.admin.replace(prepared.admin);
+        self.otlp.replace(prepared.otlp);
         for (name, at) in &prepared.ends {
             #[expect(clippy::cast_precision_loss, reason = "seconds of this age are far below 2^52")]
             gauge!("gatehouse_certificate_ends_at_seconds", "listener" => *name).set(*at as f64);
@@ -132,7 +134,9 @@ impl Entrances {
         let mut addresses = json!({"gateway": gateway, "admin": admin});
         for (name, address) in bound.further {
             if let Some(address) = address {
-                addresses[name] = format!("http://{}", local(address)).into();
+                // The forward proxy takes TLS and plain connections on one port.
+                let is_tls = name == "otlp" && self.otlp.rules().tls.is_some();
+                addresses[name] = format!("{}://{}", scheme(is_tls), local(address)).into();
             }
         }
         let text = format!("{addresses}\n");
@@ -156,8 +160,11 @@ impl Entrances {
 
 /// How to reach a listener from this machine.
 fn address_of(bound: SocketAddr, entrance: &Entrance) -> String {
-    let scheme = if entrance.rules().tls.is_some() { "https" } else { "http" };
-    format!("{scheme}://{}", local(bound))
+    format!("{}://{}", scheme(entrance.rules().tls.is_some()), local(bound))
+}
+
+const fn scheme(is_tls: bool) -> &'static str {
+    if is_tls { "https" } else { "http" }
 }
 
 fn local(bound: SocketAddr) -> SocketAddr {
@@ -174,7 +181,8 @@ pub(super) async fn job(live: Arc<Live>) {
         clock.tick().await;
         let config = live.config.load_full();
         let looked = tokio::task::spawn_blocking(move || {
-            let all = [&config.tls.gateway.files, &config.tls.admin.files, &config.proxy.tls];
+            let tls = &config.tls;
+            let all = [&tls.gateway.files, &tls.admin.files, &tls.otlp.files, &config.proxy.tls];
             all.into_iter().flatten().map(Files::trace).collect::<Vec<_>>()
         });
         let Ok(now) = looked.await else { continue };

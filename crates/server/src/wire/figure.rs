@@ -2,6 +2,8 @@
 
 use std::sync::atomic::Ordering;
 
+use gatehouse_domain::quota::Measure;
+use gatehouse_gateway::quota::View;
 use metrics::{counter, gauge};
 
 use super::ledger::Books;
@@ -27,6 +29,7 @@ pub(super) fn set(live: &Live, books: &Books) {
         let name = provider.name.to_string();
         let learned = real(provider.learned.len() as u64);
         gauge!("gatehouse_provider_learned", "provider" => name.clone()).set(learned);
+        quota(&name, &provider.quota.view());
         gauge!("gatehouse_provider_usable", "provider" => name).set(f64::from(u8::from(usable)));
     }
     super::egress::figures(live);
@@ -57,6 +60,22 @@ pub(super) fn set(live: &Live, books: &Books) {
                 .absolute(count.load(Ordering::Relaxed));
         }
         counter!("gatehouse_telemetry_left_out_total").absolute(told.left_out.load(Ordering::Relaxed));
+    }
+}
+
+/// Of each measure the model with the least left, so that there are few figures.
+fn quota(provider: &str, view: &View) {
+    gauge!("gatehouse_queue_waiting", "provider" => provider.to_owned()).set(real(view.waiting));
+    for measure in Measure::ALL {
+        let all = view.models.iter().flat_map(|model| &model.limits).filter(|(of, _)| *of == measure);
+        let Some((_, told)) =
+            all.min_by_key(|(_, told)| told.remaining.saturating_mul(1000) / told.limit.max(1))
+        else {
+            continue;
+        };
+        let labels = [("provider", provider.to_owned()), ("measure", measure.as_str().to_owned())];
+        gauge!("gatehouse_provider_limit", &labels).set(real(told.limit));
+        gauge!("gatehouse_provider_remaining", &labels).set(real(told.remaining));
     }
 }
 

@@ -57,7 +57,9 @@ pub(super) async fn lay(
         data_dir: path.to_owned(),
         max_connections: DATABASE_CONNECTIONS,
     };
-    let store = Store::open(&at).await.map_err(failed)?;
+    // Its connections to SQLite are threads, which stand where the thread stands that started them.
+    let opening = tokio::spawn(async move { Store::open(&at).await });
+    let store = opening.await.map_err(failed)?.map_err(failed)?;
     let node = data.node_id(NodeId::new(clock::now(), clock::random_bits())).map_err(failed)?;
     // Before anything is opened: the master key is not changed to one that this node does not know.
     let known = master_keys(&keyring);

@@ -191,6 +191,11 @@ fn info(provided: &Provided, failover: &Failover) -> ProviderInfo {
         credential: provided.configured.credential(),
         state: provided.state(),
         learned: provided.usable.as_ref().map_or_else(Vec::new, |usable| learned(&usable.learned)),
+        quota: provided
+            .usable
+            .as_ref()
+            .map(|usable| super::quota::told(usable.quota.view()))
+            .unwrap_or_default(),
     }
 }
 

@@ -114,6 +114,11 @@ fn rules(
         .map_err(|found| mistakes.extend(found));
     let relay = super::relay::relay(&config.telemetry.collectors, (&mut trust, out.egress), resolve);
     let relay = relay.map_err(|found| mistakes.extend(found));
+    if let Some(export) = &config.telemetry.export
+        && let Err(what) = super::export::post(export, (&mut trust, out.egress), resolve)
+    {
+        mistakes.push(format!("telemetry.export.{what}"));
+    }
     if !mistakes.is_empty() {
         return Err(mistakes);
     }

@@ -28,7 +28,7 @@ const POLICY: Duration = Duration::from_secs(2);
 const CHECKPOINT: Duration = Duration::from_secs(5);
 /// How often it is looked at again once it was found altered: reading it takes time, and only an operator can help.
 const ALTERED: Duration = Duration::from_mins(1);
-/// How often this node says that it is there, and sealed keys that another node took are looked for.
+/// How often this node says that it is there, and how long that may take; as often, sealed keys that another node took are looked for.
 const PRESENCE: Duration = Duration::from_secs(10);
 /// How long a turn with the database may take: one that has gone silent must not end the turns for good.
 const TURN: Duration = Duration::from_mins(1);
@@ -160,12 +160,12 @@ async fn presence(live: Arc<Live>, app: App) {
     let (mut clock, mut trouble) = (interval(PRESENCE), Trouble::default());
     let mut keys = Trouble::default();
     clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut done = in_time(TURN, live.tell_presence()).await;
+    let mut done = in_time(PRESENCE, live.tell_presence()).await;
     loop {
         trouble.note("telling the database that this node is there", done);
         clock.tick().await;
         live.refresh_keys().await;
-        done = in_time(TURN, live.tell_presence()).await;
+        done = in_time(PRESENCE, live.tell_presence()).await;
         let tidied = tokio::time::timeout(TURN, rotation::tidy(&app)).await;
         keys.note(
             "looking after the server's own keys",

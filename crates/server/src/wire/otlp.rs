@@ -1,4 +1,4 @@
-//! The listener for telemetry by gRPC: HTTP/2 without an upgrade, with bounds on connections, streams and heads.
+//! The listener for telemetry by gRPC: HTTP/2 without an upgrade, in TLS or not, with bounds on connections, streams and heads.
 
 use std::convert::Infallible;
 use std::io;
@@ -11,13 +11,14 @@ use gatehouse_domain::exchange::Principal;
 use gatehouse_domain::key::{KeyKind, VirtualKey};
 use gatehouse_domain::policy::{Denied, Grant};
 use gatehouse_domain::token;
+use gatehouse_listener::{Certified, Person};
 use http::{HeaderMap, header};
 use hyper::server::conn::http2::Builder;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::admin::{Impatient, Kind, Seats};
+use super::admin::{Impatient, Room, Seats};
 use super::live::Live;
 use super::portal::SignIn;
 use crate::clock;
@@ -27,6 +28,8 @@ use crate::fetch::Net;
 const STREAMS: u32 = 16;
 /// Largest head in bytes.
 const MAX_HEAD: u32 = 16 * 1024;
+/// A client must have greeted this long after it has connected.
+const GREETING: Duration = Duration::from_secs(30);
 /// A client that takes nothing of its answer for this long is cut off.
 const WRITE_STALL: Duration = Duration::from_secs(30);
 /// A connection is asked whether anybody is there after this long, and closed when nobody answers as long again.
@@ -35,6 +38,8 @@ const ALIVE: Duration = Duration::from_mins(1);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How long a request may wait for the policy to be brought up to date.
 const CATCH_UP: Duration = Duration::from_secs(2);
+/// What is said to whoever shows a client certificate that is not theirs.
+const ANOTHER: Unknown = Unknown("the client certificate is not of the person whose credential this is");
 
 /// A listener for [`serve`].
 ///
@@ -45,22 +50,18 @@ pub(super) fn listen(listener: std::net::TcpListener) -> io::Result<TcpListener>
     TcpListener::from_std(listener)
 }
 
-/// Serves telemetry until the task is aborted.
+/// Serves telemetry until the task is aborted. Open connections are bounded as those of the gateway.
 pub(super) fn serve(
     listener: TcpListener,
     live: &Arc<Live>,
     portal: &Arc<SignIn>,
 ) -> impl Future<Output = ()> + use<> {
-    let asking = Arc::clone(live);
-    let whose: Whose = Arc::new(move |headers| {
-        let live = Arc::clone(&asking);
-        Box::pin(async move { whose(&live, &headers).await })
-    });
-    let (grpc, seats) = (Grpc::new(Arc::clone(portal), whose), Arc::new(Seats::default()));
+    let grpc = Grpc::new(Arc::clone(portal));
+    let door = Door { live: Arc::clone(live), grpc, seats: Arc::default() };
     async move {
         loop {
             match listener.accept().await {
-                Ok((socket, peer)) => admit(socket, peer, &grpc, &seats),
+                Ok((socket, peer)) => door.admit(socket, peer),
                 Err(error) => {
                     tracing::warn!(%error, "accepting a connection on the telemetry listener failed");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -70,25 +71,65 @@ pub(super) fn serve(
     }
 }
 
-/// Takes a connection in, or closes it at once when there is no seat for it.
-fn admit(socket: TcpStream, peer: SocketAddr, grpc: &Grpc<Net>, seats: &Arc<Seats>) {
-    let Some(seat) = Seats::take(seats, peer.ip()).filter(|seat| seat.kind() == Kind::Full) else { return };
-    let grpc = grpc.clone();
-    tokio::spawn(async move {
-        let service = service_fn(move |request| {
-            let grpc = grpc.clone();
-            async move { Ok::<_, Infallible>(grpc.answer(request).await) }
+/// What connections share.
+struct Door {
+    live: Arc<Live>,
+    grpc: Grpc<Net>,
+    seats: Arc<Seats>,
+}
+
+impl Door {
+    /// Takes a connection in, or closes it at once when there is no seat for it.
+    fn admit(&self, socket: TcpStream, peer: SocketAddr) {
+        let limits = &self.live.config.load().gateway.limits;
+        let room = Room { seats: limits.max_connections, for_one: limits.max_connections_per_address };
+        let Some(seat) = Seats::take_full(&self.seats, peer.ip(), room) else { return };
+        let (live, grpc) = (Arc::clone(&self.live), self.grpc.clone());
+        tokio::spawn(async move {
+            converse(socket, peer, &live, grpc).await;
+            drop(seat);
         });
-        let mut http = Builder::new(TokioExecutor::new());
-        http.timer(TokioTimer::new())
-            .max_concurrent_streams(STREAMS)
-            .max_header_list_size(MAX_HEAD)
-            .keep_alive_interval(ALIVE)
-            .keep_alive_timeout(ALIVE);
-        // Its errors are the client's: hung up, talked nonsense, or was too slow.
-        drop(http.serve_connection(TokioIo::new(Impatient::new(socket, WRITE_STALL)), service).await);
-        drop(seat);
+    }
+}
+
+async fn converse(socket: TcpStream, peer: SocketAddr, live: &Arc<Live>, grpc: Grpc<Net>) {
+    let entrance = Arc::clone(&live.entrances.otlp);
+    let Ok(Ok(arrived)) = tokio::time::timeout(GREETING, entrance.take(socket, peer.ip())).await else {
+        return;
+    };
+    let (stream, shown) = (arrived.stream, arrived.certificate.map(Arc::new));
+    let asking = Arc::clone(live);
+    let whose: Whose = Arc::new(move |headers| {
+        let (live, shown) = (Arc::clone(&asking), shown.clone());
+        Box::pin(async move {
+            let whose = whose(&live, &headers).await?;
+            if is_holder(&live, shown.as_deref(), &whose) { Ok(whose) } else { Err(ANOTHER) }
+        })
     });
+    let service = service_fn(move |request| {
+        let (grpc, whose) = (grpc.clone(), Arc::clone(&whose));
+        async move { Ok::<_, Infallible>(grpc.answer(&whose, request).await) }
+    });
+    let mut http = Builder::new(TokioExecutor::new());
+    http.timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS)
+        .max_header_list_size(MAX_HEAD)
+        .keep_alive_interval(ALIVE)
+        .keep_alive_timeout(ALIVE);
+    // Its errors are the client's: hung up, talked nonsense, or was too slow.
+    drop(http.serve_connection(TokioIo::new(Impatient::new(stream, WRITE_STALL)), service).await);
+}
+
+/// Whether the client certificate of a connection, if it must say whose it is, says the person of a request.
+fn is_holder(live: &Live, shown: Option<&Certified>, whose: &Principal) -> bool {
+    match (live.entrances.otlp.rules().person, shown) {
+        (_, None) | (Person::Any, Some(_)) => true,
+        (Person::Holder, Some(Certified::Unclear)) => false,
+        (Person::Holder, Some(Certified::For(email))) => {
+            let policy = live.policy.load();
+            policy.proxy().people.by_email(email).is_some_and(|member| member.user == whose.user)
+        }
+    }
 }
 
 /// Whose key or session a request carries.

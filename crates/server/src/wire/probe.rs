@@ -136,10 +136,12 @@ async fn sign_on(live: Arc<Live>) -> Finding {
 fn client_certificates(live: &Live) -> Finding {
     let config = live.config.load();
     let proxy = config.proxy.tls.as_ref().filter(|_| config.listen.proxy.is_some());
+    let otlp = config.tls.otlp.files.as_ref().filter(|_| config.listen.otlp.is_some());
     let listeners = [
         ("gateway", config.tls.gateway.files.as_ref()),
         ("admin", config.tls.admin.files.as_ref()),
         ("proxy", proxy),
+        ("otlp", otlp),
     ];
     let mut asking = Vec::new();
     let mut unrevoked = Vec::new();

@@ -161,6 +161,7 @@ fn one(
         max_connections: configured.max_connections,
         region: configured.region.clone(),
         family: configured.family.clone(),
+        quota: configured.quota,
     };
     let usable = Provider::new(spec).map_err(|error| error.to_string())?;
     let (usable, renewal) = (Some(Arc::new(usable)), renewal.map(Arc::new));

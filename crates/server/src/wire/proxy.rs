@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use gatehouse_control::proxy::Face;
-use gatehouse_domain::proxy::{Answer, Destination, Gate, Host, Inspection, Tunnel};
+use gatehouse_control::proxy::{Face, Look};
+use gatehouse_domain::proxy::{Answer, Destination, Gate, Host, Inspection, Looked, Tunnel};
 use gatehouse_gateway::Guests;
 use gatehouse_listener::tls::Files;
 use gatehouse_proxy::settings::Settings;
@@ -175,6 +175,7 @@ fn named(url: &str) -> Option<Destination> {
 pub(super) fn face(live: &Arc<Live>) -> Face {
     let (gate, addresses, flush, egress) =
         (Arc::clone(live), Arc::clone(live), Arc::clone(live), live.egress.clone());
+    let looks = Arc::clone(live);
     Face {
         gate: Box::new(move || gate.forward.get().map(|forward| forward.settings.load().gate.clone())),
         addresses: Box::new(move |destination| {
@@ -182,6 +183,7 @@ pub(super) fn face(live: &Arc<Live>) -> Face {
             Box::pin(async move { looked_up(live.forward.get()?, &destination).await })
         }),
         is_by_parent: Box::new(move |destination| egress.is_by_parent(destination)),
+        looks: Box::new(move |host| look(&looks, host)),
         flush: Box::new(move || {
             let live = Arc::clone(&flush);
             Box::pin(async move {
@@ -191,6 +193,22 @@ pub(super) fn face(live: &Arc<Live>) -> Face {
             })
         }),
     }
+}
+
+/// Whether a tunnel to this host is looked into, with the authority that this node has now.
+fn look(live: &Live, host: &Host) -> Look {
+    let Some(forward) = live.forward.get() else { return Look::default() };
+    let settings = forward.settings.load();
+    let looked = settings.inspection.looks(host);
+    let (is_inside, why) = (matches!(looked, Looked::Into(_)), looked.to_string());
+    let problem = match (host, live.authority.load_full()) {
+        (Host::Name(_), None) => Some("its inspection authority is not set up yet".to_owned()),
+        (Host::Name(name), Some(authority)) if is_inside => {
+            authority.tls(name, clock::now()).err().map(|error| error.to_string())
+        }
+        (Host::Name(_) | Host::Address(_), _) => None,
+    };
+    Look { is_inside, why, problem: problem.filter(|_| is_inside) }
 }
 
 async fn looked_up(forward: &Forward, destination: &Destination) -> Option<Vec<Answer>> {

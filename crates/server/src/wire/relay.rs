@@ -1,5 +1,7 @@
 //! Passing telemetry on to collectors: a bounded queue for each, sent in order, tried again for a while.
 
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -13,7 +15,7 @@ use metrics::counter;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use super::directory::Resolve;
-use crate::config::Collector;
+use crate::config::{Collector, SecretSource};
 use crate::fetch::{Post, post};
 
 /// Requests that wait for one collector.
@@ -70,8 +72,27 @@ fn route(
     (trust, egress): (&mut Trust<'_>, &Egress),
     resolve: Resolve<'_>,
 ) -> Result<Route, String> {
+    let to = (collector.endpoint.as_str(), &collector.headers, collector.ca_file.as_deref());
+    Ok(Route {
+        name: collector.name.clone(),
+        signals: collector.signals.clone(),
+        post: Arc::new(post_to(to, (trust, egress), resolve)?),
+        room: Arc::new(Semaphore::new(WAITING_KIB)),
+        queue: OnceLock::new(),
+    })
+}
+
+/// The way to a collector: its address, headers with secrets, and a file of certificates to trust.
+///
+/// # Errors
+/// What is wrong, with the setting in front.
+pub(super) fn post_to(
+    (endpoint, headers_at, ca_file): (&str, &BTreeMap<String, SecretSource>, Option<&Path>),
+    (trust, egress): (&mut Trust<'_>, &Egress),
+    resolve: Resolve<'_>,
+) -> Result<Post, String> {
     let mut headers = Vec::new();
-    for (name, source) in &collector.headers {
+    for (name, source) in headers_at {
         let value = resolve(source).map_err(|error| format!("headers: {error}"))?;
         let value = value.ok_or_else(|| format!("headers: `{name}` has no value"))?;
         let mut value = http::HeaderValue::from_bytes(value.expose())
@@ -80,19 +101,13 @@ fn route(
         let name = http::HeaderName::try_from(name).map_err(|error| format!("headers: {error}"))?;
         headers.push((name, value));
     }
-    let address: http::Uri = collector.endpoint.parse().map_err(|error| format!("endpoint: {error}"))?;
+    let address: http::Uri = endpoint.parse().map_err(|error| format!("endpoint: {error}"))?;
     let host =
         Host::parse(address.host().unwrap_or_default()).map_err(|error| format!("endpoint: {error}"))?;
-    let tls = trust.with(&host, collector.ca_file.as_deref());
+    let tls = trust.with(&host, ca_file);
     let tls = tls
         .map_err(|error| if error.starts_with("ca_file: ") { error } else { format!("ca_file: {error}") })?;
-    Ok(Route {
-        name: collector.name.clone(),
-        signals: collector.signals.clone(),
-        post: Arc::new(Post { endpoint: collector.endpoint.clone(), headers, tls, egress: egress.clone() }),
-        room: Arc::new(Semaphore::new(WAITING_KIB)),
-        queue: OnceLock::new(),
-    })
+    Ok(Post { endpoint: endpoint.to_owned(), headers, tls, egress: egress.clone() })
 }
 
 impl Route {

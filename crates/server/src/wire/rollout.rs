@@ -52,7 +52,8 @@ pub(super) async fn figures(app: App) {
 }
 
 async fn set(app: &App) -> Result<(), ActError> {
-    let summary = figures::summary(app, Scope::Organization, Some("org"), Some(WINDOW)).await?;
+    let most = figures::MOST_RECORDS;
+    let summary = figures::summary(app, Scope::Organization, Some("org"), Some(WINDOW), most).await?;
     let counts = &summary.counts;
     let cost = counts.cost_per_user();
     #[expect(clippy::cast_precision_loss, reason = "a figure beyond 2^53 need not be exact")]
@@ -68,6 +69,7 @@ async fn set(app: &App) -> Result<(), ActError> {
             !counts.response_time().no_data,
         ),
         ("gatehouse_cost_per_active_user_usd", dollars, !cost.no_data),
+        ("gatehouse_edit_accept_ratio", counts.edit_accept_rate().value, !counts.edit_accept_rate().no_data),
         (
             "gatehouse_satisfaction_score",
             satisfaction.value,

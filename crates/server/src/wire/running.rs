@@ -15,6 +15,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::task::JoinSet;
 
 use super::entrance::Bound;
+use super::export::Exports;
 use super::foundation::{Foundation, lay};
 use super::ledger::Books;
 use super::live::{Beginnings, Live};
@@ -23,6 +24,7 @@ use super::{IfTaken, Ready, Start, admin, failed, house, job, nodes, otlp, proxy
 use crate::cli::{Failure, LISTEN_FILE};
 use crate::clock;
 use crate::config::Config;
+use crate::export::Exporter;
 use crate::fetch::Net;
 use crate::log::LogControl;
 
@@ -37,6 +39,7 @@ pub(super) struct Running {
     gateway: Gateway,
     proxy: Option<Proxy>,
     books: Arc<Books>,
+    exporter: Arc<Exporter>,
     jobs: JoinSet<()>,
     stop: signal::StopSignals,
     first_start: bool,
@@ -57,6 +60,7 @@ pub(super) async fn build(
     let books = Arc::new(Books::open(&config, &prices, &ground, data.path())?);
     let workers = config.gateway.workers;
     let first_start = ground.first_start;
+    let exporter = Arc::new(Exporter::new(log.tap.clone()));
     let live = Live::begin(Beginnings {
         sources: start.sources,
         environment: start.environment,
@@ -75,8 +79,15 @@ pub(super) async fn build(
     let live = Arc::new(live.await.map_err(|problems| Failure::Usage(problems.join("\n")))?);
     let app = app(ground, &live, &books, metrics.clone(), bound.admin);
     let portal = sign_in(&live, &app).await?;
-    let gateway =
-        gatehouse_gateway::start(&gateway, workers, data_path(&live, &books, &portal)).map_err(failed)?;
+    let exports = Exports {
+        live: Arc::clone(&live),
+        books: Arc::clone(&books),
+        exporter: Arc::clone(&exporter),
+        metrics: metrics.clone(),
+    };
+    let exporting = exports.begin();
+    let gateway = gatehouse_gateway::start(&gateway, workers, data_path(&live, &books, &portal, &exporter))
+        .map_err(failed)?;
     let spool = proxy::recover(&live, data.path(), forward.is_some()).await?;
     let proxy = match (forward, spool) {
         (Some(listener), Some(spool)) => {
@@ -88,6 +99,7 @@ pub(super) async fn build(
     live.entrances.are_at(bound);
     live.entrances.write_addresses(data.path())?;
     let mut jobs = job::start(&live, &app, &portal, metrics).map_err(failed)?;
+    jobs.spawn(exporting);
     if let Some(link) = live.link() {
         // Until then nobody could be let through whose budget is hard.
         link.first(FIRST).await;
@@ -100,7 +112,7 @@ pub(super) async fn build(
         jobs.spawn(otlp::serve(otlp::listen(listener).map_err(failed)?, &live, &portal));
     }
     live.judge();
-    Ok(Running { live, gateway, proxy, books, jobs, stop, first_start })
+    Ok(Running { live, gateway, proxy, books, exporter, jobs, stop, first_start })
 }
 
 /// The listeners, and where they are.
@@ -130,7 +142,7 @@ fn listen(config: &Config, if_taken: IfTaken) -> Result<Listeners, Failure> {
 }
 
 /// What the data path is given.
-fn data_path(live: &Arc<Live>, books: &Arc<Books>, portal: &Arc<SignIn>) -> Parts {
+fn data_path(live: &Arc<Live>, books: &Arc<Books>, portal: &Arc<SignIn>, exporter: &Arc<Exporter>) -> Parts {
     Parts {
         settings: Arc::clone(&live.settings),
         policy: Arc::clone(&live.policy),
@@ -141,6 +153,7 @@ fn data_path(live: &Arc<Live>, books: &Arc<Books>, portal: &Arc<SignIn>) -> Part
         counters: live.counters.clone(),
         limits: Arc::clone(&live.limits),
         routes: Arc::clone(&live.routes),
+        witness: exporter.clone(),
         ready: Arc::clone(&live.ready),
     }
 }
@@ -255,6 +268,7 @@ impl Running {
             tracing::warn!(%error, "what clients last said of their settings was not written down");
         }
         self.jobs.shutdown().await;
+        self.exporter.end(FIRST).await;
         self.books.close().await;
         self.live.store.close().await;
         // Whoever finds the file would knock at a closed door; if it cannot be removed they do.

@@ -254,3 +254,29 @@ fn people_of_active_directory_come_in_and_leave() {
     assert_eq!(sync(&w, &[]).0["updated"], 1);
     assert_eq!(w.gatehouse.post(&key, &ask(false)).status, 200);
 }
+
+#[test]
+fn the_checklist_turns_red_with_a_wrong_password_and_green_with_the_right_one() {
+    let Some(branch) = Branch::new() else { return };
+    let secret = tempfile::NamedTempFile::new().unwrap();
+    let put = |word: &str| std::fs::write(secret.path(), word).unwrap();
+    put("password-of-reader");
+    let from_file = format!("file:{}", secret.path().display());
+    let config = branch.config().replace("exec:echo password-of-reader", &from_file);
+    let w = configured(&config, "sqlite", |_| Vec::new());
+    let found = || {
+        let listed = w.gatehouse.cli(&["--json", "doctor", "identity"]).stdout;
+        let listed: Value = serde_json::from_slice(&listed).unwrap();
+        let items = listed["items"].as_array().unwrap().clone();
+        let item = items.into_iter().find(|item| item["item"] == "directory").unwrap();
+        (item["state"].as_str().unwrap().to_owned(), item["evidence"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(found().0, "pass");
+    put("a wrong one");
+    w.gatehouse.json(&["config", "reload"]);
+    let (state, why) = found();
+    assert!(state == "fail" && why.contains("hq") && !why.contains("a wrong one"), "{state}: {why}");
+    put("password-of-reader");
+    w.gatehouse.json(&["config", "reload"]);
+    assert_eq!(found(), ("pass".to_owned(), format!("hq: {PEOPLE} active people")));
+}

@@ -27,6 +27,7 @@ mod budgets;
 mod nodes;
 mod limits;
 mod reports;
+mod documents;
 mod provider_reports;
 mod assess;
 mod plan;

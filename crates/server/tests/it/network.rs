@@ -110,6 +110,12 @@ fn each_mode_has_its_allow_list() {
         ["10.0.0.53:53", "10.0.0.8:3128", "db.corp.example:5432", "login.corp.example:443"]
     );
 
+    let by_grpc = CONFIG.replacen("[listen]", "[listen]\notlp = \"0.0.0.0:4317\"", 1);
+    for mode in ["direct", "proxy", "gateway"] {
+        let all = allowed(&by_grpc, mode, "client", &[]);
+        assert!(all.iter().any(|host| host == "gateway.corp.example:4317"), "{mode}: {all:?}");
+    }
+
     // Where the gateway is used, nobody's machine reaches the model past it.
     for mode in ["proxy", "gateway", "hybrid"] {
         let all = allowed(CONFIG, mode, "client", &[]);

@@ -1,16 +1,21 @@
 //! Several nodes on one PostgreSQL and one Valkey behave as one.
 
 use gatehouse_testkit::gatehouse::{Builder, Gatehouse};
+use gatehouse_testkit::network::{NEAR, Network};
 use gatehouse_testkit::provider::{Act, FakeProvider, Seen};
-use gatehouse_testkit::valkey::{Valkey, Wire};
+use gatehouse_testkit::valkey::Valkey;
+use gatehouse_testkit::wire::Wire;
 use gatehouse_testkit::{folder, postgres, wait};
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::budgets::usd;
 
+mod cut;
+mod failover;
 mod faults;
 mod inventory;
+mod load;
 mod race;
 mod table;
 
@@ -18,10 +23,12 @@ mod table;
 pub struct Cluster {
     pub provider: FakeProvider,
     pub valkey: Valkey,
-    /// Between each node and Valkey.
+    /// Between each node and Valkey, but for one that is in a network of its own.
     pub counters: Vec<Wire>,
-    /// Between each node and PostgreSQL.
+    /// Between each node and PostgreSQL, but for one that is in a network of its own.
     pub databases: Vec<Wire>,
+    /// From a network of its own to the provider.
+    _provider: Option<Wire>,
     pub nodes: Vec<Gatehouse>,
     pub key: String,
     pub key_id: String,
@@ -35,6 +42,18 @@ pub fn cluster(
     script: impl Fn(&Seen) -> Vec<Act> + Send + Sync + 'static,
 ) -> Option<Cluster> {
     let (url, valkey) = (postgres::fresh()?, Valkey::start()?);
+    Some(cluster_on(&url, valkey, None, count, config, script))
+}
+
+/// As [`cluster`], on this database and Valkey; where there is a network, the last node is in it.
+pub fn cluster_on(
+    url: &str,
+    valkey: Valkey,
+    network: Option<&Network>,
+    count: usize,
+    config: &str,
+    script: impl Fn(&Seen) -> Vec<Act> + Send + Sync + 'static,
+) -> Cluster {
     let (scheme, rest) = url.split_once("://").unwrap();
     let (server, name) = rest.rsplit_once('/').unwrap();
     let (user, address) = server.rsplit_once('@').unwrap_or(("postgres", server));
@@ -44,22 +63,40 @@ pub fn cluster(
     let patience = if config.contains("patience_ms") { "" } else { "patience_ms = 10000\n" };
     let secrets =
         format!("[secrets]\nmaster_key = \"file:{}\"", master_key.path().join("master.key").display());
-    let (mut counters, mut databases, mut nodes) = (Vec::new(), Vec::new(), Vec::new());
-    for _ in 0..count {
-        let (to_valkey, to_database) = (Wire::to(&valkey.address), Wire::to(address));
-        let start = Builder::new(env!("CARGO_BIN_EXE_gatehouse"), &provider.url)
-            .store(&format!("{scheme}://{user}@{}/{name}", to_database.address))
+    let start = |provider: &str, store: &str, counters: &str| {
+        Builder::new(env!("CARGO_BIN_EXE_gatehouse"), provider)
+            .store(&format!("{scheme}://{user}@{store}/{name}"))
             .config(&secrets)
-            .config(&format!("[counters]\nurl = \"redis://{}\"\n{patience}{config}", to_valkey.address));
+            .config(&format!("[counters]\nurl = \"redis://{counters}\"\n{patience}{config}"))
+    };
+    let (mut counters, mut databases, mut nodes) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in usize::from(network.is_some())..count {
+        let (to_valkey, to_database) = (Wire::to(&valkey.address), Wire::to(address));
+        nodes.push(start(&provider.url, &to_database.address, &to_valkey.address).start());
         counters.push(to_valkey);
         databases.push(to_database);
-        nodes.push(start.start());
+    }
+    let to_provider = network.map(|_| Wire::between(NEAR, provider.url.trim_start_matches("http://")));
+    if let (Some(network), Some(to_provider)) = (network, &to_provider) {
+        // Its connections to PostgreSQL and Valkey are the real ones, on the line.
+        let at = |address: &str| format!("{NEAR}:{}", address.rsplit_once(':').unwrap().1);
+        let provider = format!("http://{}", to_provider.address);
+        nodes.push(start(&provider, &at(address), &at(&valkey.address)).beyond(network).start());
     }
     let (key_id, key) = nodes[0].key("dev@example.com", &[]);
-    let cluster =
-        Cluster { provider, valkey, counters, databases, nodes, key, key_id, _master_key: master_key };
+    let cluster = Cluster {
+        provider,
+        valkey,
+        counters,
+        databases,
+        _provider: to_provider,
+        nodes,
+        key,
+        key_id,
+        _master_key: master_key,
+    };
     cluster.in_force();
-    Some(cluster)
+    cluster
 }
 
 impl Cluster {

@@ -1,5 +1,6 @@
 //! An assessment becomes a plan whose tasks close by evidence, and whose configuration the program accepts.
 
+use gatehouse_testkit::pdf;
 use serde_json::{Value, json};
 
 use crate::world::{World, configured, echo, stores};
@@ -95,6 +96,13 @@ fn every_mode_has_a_configuration_that_is_accepted_and_documents_in_three_langua
             assert!(read("architecture.svg").contains(word));
             let page = read("deployment.html");
             assert!(page.contains("<svg") && page.contains(word) && !page.contains("<script"), "{page}");
+            let printed = std::fs::read(folder.join("deployment.pdf")).unwrap();
+            pdf::check(&printed);
+            if let Some(text) = pdf::text(&printed) {
+                let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+                assert!(words.contains(word) && words.contains("to see <script> of it"), "{text}");
+                assert_eq!(text.contains("[[provider]]"), matches!(mode, "gateway" | "hybrid"), "{text}");
+            }
             assert!(read("deployment.md").contains("![") && read("gateways.md").contains("| Gatehouse |"));
             let config = folder.join("gatehouse.toml");
             let checked = w.gatehouse.cli(&["config", "check", "--config", config.to_str().unwrap()]);

@@ -7,3 +7,4 @@ mod refusals;
 mod plain;
 mod endings;
 mod inspection;
+mod ways;

@@ -1,5 +1,7 @@
 //! The checklist turns red when the real thing is broken, and green when it is mended.
 
+mod probes;
+
 use gatehouse_testkit::gatehouse::Gatehouse;
 use gatehouse_testkit::{http, wait};
 use serde_json::Value;
@@ -40,8 +42,19 @@ fn backups_turn_red_and_green() {
     std::fs::rename(&newest, folder.path().join("gatehouse-20200101T000000Z.backup")).unwrap();
     let (found, why) = item(&w.gatehouse, "backup");
     assert_eq!((found.as_str(), why.contains("should have been made anew")), ("fail", true), "{why}");
+    // A place that cannot be written to, as a backup by hand finds as well; then it is mended.
+    let place = folder.path().to_owned();
     folder.close().unwrap();
+    std::fs::write(&place, "no folder").unwrap();
     assert_eq!(state(&w.gatehouse, "backup"), "fail");
+    let refused = w.gatehouse.cli(&["backup", newest.to_str().unwrap()]);
+    let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && told.contains(place.to_str().unwrap()), "{told}");
+    std::fs::remove_file(&place).unwrap();
+    std::fs::create_dir(&place).unwrap();
+    w.gatehouse.json(&["backup", newest.to_str().unwrap()]);
+    assert_eq!(state(&w.gatehouse, "backup"), "pass", "the drill of before counts");
+    std::fs::remove_dir_all(&place).unwrap();
 }
 
 #[test]

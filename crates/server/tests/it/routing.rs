@@ -5,6 +5,7 @@ mod chaos;
 mod failover;
 mod learning;
 mod names;
+mod quota;
 mod signatures;
 
 use gatehouse_testkit::gatehouse::{Builder, Gatehouse};

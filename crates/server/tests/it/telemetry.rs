@@ -1,6 +1,9 @@
 //! What clients say of their own use: taken, counted once, shown apart, passed on; and the deployment mode.
 
+mod edits;
+mod export;
 mod grpc;
+mod grpc_tls;
 mod intake;
 mod mode;
 mod relay;

@@ -7,11 +7,11 @@ use gatehouse_domain::time::UnixMillis;
 use crate::dialect::read;
 use crate::engine::Store;
 use crate::error::StoreError;
-use crate::filter::{Arg, Filter, bound};
+use crate::filter::{Arg, Filter, beginning, bound};
 use crate::page::{Listed, Page, check_text};
 use crate::stored;
 
-/// How many exchanges are looked at for one page, when no index says which ones are meant.
+/// How many exchanges (or events of clients) are looked at for one page, when no index says which ones are meant.
 pub const TRIED: i64 = 50_000;
 
 /// Which exchanges are wanted; all conditions apply.
@@ -113,6 +113,30 @@ impl Store {
         let listed = Listed::new(rows, page, |row| row.id.clone());
         let items = listed.items.into_iter().map(|row| row_of(org, row)).collect::<Result<_, _>>()?;
         Ok(Listed { items, next: listed.next.or(end) })
+    }
+
+    /// The exchange of this identifier, or whose client saw this `request-id`. One of the provider's is looked for among the newest
+    /// [`TRIED`].
+    ///
+    /// # Errors
+    /// A bad text; an entry that cannot be read; the database.
+    pub async fn exchange_named(&self, org: OrgId, text: &str) -> Result<Option<ExchangeRow>, StoreError> {
+        check_text("exchange", text)?;
+        // Our own request-id is the identifier in other clothes.
+        let id = text.strip_prefix("req_").map_or_else(|| text.to_owned(), |rest| format!("exc_{rest}"));
+        let mut filter = Filter::new(SELECT, org);
+        if let Ok(id) = id.parse::<ExchangeId>() {
+            filter.text("AND e.id = $?", Some(id));
+        } else {
+            let end = self.end_of_trying(org, &ExchangeFilter::default(), Order::Newest, None).await?;
+            filter.text("AND e.id >= $?", end);
+            let written = format!("%{}", beginning(&format!("\"request_id\":\"{text}\"")));
+            filter.text("AND e.record LIKE $? ESCAPE '\\'", Some(written));
+        }
+        filter.sql("ORDER BY e.id DESC LIMIT 1");
+        let (sql, args) = filter.into_parts();
+        let found = read!(self, |db| bound!(sqlx::query_as::<_, Row>(sql), args).fetch_optional(db).await)?;
+        found.map(|row| row_of(org, row)).transpose()
     }
 
     /// With the holder of the key that is asked for, since an index finds users.

@@ -1,4 +1,4 @@
-//! What was spent of a budget, by the hourly rollups.
+//! What was spent of a budget, by the rollups.
 
 use gatehouse_domain::budget::{Budget, Holder};
 use gatehouse_domain::id::{NodeId, OrgId};
@@ -11,6 +11,7 @@ use crate::engine::Store;
 use crate::error::StoreError;
 use crate::filter::{Arg, Filter, bound};
 use crate::pool::Base;
+use crate::span::{self, LEDGER, Part};
 use crate::stored;
 
 /// A sum, and up to where it reaches.
@@ -29,7 +30,7 @@ const SELECT: &str = concat!(
      FROM (SELECT MAX(seq) AS seq FROM journal_positions WHERE node_id = $2 AND run = $3) p \
      LEFT JOIN (SELECT r.model, ",
     halves!("cost_nanos"),
-    " FROM rollups r WHERE r.org_id = $1 AND r.hour >= $4 AND r.hour < $5"
+    " FROM "
 );
 
 /// The same with the place of every node's journal, in one statement for the same reason.
@@ -39,11 +40,13 @@ const SELECT_ALL: &str = concat!(
      UNION ALL SELECT s.model, s.cost_nanos_high, s.cost_nanos, CAST(NULL AS TEXT), CAST(NULL AS BIGINT), \
      CAST(NULL AS BIGINT) FROM (SELECT r.model, ",
     halves!("cost_nanos"),
-    " FROM rollups r WHERE r.org_id = $1 AND r.hour >= $2 AND r.hour < $3"
+    " FROM "
 );
 
+const COLUMNS: &str = "user_id, team_id, project_id, key_id, provider, model, cost_nanos";
+
 #[derive(sqlx::FromRow)]
-struct Part {
+struct AllRow {
     model: Option<String>,
     cost_nanos_high: Option<i64>,
     cost_nanos: Option<i64>,
@@ -64,7 +67,7 @@ impl Store {
     /// What was spent of a budget in its period of this time, on all nodes, and up to which entry of this node's journal
     /// (of the run with this number) that is.
     ///
-    /// Rollups are by the hour, and periods begin and end with an hour, so that the sum is exact.
+    /// Rollups are by the hour and by the day, and periods begin and end with an hour, so that the sum is exact.
     ///
     /// # Errors
     /// The database.
@@ -76,16 +79,11 @@ impl Store {
         node: NodeId,
         run: u64,
     ) -> Result<Spent, StoreError> {
-        let mut filter = Filter::new(SELECT, org);
-        let (start, end) = budget.bounds(at);
-        for arg in [
-            Arg::Text(node.to_string()),
-            Arg::Int(run.cast_signed()),
-            Arg::Int(start.0),
-            Arg::Int(end.map_or(i64::MAX, |end| end.0)),
-        ] {
-            filter.arg("", arg);
-        }
+        let parts = parts_of(budget, at);
+        let mut filter = Filter::made(statement(SELECT, &parts, 4), org);
+        filter.arg("", Arg::Text(node.to_string()));
+        filter.arg("", Arg::Int(run.cast_signed()));
+        span::bounds(&mut filter, &parts);
         of(&mut filter, budget);
         filter.sql("GROUP BY r.model) s ON 1 = 1");
         let (sql, args) = filter.into_parts();
@@ -109,15 +107,13 @@ impl Store {
         budget: &Budget,
         at: UnixMillis,
     ) -> Result<Base, StoreError> {
-        let mut filter = Filter::new(SELECT_ALL, org);
-        let (start, end) = budget.bounds(at);
-        for arg in [Arg::Int(start.0), Arg::Int(end.map_or(i64::MAX, |end| end.0))] {
-            filter.arg("", arg);
-        }
+        let parts = parts_of(budget, at);
+        let mut filter = Filter::made(statement(SELECT_ALL, &parts, 2), org);
+        span::bounds(&mut filter, &parts);
         of(&mut filter, budget);
         filter.sql("GROUP BY r.model) s");
         let (sql, args) = filter.into_parts();
-        let rows = read!(self, |db| bound!(sqlx::query_as::<_, Part>(sql), args).fetch_all(db).await)?;
+        let rows = read!(self, |db| bound!(sqlx::query_as::<_, AllRow>(sql), args).fetch_all(db).await)?;
         let mut base = Base { spent: 0, ends: Vec::new() };
         for row in rows {
             if let (Some(node), Some(run), Some(seq)) = (&row.node_id, row.run, row.seq) {
@@ -130,6 +126,15 @@ impl Store {
         }
         Ok(base)
     }
+}
+
+fn parts_of(budget: &Budget, at: UnixMillis) -> Vec<Part> {
+    let (start, end) = budget.bounds(at);
+    span::parts(start.0, end.map_or(i64::MAX, |end| end.0))
+}
+
+fn statement(select: &str, parts: &[Part], first: usize) -> String {
+    format!("{select}{} WHERE r.org_id = $1", span::rows(&LEDGER, COLUMNS, parts, first))
 }
 
 /// Only what a budget counts.

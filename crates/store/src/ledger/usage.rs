@@ -1,4 +1,4 @@
-//! Sums of usage, from the hourly rollups.
+//! Sums of usage, from the daily rollups for whole days and from the hourly ones for what is left.
 
 use gatehouse_domain::id::{OrgId, UserId};
 use gatehouse_domain::money::Nanos;
@@ -8,7 +8,8 @@ use gatehouse_domain::time::UnixMillis;
 use crate::dialect::read;
 use crate::engine::Store;
 use crate::error::StoreError;
-use crate::filter::{Arg, Filter, bound};
+use crate::filter::{Arg, bound};
+use crate::span::{self, LEDGER};
 use crate::stored;
 
 /// Most sums of one answer, so that none takes the memory of everything else. Sums are not given in part: what is left
@@ -123,11 +124,11 @@ macro_rules! halves {
 
 pub(crate) use halves;
 
-/// A statement that sums by a column of the rollups and looks up the name. PostgreSQL sums into NUMERIC, so each sum is
+/// What a statement that sums by a column of the rollups selects, and what it joins to look up the name. PostgreSQL sums into NUMERIC, so each sum is
 /// made a BIGINT again. What counts exchanges or milliseconds cannot come near the end of its range.
 macro_rules! sums {
     ($id:literal, $name:literal, $join:literal) => {
-        concat!(
+        [concat!(
             "SELECT ", $id, " AS id, ", $name, " AS name, \
              CAST(SUM(requests) AS BIGINT) AS requests, CAST(SUM(errors) AS BIGINT) AS errors, \
              CAST(SUM(refusals) AS BIGINT) AS refusals, CAST(SUM(r.estimated) AS BIGINT) AS estimated, ",
@@ -135,9 +136,8 @@ macro_rules! sums {
              halves!("cache_write_1h_tokens"), ", ", halves!("cache_read_tokens"), ", ",
              halves!("output_tokens"), ", ", halves!("web_searches"), ", ", halves!("cost_nanos"), ", \
              CAST(SUM(duration_ms) AS BIGINT) AS duration_ms, CAST(SUM(first_byte_ms) AS BIGINT) AS first_byte_ms, \
-             CAST(SUM(first_bytes) AS BIGINT) AS first_bytes \
-             FROM rollups r ", $join, " WHERE r.org_id = $1"
-        )
+             CAST(SUM(first_bytes) AS BIGINT) AS first_bytes"
+        ), $join]
     };
 }
 
@@ -148,8 +148,12 @@ macro_rules! by_cost {
     };
 }
 
+const COLUMNS: &str = "user_id, team_id, project_id, key_id, provider, model, requests, errors, refusals, estimated, \
+    input_tokens, cache_write_5m_tokens, cache_write_1h_tokens, cache_read_tokens, output_tokens, web_searches, cost_nanos, \
+    duration_ms, first_byte_ms, first_bytes";
+
 impl By {
-    fn select(self) -> &'static str {
+    fn select(self) -> [&'static str; 2] {
         match self {
             Self::User => sums!(
                 "r.user_id",
@@ -208,18 +212,22 @@ impl Store {
         since: Option<UnixMillis>,
         until: Option<UnixMillis>,
     ) -> Result<Vec<UsageRow>, StoreError> {
-        let mut filter = Filter::new(by.select(), org);
+        let (since, until) = (since.map_or(i64::MIN, |at| at.hour().0), until.map_or(i64::MAX, |at| at.0));
+        let parts = if by == By::Hour { span::hours(since, until) } else { span::parts(since, until) };
+        let [select, join] = by.select();
+        let mut filter = span::over(&LEDGER, [select, COLUMNS, join], org, &parts);
         match scope {
             Scope::Organization => {}
             Scope::Team(team) => filter.text("AND r.team_id = $?", Some(team)),
             Scope::User(user) => filter.text("AND r.user_id = $?", Some(user)),
         }
-        filter.int("AND r.hour >= $?", since.map(|at| at.hour().0));
-        filter.int("AND r.hour < $?", until.map(|at| at.0));
         filter.sql(by.group());
         filter.arg("LIMIT $?", Arg::Int(i64::from(MAX_SUMS) + 1));
         let (sql, args) = filter.into_parts();
-        let rows = read!(self, |db| bound!(sqlx::query_as::<_, Row>(sql), args).fetch_all(db).await)?;
+        // Planned anew each time: how much of the table a span is, only its bounds tell.
+        let rows = read!(self, |db| {
+            bound!(sqlx::query_as::<_, Row>(sql).persistent(false), args).fetch_all(db).await
+        })?;
         if rows.len() > MAX_SUMS as usize {
             let why = format!("leaves more than {MAX_SUMS} sums; ask for a shorter span");
             return Err(StoreError::Invalid { field: "since", why });
@@ -234,18 +242,13 @@ impl Store {
     /// # Errors
     /// The database.
     pub async fn spent(&self, org: OrgId, user: UserId, since: UnixMillis) -> Result<Nanos, StoreError> {
-        let (high, low): (Option<i64>, Option<i64>) = read!(self, |db| {
-            sqlx::query_as(concat!(
-                "SELECT ",
-                halves!("cost_nanos"),
-                " FROM rollups WHERE org_id = $1 AND user_id = $2 AND hour >= $3"
-            ))
-            .bind(org.to_string())
-            .bind(user.to_string())
-            .bind(since.hour().0)
-            .fetch_one(db)
-            .await
-        })?;
+        const SELECT: &str = concat!("SELECT ", halves!("cost_nanos"));
+        let parts = span::parts(since.hour().0, i64::MAX);
+        let mut filter = span::over(&LEDGER, [SELECT, "user_id, cost_nanos", ""], org, &parts);
+        filter.text("AND r.user_id = $?", Some(user));
+        let (sql, args) = filter.into_parts();
+        let (high, low): (Option<i64>, Option<i64>) =
+            read!(self, |db| bound!(sqlx::query_as(sql), args).fetch_one(db).await)?;
         Ok(Nanos(whole(high.unwrap_or(0), low.unwrap_or(0))))
     }
 }

@@ -1,4 +1,4 @@
-//! Sums by several sides at once, from the daily rollups where whole days are asked for, else from the hourly ones.
+//! Sums by several sides at once, from the daily rollups for whole days and from the hourly ones for what is left.
 
 use gatehouse_domain::id::OrgId;
 use gatehouse_domain::money::Nanos;
@@ -11,6 +11,7 @@ use crate::engine::Store;
 use crate::error::StoreError;
 use crate::filter::{Arg, Filter, bound};
 use crate::ledger::{halves, whole};
+use crate::span::{self, LEDGER};
 use crate::stored;
 
 /// Most rows of one answer. Sums are not given in part: what is left out would be missing without a trace.
@@ -179,7 +180,6 @@ fn select(ask: &Ask) -> (String, Vec<&'static str>) {
     let bucket = match ask.bucket {
         Bucket::Whole => "CAST(0 AS BIGINT)",
         Bucket::Hour => "r.hour",
-        Bucket::Day if daily(ask) => "r.day",
         Bucket::Day => "r.hour - r.hour % 86400000",
     };
     if ask.bucket != Bucket::Whole {
@@ -203,27 +203,26 @@ fn select(ask: &Ask) -> (String, Vec<&'static str>) {
     (format!("{sql}, {SUMS} FROM "), groups)
 }
 
-/// Whether whole days are asked for.
-fn daily(ask: &Ask) -> bool {
-    ask.bucket != Bucket::Hour && ask.since == ask.since.day() && ask.until == ask.until.day()
-}
-
 fn statement(org: OrgId, ask: &Ask) -> Filter {
     let (mut sql, groups) = select(ask);
-    let (table, time) = if daily(ask) { ("daily_rollups", "day") } else { ("rollups", "hour") };
+    let (since, until) = (ask.since.hour().0, ask.until.0);
+    let hourly = ask.bucket == Bucket::Hour;
+    let parts = if hourly { span::hours(since, until) } else { span::parts(since, until) };
+    let columns = format!("{COLUMNS}, {}", COUNTS.join(", "));
+    let rows = span::rows(&LEDGER, &columns, &parts, 2);
     if ask.beyond.is_some() {
-        let (plus, minus) = (COUNTS.join(", "), COUNTS.map(|c| format!("-{c}")).join(", "));
+        let minus = COUNTS.map(|c| format!("-{c}")).join(", ");
+        let month = 2 + 2 * parts.len();
         sql = format!(
-            "{sql}(SELECT org_id, {time}, {COLUMNS}, {plus} FROM {table} WHERE org_id = $1 AND {time} >= $2 AND {time} < $3 \
+            "{sql}(SELECT org_id, hour, {columns} FROM {rows} \
              UNION ALL SELECT org_id, usage_at, {COLUMNS}, {minus} FROM statement_lines \
-             WHERE org_id = $1 AND usage_at = $4 AND kind <> 'overhead') r WHERE r.org_id = $1"
+             WHERE org_id = $1 AND usage_at = ${month} AND kind <> 'overhead') r WHERE r.org_id = $1"
         );
     } else {
-        sql = format!("{sql}{table} r WHERE r.org_id = $1 AND r.{time} >= $2 AND r.{time} < $3");
+        sql = format!("{sql}{rows} WHERE r.org_id = $1");
     }
     let mut filter = Filter::made(sql, org);
-    filter.arg("", Arg::Int(ask.since.hour().0));
-    filter.arg("", Arg::Int(ask.until.0));
+    span::bounds(&mut filter, &parts);
     filter.int("", ask.beyond.map(|month| month.0));
     for (side, values) in &ask.only {
         let [first, later] = side.condition();
@@ -255,7 +254,10 @@ impl Store {
     /// There are more than [`MAX_ROWS`] of them; the database.
     pub async fn report_sums(&self, org: OrgId, ask: &Ask) -> Result<Vec<Sums>, StoreError> {
         let (sql, args) = statement(org, ask).into_parts();
-        let rows = read!(self, |db| bound!(sqlx::query_as::<_, Row>(sql), args).fetch_all(db).await)?;
+        // Planned anew each time: how much of the table a span is, only its bounds tell.
+        let rows = read!(self, |db| {
+            bound!(sqlx::query_as::<_, Row>(sql).persistent(false), args).fetch_all(db).await
+        })?;
         if rows.len() > MAX_ROWS as usize {
             let why = format!("leaves more than {MAX_ROWS} sums; ask for a shorter span");
             return Err(StoreError::Invalid { field: "since", why });

@@ -7,9 +7,13 @@ use gatehouse_domain::time::UnixMillis;
 use crate::dialect::read;
 use crate::engine::Store;
 use crate::error::StoreError;
-use crate::filter::{Arg, Filter, bound};
+use crate::filter::{Arg, Filter, beginning, bound};
+use crate::ledger::TRIED;
 use crate::page::{Listed, Page};
 use crate::stored;
+
+/// Most events of one request that are given.
+const TOLD: i64 = 20;
 
 /// Which events are wanted; all conditions apply.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -65,6 +69,9 @@ const SELECT: &str = "SELECT e.id, u.email, t.name AS team, e.name, e.model, e.s
 impl Store {
     /// Lists what clients told of, the newest first.
     ///
+    /// Times and users are found by index. A team and a name are tried on one event after the other, on [`TRIED`] for a page at
+    /// most: such a page may be shorter than asked for, or empty, and there is a next one all the same.
+    ///
     /// # Errors
     /// A bad page; a row that cannot be read; the database.
     pub async fn client_events(
@@ -74,19 +81,69 @@ impl Store {
         page: &Page,
     ) -> Result<Listed<EventRow>, StoreError> {
         let rows = page.rows()?;
+        let after = page.cursor(|text| text.parse::<ClientEventId>().ok())?;
+        let tries = wanted.team.is_some() || wanted.name.is_some();
+        let end = if tries { self.end_of_events(org, wanted, after).await? } else { None };
         let mut filter = Filter::new(SELECT, org);
-        filter.text("AND e.id >= $?", wanted.since.map(|at| ClientEventId::new(at, 0)));
-        filter.text("AND e.id < $?", wanted.until.map(|at| ClientEventId::new(at, 0)));
-        filter.text("AND e.user_id = $?", wanted.user);
+        wanted.by_index(&mut filter, after);
+        filter.text("AND e.id >= $?", end.as_ref());
         filter.text("AND e.team_id = $?", wanted.team);
         filter.text("AND e.name = $?", wanted.name.map(EventName::as_str));
-        filter.text("AND e.id < $?", page.cursor(|text| text.parse::<ClientEventId>().ok())?);
         filter.arg("ORDER BY e.id DESC LIMIT $?", Arg::Int(rows));
         let (sql, args) = filter.into_parts();
         let rows = read!(self, |db| bound!(sqlx::query_as::<_, Row>(sql), args).fetch_all(db).await)?;
         let listed = Listed::new(rows, page, |row| row.id.clone());
         let items = listed.items.into_iter().map(event_of).collect::<Result<_, _>>()?;
-        Ok(Listed { items, next: listed.next })
+        Ok(Listed { items, next: listed.next.or(end) })
+    }
+
+    /// The last event that a page may be looked for up to; `None` when so many are not left.
+    async fn end_of_events(
+        &self,
+        org: OrgId,
+        wanted: &EventFilter,
+        after: Option<ClientEventId>,
+    ) -> Result<Option<String>, StoreError> {
+        let mut filter = Filter::new("SELECT e.id FROM client_events e WHERE e.org_id = $1", org);
+        wanted.by_index(&mut filter, after);
+        filter.arg("ORDER BY e.id DESC LIMIT 1 OFFSET $?", Arg::Int(TRIED - 1));
+        let (sql, args) = filter.into_parts();
+        let found: Option<(String,)> =
+            read!(self, |db| bound!(sqlx::query_as(sql), args).fetch_optional(db).await)?;
+        Ok(found.map(|(id,)| id))
+    }
+
+    /// What the client of a person told of one request within a span of time, by the `request-id` that it saw: at most 20.
+    ///
+    /// # Errors
+    /// A row that cannot be read; the database.
+    pub async fn client_events_of(
+        &self,
+        org: OrgId,
+        user: UserId,
+        request_id: &str,
+        span: (UnixMillis, UnixMillis),
+    ) -> Result<Vec<EventRow>, StoreError> {
+        let mut filter = Filter::new(SELECT, org);
+        filter.text("AND e.id >= $?", Some(ClientEventId::new(span.0, 0)));
+        filter.text("AND e.id < $?", Some(ClientEventId::new(span.1, 0)));
+        filter.text("AND e.user_id = $?", Some(user));
+        let written = format!("%{}", beginning(&format!("\"request_id\":\"{request_id}\"")));
+        filter.text("AND e.attributes LIKE $? ESCAPE '\\'", Some(written));
+        filter.arg("ORDER BY e.id LIMIT $?", Arg::Int(TOLD));
+        let (sql, args) = filter.into_parts();
+        let rows = read!(self, |db| bound!(sqlx::query_as::<_, Row>(sql), args).fetch_all(db).await)?;
+        rows.into_iter().map(event_of).collect()
+    }
+}
+
+impl EventFilter {
+    /// The conditions that an index serves, and the place to go on from.
+    fn by_index(&self, filter: &mut Filter, after: Option<ClientEventId>) {
+        filter.text("AND e.id >= $?", self.since.map(|at| ClientEventId::new(at, 0)));
+        filter.text("AND e.id < $?", self.until.map(|at| ClientEventId::new(at, 0)));
+        filter.text("AND e.user_id = $?", self.user);
+        filter.text("AND e.id < $?", after);
     }
 }
 

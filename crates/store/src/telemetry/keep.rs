@@ -24,25 +24,27 @@ const COLUMNS: usize = 8;
 static CHUNK_SQL: LazyLock<ManyRows> = LazyLock::new(|| ManyRows::new(INSERT, CHUNK, COLUMNS, ""));
 static ONE_SQL: LazyLock<ManyRows> = LazyLock::new(|| ManyRows::new(INSERT, 1, COLUMNS, ""));
 
-static ADD_SQL: LazyLock<String> = LazyLock::new(|| {
+static HOURLY: LazyLock<String> = LazyLock::new(|| add_sql("client_rollups", "hour"));
+static DAILY: LazyLock<String> = LazyLock::new(|| add_sql("client_daily_rollups", "day"));
+
+fn add_sql(table: &str, time: &str) -> String {
     let columns = Measure::ALL.map(Measure::as_str);
     let values: Vec<String> = (1..=5 + MEASURES).map(|n| format!("${n}")).collect();
     // A sum stops at the end of its range: one absurd claim must not keep all later ones out.
     let adds = columns.map(|c| {
         format!(
-            "{c} = CASE WHEN client_rollups.{c} > {max} - excluded.{c} THEN {max} \
-             ELSE client_rollups.{c} + excluded.{c} END",
+            "{c} = CASE WHEN {table}.{c} > {max} - excluded.{c} THEN {max} ELSE {table}.{c} + excluded.{c} END",
             max = i64::MAX
         )
     });
     format!(
-        "INSERT INTO client_rollups (org_id, hour, user_id, team_id, model, {}) VALUES ({}) \
-         ON CONFLICT (org_id, hour, user_id, team_id, model) DO UPDATE SET {}",
+        "INSERT INTO {table} (org_id, {time}, user_id, team_id, model, {}) VALUES ({}) \
+         ON CONFLICT (org_id, {time}, user_id, team_id, model) DO UPDATE SET {}",
         columns.join(", "),
         values.join(", "),
         adds.join(", ")
     )
-});
+}
 
 /// What became of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +58,8 @@ pub enum Kept {
 /// What claims are summed by. Ordered, so that two nodes lock rows in the same order.
 #[derive(PartialEq, Eq, PartialOrd, Ord, Clone)]
 struct Group {
-    hour: i64,
+    /// The start of the hour or day.
+    at: i64,
     user: UserId,
     team: Option<TeamId>,
     model: String,
@@ -87,9 +90,8 @@ impl Store {
                 events.push((report, event));
             }
         }
-        for (group, sums) in &groups {
-            add(&mut tx, org, group, sums).await?;
-        }
+        add(&mut tx, org, HOURLY.as_str(), &groups).await?;
+        add(&mut tx, org, DAILY.as_str(), &days(&groups)).await?;
         insert(&mut tx, org, &events).await?;
         tx.commit().await?;
         Ok(kept)
@@ -97,7 +99,7 @@ impl Store {
 }
 
 fn group(report: &Report, at: UnixMillis, model: &str) -> Group {
-    Group { hour: at.hour().0, user: report.user, team: report.team, model: plain(model) }
+    Group { at: at.hour().0, user: report.user, team: report.team, model: plain(model) }
 }
 
 async fn is_new(tx: &mut Tx, org: OrgId, report: &Report) -> Result<bool, StoreError> {
@@ -206,19 +208,38 @@ async fn streams(tx: &mut Tx, org: OrgId, user: UserId) -> Result<i64, StoreErro
     Ok(count)
 }
 
-async fn add(tx: &mut Tx, org: OrgId, group: &Group, sums: &Sums) -> Result<(), StoreError> {
-    change!(tx, |db| {
-        let mut query = sqlx::query(ADD_SQL.as_str())
-            .bind(org.to_string())
-            .bind(group.hour)
-            .bind(group.user.to_string())
-            .bind(group.team.map(|id| id.to_string()).unwrap_or_default())
-            .bind(group.model.clone());
-        for sum in sums.0 {
-            query = query.bind(sum);
+fn days(groups: &BTreeMap<Group, Sums>) -> BTreeMap<Group, Sums> {
+    let mut days: BTreeMap<Group, Sums> = BTreeMap::new();
+    for (group, sums) in groups {
+        let day = Group { at: UnixMillis(group.at).day().0, ..group.clone() };
+        let sum = days.entry(day).or_default();
+        for (sum, more) in sum.0.iter_mut().zip(sums.0) {
+            *sum = sum.saturating_add(more);
         }
-        query.execute(db).await
-    })?;
+    }
+    days
+}
+
+async fn add(
+    tx: &mut Tx,
+    org: OrgId,
+    sql: &'static str,
+    groups: &BTreeMap<Group, Sums>,
+) -> Result<(), StoreError> {
+    for (group, sums) in groups {
+        change!(tx, |db| {
+            let mut query = sqlx::query(sql)
+                .bind(org.to_string())
+                .bind(group.at)
+                .bind(group.user.to_string())
+                .bind(group.team.map(|id| id.to_string()).unwrap_or_default())
+                .bind(group.model.clone());
+            for sum in sums.0 {
+                query = query.bind(sum);
+            }
+            query.execute(db).await
+        })?;
+    }
     Ok(())
 }
 

@@ -10,8 +10,9 @@ use gatehouse_domain::time::UnixMillis;
 use crate::dialect::read;
 use crate::engine::Store;
 use crate::error::StoreError;
-use crate::filter::{Arg, Filter, bound};
+use crate::filter::{Arg, bound};
 use crate::ledger::MAX_SUMS;
+use crate::span::{self, CLIENTS};
 
 /// What sums are asked for by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -50,23 +51,14 @@ static SUMS: LazyLock<String> = LazyLock::new(|| {
     halves.join(", ")
 });
 
+static COLUMNS: LazyLock<String> =
+    LazyLock::new(|| format!("user_id, team_id, model, {}", Measure::ALL.map(Measure::as_str).join(", ")));
+
 macro_rules! select {
     ($id:literal, $name:literal, $join:literal) => {{
-        static SQL: LazyLock<String> = LazyLock::new(|| {
-            format!(
-                concat!(
-                    "SELECT ",
-                    $id,
-                    ", ",
-                    $name,
-                    ", {} FROM client_rollups r ",
-                    $join,
-                    " WHERE r.org_id = $1"
-                ),
-                *SUMS
-            )
-        });
-        SQL.as_str()
+        static SQL: LazyLock<String> =
+            LazyLock::new(|| format!(concat!("SELECT ", $id, ", ", $name, ", {}"), *SUMS));
+        [SQL.as_str(), $join]
     }};
 }
 
@@ -77,7 +69,7 @@ macro_rules! by_cost {
 }
 
 impl ClientBy {
-    fn select(self) -> &'static str {
+    fn select(self) -> [&'static str; 2] {
         match self {
             Self::User => select!(
                 "r.user_id",
@@ -122,19 +114,20 @@ impl Store {
         since: Option<UnixMillis>,
         until: Option<UnixMillis>,
     ) -> Result<Vec<ClientUsageRow>, StoreError> {
-        let mut filter = Filter::new(by.select(), org);
+        let (since, until) = (since.map_or(i64::MIN, |at| at.hour().0), until.map_or(i64::MAX, |at| at.0));
+        let parts = if by == ClientBy::Hour { span::hours(since, until) } else { span::parts(since, until) };
+        let [select, join] = by.select();
+        let mut filter = span::over(&CLIENTS, [select, COLUMNS.as_str(), join], org, &parts);
         match scope {
             Scope::Organization => {}
             Scope::Team(team) => filter.text("AND r.team_id = $?", Some(team)),
             Scope::User(user) => filter.text("AND r.user_id = $?", Some(user)),
         }
-        filter.int("AND r.hour >= $?", since.map(|at| at.hour().0));
-        filter.int("AND r.hour < $?", until.map(|at| at.0));
         filter.sql(by.group());
         filter.arg("LIMIT $?", Arg::Int(i64::from(MAX_SUMS) + 1));
         let (sql, args) = filter.into_parts();
         let rows: Result<Vec<ClientUsageRow>, sqlx::Error> = read!(self, |db| {
-            let found = bound!(sqlx::query(sql), args).fetch_all(db).await;
+            let found = bound!(sqlx::query(sql).persistent(false), args).fetch_all(db).await;
             found.and_then(|rows| rows.iter().map(row_of).collect())
         });
         let rows = rows?;

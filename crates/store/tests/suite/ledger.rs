@@ -264,8 +264,15 @@ async fn put_back(w: &World) {
     }
 }
 
-const TABLES: [&str; 6] =
-    ["exchanges", "rollups", "audit_entries", "audit_heads", "audit_checkpoints", "journal_positions"];
+const TABLES: [&str; 7] = [
+    "exchanges",
+    "rollups",
+    "daily_rollups",
+    "audit_entries",
+    "audit_heads",
+    "audit_checkpoints",
+    "journal_positions",
+];
 
 async fn a_database_put_back_under_a_running_node_gets_everything_again(w: World) {
     let books = Books::open(&w);

@@ -6,6 +6,7 @@ use gatehouse_domain::role::Scope;
 use gatehouse_domain::telemetry::{Amount, Event, EventName, MAX_AMOUNT, Measure, Point, Report, Running};
 use gatehouse_domain::time::{DAY_MS, HOUR_MS, UnixMillis};
 use gatehouse_store::Page;
+use gatehouse_store::ledger::TRIED;
 use gatehouse_store::telemetry::{ClientBy, EventFilter, Kept, REMEMBERED_MS};
 
 use crate::engines::{NOW, World, act, on_both, unique};
@@ -15,6 +16,7 @@ on_both!(
     running_sums_count_what_is_new,
     sums_are_asked_for_by_every_side,
     events_are_listed_and_cleared,
+    a_page_of_rare_events_looks_at_a_bounded_part,
     absurd_claims_do_not_break_sums,
     the_newest_change_of_the_mode_decides,
 );
@@ -163,6 +165,37 @@ async fn events_are_listed_and_cleared(w: World) {
         [Kept::Counted(0)],
         "forgotten after two days"
     );
+}
+
+/// A name is tried on so many events for a page and no more; going on finds everything.
+async fn a_page_of_rare_events_looks_at_a_bounded_part(w: World) {
+    let mut one = report(Vec::new());
+    let at = |ms: i64| UnixMillis(NOW.0 + ms);
+    one.events = vec![
+        event(at(0), EventName::FeedbackSurvey),
+        event(at(1), EventName::UserPrompt),
+        event(at(2_000_000), EventName::FeedbackSurvey),
+    ];
+    w.store.keep_reports(w.org, &[one.clone()]).await.unwrap();
+    // Many like the second one, between the first and the last.
+    let prefix = one.events[1].id.to_string();
+    let before = &prefix[..prefix.len() - 8];
+    w.behind_its_back(&format!(
+        "INSERT INTO client_events WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {TRIED}) \
+         SELECT org_id, '{before}' || SUBSTR(CAST(10000000 + i AS TEXT), 1, 8), user_id, team_id, name, model, session, \
+         attributes FROM client_events, n WHERE id = '{prefix}'"
+    ))
+    .await;
+    let filter = EventFilter { name: Some(EventName::FeedbackSurvey), ..EventFilter::default() };
+    let (mut page, mut found, mut pages) = (Page::first(10), Vec::new(), 0);
+    loop {
+        let listed = w.store.client_events(w.org, &filter, &page).await.unwrap();
+        found.extend(listed.items.iter().map(|row| row.id));
+        pages += 1;
+        let Some(next) = listed.next else { break };
+        page = Page::after(next, 10);
+    }
+    assert_eq!((found, pages), (vec![one.events[2].id, one.events[0].id], 2));
 }
 
 async fn absurd_claims_do_not_break_sums(w: World) {

@@ -6,9 +6,12 @@ use gatehouse_domain::exchange::{Cost, Ended, Exchange, Kind, PriceBasis, Princi
 use gatehouse_domain::id::{ExchangeId, ProjectId};
 use gatehouse_domain::money::Nanos;
 use gatehouse_domain::role::Scope;
+use gatehouse_domain::telemetry::{Amount, Measure, Point, Report};
 use gatehouse_domain::time::{HOUR_MS, UnixMillis};
 use gatehouse_domain::usage::Usage;
 use gatehouse_store::ledger::{By, ExchangeFilter, MAX_SUMS, Order, TRIED};
+use gatehouse_store::report::{Ask, Bucket, Side};
+use gatehouse_store::telemetry::ClientBy;
 use gatehouse_store::{Page, StoreError};
 
 on_both!(
@@ -16,6 +19,7 @@ on_both!(
     exchanges_are_found_by_every_condition,
     exchanges_come_back_as_they_were,
     usage_is_summed_by_every_side,
+    days_and_hours_give_the_same_sums,
     absurd_numbers_and_texts_come_in,
     sums_beyond_the_range_stop_at_its_end,
     more_sums_than_an_answer_may_have_are_refused,
@@ -153,6 +157,65 @@ async fn usage_is_summed_by_every_side(w: World) {
     assert_eq!(before, []);
 }
 
+/// Whatever hour a span begins and ends with, and whoever asks: days and hours together are what single exchanges add up to.
+async fn days_and_hours_give_the_same_sums(w: World) {
+    let ada = w.somebody("ada@example.com").await;
+    let day = NOW.day();
+    let offsets = [0, 1, 23, 24, 30, 47, 48, 71, 95];
+    let batch: Vec<Exchange> = (0_u32..)
+        .zip(offsets)
+        .map(|(n, hours)| {
+            let from = day.plus_millis(hours * HOUR_MS + 1).0 - NOW.0;
+            let cost = Cost { nanos: Nanos(1 << n), basis: PriceBasis::Table };
+            Exchange { principal: Some(ada), cost, ..exchange(from) }
+        })
+        .collect();
+    w.bring(node(), &batch, 9).await;
+    let points = batch.iter().map(|e| Point {
+        measure: Measure::Cost,
+        model: "m".to_owned(),
+        at: e.started_at,
+        amount: Amount::More(e.cost.nanos.0),
+    });
+    let said = Report {
+        user: ada.user,
+        team: ada.team,
+        digest: [1; 32],
+        came: NOW,
+        points: points.collect(),
+        events: Vec::new(),
+    };
+    w.store.keep_reports(w.org, &[said]).await.unwrap();
+    let hours = [0, 1, 24, 25, 48, 71, 96];
+    for (since, until) in hours.iter().flat_map(|since| hours.iter().map(move |until| (*since, *until))) {
+        let (since, until) = (day.plus_millis(since * HOUR_MS), day.plus_millis(until * HOUR_MS));
+        let within = |e: &&Exchange| e.started_at >= since && e.started_at < until;
+        let expected: i64 = batch.iter().filter(within).map(|e| e.cost.nanos.0).sum();
+        let at = format!("{since} to {until}");
+        for by in [By::Total, By::User, By::Day, By::Hour] {
+            let sums =
+                w.store.usage(w.org, Scope::Team(ada.team.unwrap()), by, Some(since), Some(until)).await;
+            assert_eq!(sums.unwrap().iter().map(|sum| sum.cost.0).sum::<i64>(), expected, "{by:?} {at}");
+        }
+        for bucket in [Bucket::Whole, Bucket::Day, Bucket::Hour] {
+            let ask = Ask { bucket, ..Ask::span(since, until, vec![Side::User]) };
+            let sums = w.store.report_sums(w.org, &ask).await.unwrap();
+            assert_eq!(sums.iter().map(|sum| sum.figures.cost.0).sum::<i64>(), expected, "{bucket:?} {at}");
+        }
+        for by in [ClientBy::Total, ClientBy::Day, ClientBy::Hour] {
+            let sums = w.store.client_usage(w.org, Scope::User(ada.user), by, Some(since), Some(until)).await;
+            let sum: i64 = sums.unwrap().iter().map(|row| row.sums.of(Measure::Cost)).sum();
+            assert_eq!(sum, expected, "{by:?} {at}");
+        }
+        let later: i64 = batch.iter().filter(|e| e.started_at >= since).map(|e| e.cost.nanos.0).sum();
+        assert_eq!(w.store.spent(w.org, ada.user, since).await.unwrap(), Nanos(later), "{at}");
+    }
+    // Within the hour that `until` lies in, all of it counts.
+    let until = Some(day.plus_millis(24 * HOUR_MS + 1));
+    let sums = w.store.usage(w.org, Scope::Organization, By::Total, None, until).await.unwrap();
+    assert_eq!(sums[0].cost, Nanos(0b1111));
+}
+
 /// Four exchanges of two users, on two days and at two providers.
 fn of_two_users(ada: Principal, bob: Principal) -> [Exchange; 4] {
     let cheap = Cost { nanos: Nanos(10), basis: PriceBasis::Contract };
@@ -219,7 +282,8 @@ async fn more_sums_than_an_answer_may_have_are_refused(w: World) {
     w.behind_its_back(&format!(
         "INSERT INTO rollups WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i <= {MAX_SUMS}) \
          SELECT '{}', CAST(i AS BIGINT) * 3600000, '', '', '', '', '', '', '', '', 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0 \
-         FROM n",
+         FROM n; INSERT INTO daily_rollups SELECT org_id, hour - hour % 86400000, '', '', '', '', '', '', '', '', COUNT(*), 0, 0, \
+         0, 0, 0, 0, 0, 0, 0, COUNT(*), 0, 0, 0 FROM rollups GROUP BY org_id, hour - hour % 86400000",
         w.org
     ))
     .await;

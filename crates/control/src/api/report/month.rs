@@ -11,9 +11,10 @@ use super::super::auth::{Admin, CloseMonths, ReadUsage};
 use super::super::error::ApiError;
 use super::super::extract::{Body, Params, Segment};
 use super::super::page::Items;
-use super::text;
 use super::view::{ChargebackView, LineView, StatementView};
+use super::{pdf, text};
 use crate::app::App;
+use crate::report::document::{self, Extent, Wanted};
 use crate::report::page::{Language, html};
 use crate::report::{chargeback, focus, month, read_month, read_side};
 
@@ -29,7 +30,7 @@ pub struct Query {
     by: Option<String>,
     /// Amounts are shown in this currency too, at the rate of the month's end.
     currency: Option<String>,
-    /// The form; `json` if not given. `focus` is FOCUS 1.2 as CSV, `html` a page for printing.
+    /// The form; `json` if not given. `focus` is FOCUS 1.2 as CSV, `html` a page for printing, `pdf` a document.
     #[param(inline)]
     format: Option<Format>,
     /// The page's language: `en`, `zh-CN` or `zh-TW`.
@@ -46,6 +47,8 @@ pub enum Format {
     Csv,
     /// A page for printing.
     Html,
+    /// A document.
+    Pdf,
     /// FOCUS 1.2 as CSV: every line of the month.
     Focus,
 }
@@ -68,6 +71,12 @@ pub async fn get(
     }
     let language = Language::named(query.language.as_deref().unwrap_or("en"))?;
     let by = read_side(query.by.as_deref().unwrap_or("team"))?;
+    if matches!(format, Format::Pdf) {
+        let wanted =
+            Wanted { by, currency: query.currency, language: language.spoken(), extent: Extent::Sums };
+        let bytes = document::chargeback(&app, which, &wanted).await?;
+        return Ok(pdf(&format!("chargeback-{which}"), bytes));
+    }
     let report = chargeback::chargeback(&app, which, by, query.currency.as_deref()).await?;
     Ok(match format {
         Format::Csv => text("text/csv; charset=utf-8", chargeback::csv(&report)),
@@ -75,7 +84,7 @@ pub async fn get(
             let org = app.store.org(app.org).await?;
             text("text/html; charset=utf-8", html(&report, &org.name, language))
         }
-        Format::Json | Format::Focus => Json(ChargebackView::from(&report)).into_response(),
+        Format::Json | Format::Focus | Format::Pdf => Json(ChargebackView::from(&report)).into_response(),
     })
 }
 
@@ -128,10 +137,39 @@ pub struct WholeStatement {
     pub lines: Vec<LineView>,
 }
 
+/// How a statement is wanted. All but the form goes with `pdf` only.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct StatementQuery {
+    /// The form; `json` if not given. The same statement gives the same document, byte for byte.
+    #[param(inline)]
+    format: Option<StatementFormat>,
+    /// What the document's sums are of: as in a chargeback; `team` if not given.
+    by: Option<String>,
+    /// Totals are shown in this currency too, at the rate of the month's end.
+    currency: Option<String>,
+    /// The document's language: `en`, `zh-CN` or `zh-TW`; `en` if not given.
+    language: Option<String>,
+    /// Whether the document also holds every line of the statement; at most 10,000 rows fit.
+    #[serde(default)]
+    lines: bool,
+}
+
+/// The form of a statement.
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StatementFormat {
+    /// JSON.
+    Json,
+    /// A document.
+    Pdf,
+}
+
 /// Gives the locked statement of a month, and checks its digest.
 #[utoipa::path(
     get, path = "/api/v1/reports/statements/{month}", tag = "reports", operation_id = "reports_statement",
-    params(("month" = String, Path, description = "The month, `2026-10`")),
+    params(("month" = String, Path, description = "The month, `2026-10`"), StatementQuery),
     security(("admin_token" = ["read_usage"])),
     responses((status = 200, body = WholeStatement))
 )]
@@ -139,8 +177,20 @@ pub async fn statement(
     _: Admin<ReadUsage>,
     State(app): State<App>,
     Segment(given): Segment,
-) -> Result<Json<WholeStatement>, ApiError> {
-    let (statement, lines, intact) = month::statement(&app, read_month(&given)?).await?;
+    Params(query): Params<StatementQuery>,
+) -> Result<Response, ApiError> {
+    let which = read_month(&given)?;
+    if matches!(query.format, Some(StatementFormat::Pdf)) {
+        let wanted = Wanted {
+            by: read_side(query.by.as_deref().unwrap_or("team"))?,
+            currency: query.currency,
+            language: Language::named(query.language.as_deref().unwrap_or("en"))?.spoken(),
+            extent: if query.lines { Extent::Lines } else { Extent::Sums },
+        };
+        let bytes = document::statement(&app, which, &wanted).await?;
+        return Ok(pdf(&format!("statement-{which}"), bytes));
+    }
+    let (statement, lines, intact) = month::statement(&app, which).await?;
     let lines = lines.iter().map(Into::into).collect();
-    Ok(Json(WholeStatement { statement: (&statement).into(), intact, lines }))
+    Ok(Json(WholeStatement { statement: (&statement).into(), intact, lines }).into_response())
 }

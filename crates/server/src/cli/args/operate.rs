@@ -41,6 +41,8 @@ pub(crate) enum AuditCommand {
 pub(crate) enum ProviderCommand {
     /// List providers
     List,
+    /// What providers tell of their limits, what is configured, and what waits: of the node that answers
+    Limits,
     /// Seal a provider's key, read from standard input, for `api_key = "sealed:"`
     SetKey {
         /// The provider's name

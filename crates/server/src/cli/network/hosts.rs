@@ -133,6 +133,12 @@ fn clients(config: &Config, mode: Mode, list: &mut List) {
         let scheme = if config.tls.gateway.files.is_some() { "https" } else { "http" };
         format!("{scheme}://{}", config.listen.gateway)
     });
+    if mode != Mode::Hybrid
+        && let Some(at) = config.listen.otlp
+        && let Some(host) = Url::parse(&gateway).ok().as_ref().and_then(Url::host_str)
+    {
+        list.add(Client, false, host, at.port(), "telemetry by gRPC");
+    }
     match mode {
         Mode::Direct => {
             for preset in Preset::ALL {

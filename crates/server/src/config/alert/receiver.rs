@@ -92,9 +92,9 @@ pub(crate) struct Mail {
     /// As whom, and the password.
     pub(crate) user: Option<(String, SecretSource)>,
     /// From whom.
-    pub(crate) from: String,
+    pub(crate) from: lettre::Address,
     /// To whom.
-    pub(crate) to: Vec<String>,
+    pub(crate) to: Vec<lettre::Address>,
     /// Certificates to trust besides the system's.
     pub(crate) ca_file: Option<PathBuf>,
 }
@@ -219,14 +219,16 @@ fn mail(s: &Section<'_, '_>) -> Option<Mail> {
             None
         }
     };
+    // Some are no addresses for mail, though people are known by them: `a..b@example.com`.
     let email = |text: &str| match Email::parse(text) {
-        Ok(email) if email.as_str().is_ascii() => Ok(email.as_str().to_owned()),
-        Ok(_) => Err("expected an address of ASCII characters".to_owned()),
+        Ok(email) => {
+            email.as_str().parse().map_err(|_| format!("`{}` is no address for mail", email.as_str()))
+        }
         Err(error) => Err(error.to_string()),
     };
     let from = s.parsed("from", email);
     let read = |text: &str| email(text).map_err(|error| s.mistake("to", error)).ok();
-    let to: Vec<String> = s.texts("to").into_iter().filter_map(read).collect();
+    let to: Vec<lettre::Address> = s.texts("to").into_iter().filter_map(read).collect();
     if to.is_empty() || to.len() > 50 {
         s.mistake("to", "expected 1 to 50 addresses");
     }

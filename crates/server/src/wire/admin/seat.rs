@@ -1,18 +1,21 @@
-//! Seats: how many connections the admin listener keeps open, in all and for one address.
+//! Seats: how many connections a listener keeps open, in all and for one address.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Connections that are served everything.
+/// Connections that the admin listener serves everything.
 const FULL: Room = Room { seats: 512, for_one: 256 };
 /// Further connections that are answered probes only, when there is no full seat.
 const PROBE: Room = Room { seats: 32, for_one: 8 };
 
 /// How many seats of a kind there are, and how many of them one address gets.
-struct Room {
-    seats: usize,
-    for_one: usize,
+#[derive(Debug, Clone, Copy)]
+pub(in crate::wire) struct Room {
+    /// In all.
+    pub(in crate::wire) seats: usize,
+    /// For one address.
+    pub(in crate::wire) for_one: usize,
 }
 
 /// What a connection is served.
@@ -32,8 +35,15 @@ pub(in crate::wire) struct Seats {
 
 #[derive(Default)]
 struct Taken {
-    full: HashMap<IpAddr, usize>,
-    probe: HashMap<IpAddr, usize>,
+    full: Held,
+    probe: Held,
+}
+
+/// Seats of a kind that are taken.
+#[derive(Default)]
+struct Held {
+    all: usize,
+    by: HashMap<IpAddr, usize>,
 }
 
 /// A seat; free again when dropped.
@@ -46,9 +56,18 @@ pub(in crate::wire) struct Seat {
 impl Seats {
     /// Takes a seat for a connection from this address, the best there is; `None` when there is none for it.
     pub(in crate::wire) fn take(this: &Arc<Self>, peer: IpAddr) -> Option<Seat> {
+        Self::take_of(this, peer, &[(Kind::Full, FULL), (Kind::Probe, PROBE)])
+    }
+
+    /// Takes a full seat, of so many; `None` when there is none for this address.
+    pub(in crate::wire) fn take_full(this: &Arc<Self>, peer: IpAddr, room: Room) -> Option<Seat> {
+        Self::take_of(this, peer, &[(Kind::Full, room)])
+    }
+
+    fn take_of(this: &Arc<Self>, peer: IpAddr, kinds: &[(Kind, Room)]) -> Option<Seat> {
         let from = network(peer);
         let mut taken = this.taken();
-        let kind = [Kind::Full, Kind::Probe].into_iter().find(|kind| taken.admit(*kind, from))?;
+        let (kind, _) = *kinds.iter().find(|(kind, room)| taken.admit(*kind, *room, from))?;
         drop(taken);
         Some(Seat { seats: Arc::clone(this), kind, from })
     }
@@ -59,30 +78,30 @@ impl Seats {
 }
 
 impl Taken {
-    fn of(&mut self, kind: Kind) -> (&mut HashMap<IpAddr, usize>, Room) {
+    fn of(&mut self, kind: Kind) -> &mut Held {
         match kind {
-            Kind::Full => (&mut self.full, FULL),
-            Kind::Probe => (&mut self.probe, PROBE),
+            Kind::Full => &mut self.full,
+            Kind::Probe => &mut self.probe,
         }
     }
 
-    fn admit(&mut self, kind: Kind, from: IpAddr) -> bool {
-        let (by, room) = self.of(kind);
-        // At most a few hundred addresses.
-        let all: usize = by.values().sum();
-        let own = by.get(&from).copied().unwrap_or(0);
-        let fits = all < room.seats && own < room.for_one;
+    fn admit(&mut self, kind: Kind, room: Room, from: IpAddr) -> bool {
+        let held = self.of(kind);
+        let own = held.by.get(&from).copied().unwrap_or(0);
+        let fits = held.all < room.seats && own < room.for_one;
         if fits {
-            by.insert(from, own + 1);
+            held.by.insert(from, own + 1);
+            held.all += 1;
         }
         fits
     }
 
     fn leave(&mut self, kind: Kind, from: IpAddr) {
-        let (by, _) = self.of(kind);
-        match by.get_mut(&from) {
+        let held = self.of(kind);
+        held.all -= 1;
+        match held.by.get_mut(&from) {
             Some(own) if *own > 1 => *own -= 1,
-            Some(_) | None => drop(by.remove(&from)),
+            Some(_) | None => drop(held.by.remove(&from)),
         }
     }
 }
@@ -143,7 +162,9 @@ mod tests {
         assert_eq!(probes.len(), PROBE.seats);
         drop((held, probes));
         let taken = seats.taken();
-        assert!(taken.full.is_empty() && taken.probe.is_empty(), "seats are given back");
+        for held in [&taken.full, &taken.probe] {
+            assert!(held.all == 0 && held.by.is_empty(), "seats are given back");
+        }
     }
 
     #[test]

@@ -41,7 +41,7 @@ fn letters_go_by_starttls_and_by_tls() {
             assert!(letter.encrypted && letter.user.as_deref() == Some("gate"), "{letter:?}");
             assert_eq!(letter.from, "gatehouse@corp.example");
             assert_eq!(letter.to, ["ops@corp.example", "b@corp.example"]);
-            for header in ["Message-ID: <dlv_", "Auto-Submitted: auto-generated", "Subject: =?utf-8?B?"] {
+            for header in ["Message-ID: <dlv_", "Auto-Submitted: auto-generated", "Subject: =?utf-8?b?"] {
                 assert!(letter.text.contains(header), "{header}: {}", letter.text);
             }
         }

@@ -66,3 +66,20 @@ fn the_log_goes_by_the_parent_by_http() {
     assert!(receiver.peers().iter().all(|peer| *peer == squid.from), "{:?}", receiver.peers());
     assert_eq!(provider.peers(), ["127.0.0.1"], "what is exempt goes directly");
 }
+
+#[test]
+fn our_own_telemetry_goes_by_the_parent() {
+    let Some(squid) = squid(43) else { return };
+    let provider = FakeProvider::start(echo(1, 1));
+    let taken = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+    let collector = FakeProvider::start(move |_| vec![Act::Send(taken.to_vec())]);
+    let config = format!(
+        "{}[telemetry.export]\nendpoint = \"{}\"\nsignals = [\"traces\"]\ndelay_seconds = 1\n",
+        parent("first", &http(&squid), ""),
+        collector.url.replace("127.0.0.1", "destination.test"),
+    );
+    let (gatehouse, key) = started(&provider.url, &config);
+    assert_eq!(gatehouse.post(&key, &ask(false)).status, 200);
+    assert_eq!(collector.seen().line, "POST /v1/traces");
+    assert!(collector.peers().iter().all(|peer| *peer == squid.from), "{:?}", collector.peers());
+}

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use gatehouse_testkit::provider::{Act, Seen};
-use gatehouse_testkit::valkey::Wire;
+use gatehouse_testkit::wire::Wire;
 use gatehouse_testkit::{http, wait};
 
 use super::{Cluster, cluster};

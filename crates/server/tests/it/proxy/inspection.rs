@@ -1,20 +1,20 @@
 //! Tunnels that are looked into: model requests go through the gateway's stages, the rest is passed on, and nothing gets past.
 
-mod world;
+pub(super) mod world;
 mod hostile;
 mod authority;
 mod parent;
 
 use gatehouse_testkit::provider::{Act, UPSTREAM_KEY};
 use gatehouse_testkit::{sse, wait};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::world::{Client, basic};
 use crate::world::{MODEL, ask, echo};
 use world::{RULES, inspecting, send, without_authority};
 
-const MESSAGES: &str = "POST /v1/messages?beta=true";
-const OWN: &str = "x-api-key: sk-of-the-caller\r\ncontent-type: application/json\r\n";
+pub(super) const MESSAGES: &str = "POST /v1/messages?beta=true";
+pub(super) const OWN: &str = "x-api-key: sk-of-the-caller\r\ncontent-type: application/json\r\n";
 
 #[test]
 fn a_model_request_is_booked_on_who_opened_the_tunnel_and_made_by_its_own_credential() {
@@ -170,6 +170,36 @@ fn without_hosts_a_tunnel_carries_bytes_only() {
     assert!(w.greet("api.test", "api.test", &their).is_err(), "our certificate is not theirs");
     w.change(RULES, "");
     drop(w.greet("api.test", "api.test", &their).unwrap());
+}
+
+#[test]
+fn it_is_explained_whether_a_host_is_looked_into_and_by_which_setting() {
+    let rules = "hosts = [\"api.test\", \"*.other.test\"]\nnever = [\"not.other.test\"]\n";
+    let w = without_authority("", rules, echo(1, 1));
+    let asked = |host: &str, more: &[&str]| {
+        let to = w.to(host);
+        let output = w.world.gatehouse.cli(&[more, &["proxy", "explain", "dev@example.com", &to]].concat());
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let explained = |host: &str| serde_json::from_str::<Value>(&asked(host, &["--json"])).unwrap();
+    let early = explained("api.test");
+    assert_eq!((&early["verdict"], &early["rule"]), (&"deny".into(), &"inspection".into()), "{early}");
+    let tell = early["why"].as_str().unwrap();
+    assert!(tell.contains("`inspection.hosts` has `api.test`") && tell.contains("not set up"), "{tell}");
+    w.world.gatehouse.json(&["inspection", "ca", "create", "--host", "api.test", "--host", "x.other.test"]);
+    for (host, rule, inspected, why) in [
+        ("api.test", "all", true.into(), "`inspection.hosts` has `api.test`"),
+        ("x.other.test", "all", true.into(), "`inspection.hosts` has `*.other.test`"),
+        ("not.other.test", "all", false.into(), "`inspection.never` has `not.other.test`"),
+        ("third.test", "all", false.into(), "`inspection.hosts` does not have it"),
+        ("y.other.test", "inspection", Value::Null, ""),
+    ] {
+        let told = explained(host);
+        assert_eq!((&told["rule"], &told["inspected"]), (&rule.into(), &inspected), "{host}: {told}");
+        assert_eq!(told["inspected_why"].as_str().unwrap_or_default(), why, "{host}");
+    }
+    let text = asked("api.test", &[]);
+    assert!(text.contains("Looked into: yes, `inspection.hosts` has `api.test`."), "{text}");
 }
 
 #[test]

@@ -10,65 +10,80 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::Request;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::claimed;
 use super::intake::stored_gzip;
 use crate::world::{World, built, echo};
 
-const METRICS: &str = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
+pub(super) const METRICS: &str = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
 const LOGS: &str = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
-const UNAUTHENTICATED: u16 = 16;
+pub(super) const UNAUTHENTICATED: u16 = 16;
 
 /// A status and the message before it.
 #[derive(Debug)]
-struct Answer {
-    code: u16,
-    text: String,
+pub(super) struct Answer {
+    pub(super) code: u16,
+    pub(super) text: String,
     details: Option<String>,
     message: Vec<u8>,
 }
 
-fn taking(config: &str) -> World {
+pub(super) fn taking(config: &str) -> World {
     built(|builder: Builder| builder.listen("otlp = \"127.0.0.1:0\"\n").config(config), echo(1, 1))
 }
 
-fn address(world: &World) -> String {
+pub(super) fn address(world: &World) -> String {
     let text = std::fs::read(world.gatehouse.dir().join("data/listen.json")).unwrap();
     let listen: Value = serde_json::from_slice(&text).unwrap();
-    listen["otlp"].as_str().unwrap().trim_start_matches("http://").to_owned()
+    listen["otlp"].as_str().unwrap().rsplit("//").next().unwrap().to_owned()
 }
 
-/// One call. `packed` is the flag before the message.
+/// One call on a connection of its own. `packed` is the flag before the message.
 fn call(address: &str, path: &str, headers: &[(&str, &str)], packed: u8, message: &[u8]) -> Answer {
+    runtime().block_on(async {
+        let socket = tokio::net::TcpStream::connect(address).await.unwrap();
+        call_on(socket, path, headers, packed, message).await.unwrap()
+    })
+}
+
+pub(super) fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+/// One call on a connection; an error where the other end does not speak HTTP/2 with us.
+pub(super) async fn call_on(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    path: &str,
+    headers: &[(&str, &str)],
+    packed: u8,
+    message: &[u8],
+) -> hyper::Result<Answer> {
     let mut body = vec![packed];
     body.put_u32(u32::try_from(message.len()).unwrap());
     body.put_slice(message);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let socket = tokio::net::TcpStream::connect(address).await.unwrap();
-        let (mut sender, connection) =
-            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(socket)).await.unwrap();
-        tokio::spawn(connection);
-        let mut request = Request::post(format!("http://{address}{path}"))
-            .header("content-type", "application/grpc")
-            .header("te", "trailers");
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let reply = sender.send_request(request.body(Full::new(Bytes::from(body))).unwrap()).await.unwrap();
-        assert_eq!(reply.status(), 200, "a gRPC status is no HTTP status");
-        let head = reply.headers().clone();
-        let whole = reply.into_body().collect().await.unwrap();
-        // A status without a message comes in the head.
-        let said = whole.trailers().cloned().unwrap_or(head);
-        let text = |name: &str| said.get(name).map(|value| value.to_str().unwrap().to_owned());
-        let message = whole.to_bytes();
-        Answer {
-            code: text("grpc-status").expect("every answer has a status").parse().unwrap(),
-            text: text("grpc-message").unwrap_or_default(),
-            details: text("grpc-status-details-bin"),
-            message: message.get(5..).unwrap_or_default().to_vec(),
-        }
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
+    tokio::spawn(connection);
+    let mut request = Request::post(format!("http://gateway.test{path}"))
+        .header("content-type", "application/grpc")
+        .header("te", "trailers");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let reply = sender.send_request(request.body(Full::new(Bytes::from(body))).unwrap()).await?;
+    assert_eq!(reply.status(), 200, "a gRPC status is no HTTP status");
+    let head = reply.headers().clone();
+    let whole = reply.into_body().collect().await?;
+    // A status without a message comes in the head.
+    let said = whole.trailers().cloned().unwrap_or(head);
+    let text = |name: &str| said.get(name).map(|value| value.to_str().unwrap().to_owned());
+    let message = whole.to_bytes();
+    Ok(Answer {
+        code: text("grpc-status").expect("every answer has a status").parse().unwrap(),
+        text: text("grpc-message").unwrap_or_default(),
+        details: text("grpc-status-details-bin"),
+        message: message.get(5..).unwrap_or_default().to_vec(),
     })
 }
 
@@ -95,7 +110,7 @@ fn fixed(number: u8, bits: u64) -> Vec<u8> {
 }
 
 /// A request of metrics that says one cost, in dollars, of now.
-fn cost(dollars: f64) -> Vec<u8> {
+pub(super) fn cost(dollars: f64) -> Vec<u8> {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos();
     let now = u64::try_from(now).unwrap();
     let model = [field(1, b"model"), field(2, &field(1, b"claude-opus-5-5"))].concat();

@@ -45,6 +45,18 @@ fn a_client_that_does_not_trust_us_is_on_record() {
 }
 
 #[test]
+fn who_speaks_http2_only_is_told_by_tls_and_is_on_record() {
+    let w = inspecting(RULES, echo(1, 1));
+    let Client(stream) = w.world.tunnel(&w.to("api.test"));
+    let error = w.speak_of(stream, "api.test", &w.ca, &["h2"]).unwrap_err();
+    let told = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
+    let alert = rustls::Error::AlertReceived(rustls::AlertDescription::NoApplicationProtocol);
+    assert_eq!(told, Some(&alert), "{error}");
+    assert_eq!(ended_as(&w, "refused")["rule"], "handshake");
+    assert_eq!(w.host.provider.unseen(), 0);
+}
+
+#[test]
 fn a_host_whose_certificate_does_not_hold_gets_nothing() {
     let w = inspecting(RULES, echo(1, 1));
     let stranger = Authority::new();

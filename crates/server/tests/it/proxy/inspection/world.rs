@@ -150,6 +150,17 @@ impl Inspecting {
         name: &str,
         ca: &str,
     ) -> std::io::Result<TlsStream<TcpStream>> {
+        self.speak_of(stream, name, ca, &["h2", "http/1.1"])
+    }
+
+    /// The same with a choice of protocols.
+    pub fn speak_of(
+        &self,
+        stream: std::net::TcpStream,
+        name: &str,
+        ca: &str,
+        protocols: &[&str],
+    ) -> std::io::Result<TlsStream<TcpStream>> {
         let mut roots = rustls::RootCertStore::empty();
         for certificate in CertificateDer::pem_slice_iter(ca.as_bytes()) {
             roots.add(certificate.unwrap()).unwrap();
@@ -159,7 +170,7 @@ impl Inspecting {
             .unwrap()
             .with_root_certificates(roots)
             .with_no_client_auth();
-        tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        tls.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
         let name = ServerName::try_from(name.to_owned()).unwrap();
         stream.set_nonblocking(true).unwrap();
         self.runtime.block_on(async {
