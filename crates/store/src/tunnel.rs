@@ -121,7 +121,7 @@ impl Store {
     }
 
     /// The tunnels of a person to our own gateway, or looked into, that were open at some moment of a span: at most [`AROUND`], the
-    /// newest first. Clocks of two machines may differ by [`SLACK_MS`].
+    /// newest first. Clocks of two machines may differ by a second.
     ///
     /// # Errors
     /// The database.

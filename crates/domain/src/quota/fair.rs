@@ -10,7 +10,7 @@ const MOST_REMEMBERED: usize = 4096;
 /// Requests that wait, and the order in which users take turns.
 ///
 /// Each user has a line of its own and a start in virtual time; whoever's is least has the next turn, which moves it on by
-/// [`PRICE`] divided by the weight. Somebody who comes begins at the time of the last turn, so that nobody saves up turns. While
+/// the price of one turn divided by the weight. Somebody who comes begins at the time of the last turn, so that nobody saves up turns. While
 /// a user of weight `w` waits for its `k`-th turn, another one of weight `v` gets at most `k * v / w + 1`, rounded up.
 #[derive(Debug)]
 pub struct Fair<T> {
