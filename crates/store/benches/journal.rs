@@ -191,7 +191,7 @@ fn ledger(c: &mut Criterion) {
         store.create_org(org, &Name::parse("Acme").unwrap(), &act).await.unwrap();
         store
     });
-    let mut place = runtime.block_on(Place::claim(&store, NodeId::from_bits(1), &[1])).unwrap();
+    let mut place = runtime.block_on(Place::claim(&store, NodeId::from_bits(1), &[1], 0)).unwrap();
     let mut group = c.benchmark_group("ledger");
     group.sample_size(20).measurement_time(Duration::from_secs(5));
     for size in [1_u64, 20, 512] {

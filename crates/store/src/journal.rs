@@ -272,6 +272,11 @@ impl Journal {
         Tail::new(Arc::clone(&self.inner), after)
     }
 
+    /// The newest entry that earlier runs left; 0 if there is none. A later one of theirs is of another copy of the folder.
+    pub fn earlier(&self) -> u64 {
+        self.inner.earlier_seq
+    }
+
     /// The numbers of the runs that wrote what the journal keeps, oldest first; the last one is this run's. No two runs
     /// have the same, not even those of two copies of the folder.
     pub fn runs(&self) -> &[u64] {
@@ -339,8 +344,10 @@ pub(crate) struct Inner {
     durable: AtomicU64,
     /// Where it ends.
     durable_at: Mutex<Position>,
-    /// The newest entry found at the start.
+    /// The newest entry found at the start, the ends of what was found open included.
     found_seq: u64,
+    /// The newest entry that earlier runs left.
+    earlier_seq: u64,
     /// The epochs found at the start, and this run's.
     runs: Vec<u64>,
     /// The segment that the ledger has come to.

@@ -51,6 +51,7 @@ pub(super) fn start(
     let found = read(&folder).map_err(failed)?;
     let (mut files, mut pending) = begin(&folder, &found, options).map_err(|e| failed(e.into()))?;
     let mut recovered = found.recovered;
+    let earlier_seq = pending.next_seq - 1;
     for (_, (version, payload)) in found.open {
         let intent = frame::read_intent(version, &payload).map_err(|e| failed(e.into()))?;
         let cost = price(&intent);
@@ -72,6 +73,7 @@ pub(super) fn start(
         durable: AtomicU64::new(durable_at.seq),
         durable_at: Mutex::new(durable_at),
         found_seq,
+        earlier_seq,
         runs,
         passed: AtomicU64::new(0),
         making: Mutex::new(keep::Freeing::default()),

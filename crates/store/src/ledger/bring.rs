@@ -108,7 +108,7 @@ pub async fn bring_in(
     exchanges: &[Exchange],
     to: Position,
 ) -> Result<usize, StoreError> {
-    let mut place = Place::claim(store, node, &[1]).await?;
+    let mut place = Place::claim(store, node, &[1], u64::MAX).await?;
     match place.bring_in(store, org, exchanges, to).await? {
         Brought::New(new) => Ok(new),
         Brought::Moved => Err(StoreError::refused("node", node, "is brought in by somebody else as well")),

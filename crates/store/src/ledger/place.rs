@@ -28,9 +28,12 @@ impl Place {
     /// Takes over the place that the newest of these runs has in the database, for the last of them, or begins one.
     /// Of no tenant: a journal holds entries of all.
     ///
+    /// `earlier` is the newest entry that runs before the last one left: one of them that is further on in the database is
+    /// another copy's, under way on its own, whose entries from there on are not ours.
+    ///
     /// # Errors
     /// The database.
-    pub async fn claim(store: &Store, node: NodeId, runs: &[u64]) -> Result<Self, StoreError> {
+    pub async fn claim(store: &Store, node: NodeId, runs: &[u64], earlier: u64) -> Result<Self, StoreError> {
         let own = runs.last().copied().unwrap_or_default();
         let mut tx = store.begin().await?;
         let rows: Vec<Row> = within!(tx, |db| {
@@ -39,10 +42,11 @@ impl Place {
                 .fetch_all(db)
                 .await
         })?;
-        let of_run = |run: &u64| rows.iter().find(|row| row.0 == run.cast_signed());
+        let is_ours = |row: &&Row| row.0 == own.cast_signed() || row.3.cast_unsigned() <= earlier;
+        let of_run = |run: &u64| rows.iter().find(|row| row.0 == run.cast_signed()).filter(is_ours);
         let mut held = Position::default();
         match runs.iter().rev().find_map(of_run) {
-            Some(row) if rename(&mut tx, node, row.0, own).await? => held = position_of(row)?,
+            Some(row) if rename(&mut tx, node, row, own).await? => held = position_of(row)?,
             Some(_) | None => begin(&mut tx, node, own).await?,
         }
         tx.commit().await?;
@@ -82,16 +86,17 @@ impl Place {
     }
 }
 
-/// Gives a run's place to another run; false when somebody else was faster.
-async fn rename(tx: &mut Tx, node: NodeId, from: i64, to: u64) -> Result<bool, StoreError> {
-    if from == to.cast_signed() {
+/// Gives a run's place, as it was read, to another run; false when somebody else was faster, or has moved it on.
+async fn rename(tx: &mut Tx, node: NodeId, from: &Row, to: u64) -> Result<bool, StoreError> {
+    if from.0 == to.cast_signed() {
         return Ok(true);
     }
     let renamed = change!(tx, |db| {
-        sqlx::query("UPDATE journal_positions SET run = $3 WHERE node_id = $1 AND run = $2")
+        sqlx::query("UPDATE journal_positions SET run = $3 WHERE node_id = $1 AND run = $2 AND seq = $4")
             .bind(node.to_string())
-            .bind(from)
+            .bind(from.0)
             .bind(to.cast_signed())
+            .bind(from.3)
             .execute(db)
             .await
     })?;

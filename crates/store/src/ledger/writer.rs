@@ -239,7 +239,9 @@ async fn begin(shared: &Shared, pause: &mut Pause) -> Option<(Place, Tail)> {
         if shared.stop.load(Ordering::Acquire) {
             return None;
         }
-        match in_time(ATTEMPT, Place::claim(&shared.store, shared.node, shared.journal.runs())).await {
+        let journal = &shared.journal;
+        let claim = Place::claim(&shared.store, shared.node, journal.runs(), journal.earlier());
+        match in_time(ATTEMPT, claim).await {
             Ok(place) => match shared.journal.tail(place.held()) {
                 Ok(tail) => {
                     pause.over(shared);

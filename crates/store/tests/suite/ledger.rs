@@ -335,8 +335,8 @@ async fn two_copies_of_a_data_directory_lose_nothing(w: World) {
 }
 
 async fn of_two_that_hold_one_place_the_second_is_told(w: World) {
-    let mut one = Place::claim(&w.store, node(), &[5]).await.unwrap();
-    let mut two = Place::claim(&w.store, node(), &[5]).await.unwrap();
+    let mut one = Place::claim(&w.store, node(), &[5], 0).await.unwrap();
+    let mut two = Place::claim(&w.store, node(), &[5], 0).await.unwrap();
     let to = |seq| Position { segment: 1, offset: seq, seq };
     assert_eq!(one.held(), None);
     let brought = one.bring_in(&w.store, w.org, &[exchange(0)], to(1)).await.unwrap();
@@ -344,11 +344,14 @@ async fn of_two_that_hold_one_place_the_second_is_told(w: World) {
     assert_eq!(two.bring_in(&w.store, w.org, &[exchange(1)], to(9)).await.unwrap(), Brought::Moved);
     w.counts(1).await;
     // A later run of the same journal takes the place over, a run of another journal does not.
-    let later = Place::claim(&w.store, node(), &[4, 5, 6]).await.unwrap();
+    let later = Place::claim(&w.store, node(), &[4, 5, 6], 1).await.unwrap();
     assert_eq!(later.held(), Some(to(1)));
     assert_eq!(one.bring_in(&w.store, w.org, &[exchange(2)], to(2)).await.unwrap(), Brought::Moved);
-    assert_eq!(Place::claim(&w.store, node(), &[5, 7]).await.unwrap().held(), None);
-    assert_eq!(Place::claim(&w.store, node(), &[4, 5, 6]).await.unwrap().held(), Some(to(1)));
+    assert_eq!(Place::claim(&w.store, node(), &[5, 7], 1).await.unwrap().held(), None);
+    assert_eq!(Place::claim(&w.store, node(), &[4, 5, 6], 1).await.unwrap().held(), Some(to(1)));
+    // A copy made before that entry: what the other one has brought in since is not its own.
+    assert_eq!(Place::claim(&w.store, node(), &[6, 8], 0).await.unwrap().held(), None);
+    assert_eq!(Place::claim(&w.store, node(), &[6, 9], 1).await.unwrap().held(), Some(to(1)));
 }
 
 async fn exchanges_come_to_the_organization_of_their_principal(w: World) {
