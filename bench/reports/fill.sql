@@ -153,12 +153,13 @@ FROM (SELECT org, letters, people.n, user_id, team_id, i
 
 -- Copies of an act and of an entry for exchanges. The chain is not made: nobody checks it here.
 CREATE TEMP TABLE heads AS SELECT org_id, seq, month_start, month_end, n, u FROM audit_heads, params;
+CREATE TEMP TABLE patterns AS
+SELECT DISTINCT ON (action = 'exchange.batch') *, action = 'exchange.batch' AS is_batch FROM audit_entries
+ORDER BY action = 'exchange.batch', seq;
 INSERT INTO audit_entries (org_id, seq, at, actor, action, object, entry, prev, hash)
 SELECT a.org_id, heads.seq + i, month_start + i * (month_end - month_start) / (n / 25), a.actor, a.action, a.object,
        REGEXP_REPLACE(a.entry, '"seq":[0-9]+', '"seq":' || heads.seq + i), a.prev, a.hash
-FROM heads, generate_series(1, n / 25) i
-JOIN LATERAL (SELECT * FROM audit_entries
-              WHERE (action = 'exchange.batch') = (i % 20 <> 0) ORDER BY seq LIMIT 1) a ON TRUE;
+FROM heads, generate_series(1, n / 25) i JOIN patterns a ON a.is_batch = (i % 20 <> 0);
 UPDATE audit_heads SET seq = audit_heads.seq + n / 25 FROM heads;
 
 VACUUM ANALYZE;

@@ -1,10 +1,9 @@
 //! Budgets: make, change, remove, and why somebody is refused.
 
 use gatehouse_domain::audit::{Draft, Object};
-use gatehouse_domain::budget::{Budget, Holder, Mode, Period, Standing, WhenAway, read_thresholds};
-use gatehouse_domain::exchange::{Credential, Principal};
-use gatehouse_domain::id::{BudgetId, KeyId};
-use gatehouse_domain::model::{ModelScope, is_model_name};
+use gatehouse_domain::budget::{Budget, Mode, Period, Standing, WhenAway, read_thresholds};
+use gatehouse_domain::id::BudgetId;
+use gatehouse_domain::model::ModelScope;
 use gatehouse_domain::money::Nanos;
 use gatehouse_domain::role::Scope;
 use gatehouse_domain::zone::Zone;
@@ -13,7 +12,7 @@ use gatehouse_store::{Listed, Page};
 
 use crate::act::{ActError, Caller, Changed, read, shortened};
 use crate::app::App;
-use crate::{key, project, team, user};
+use crate::holder::{self, Asking, Given};
 
 /// Output tokens of a request to explain, when the caller does not say how many it allows: what the client asks for.
 const OUTPUT: u64 = 32_000;
@@ -79,7 +78,13 @@ pub struct Shown {
 /// More than one holder, or one that does not exist; a bad model, period, limit, mode or threshold; the database.
 pub async fn add(app: &App, caller: &Caller, new: &NewBudget) -> Result<Changed<Shown>, ActError> {
     let now = app.now();
-    let (holder, holder_name) = read_holder(app, new).await?;
+    let given = Given {
+        team: new.team.as_deref(),
+        project: new.project.as_deref(),
+        user: new.user.as_deref(),
+        key: new.key.as_deref(),
+    };
+    let (holder, holder_name) = holder::named(app, "a budget", &given).await?;
     let patterns: Vec<&str> = new.model.as_deref().into_iter().collect();
     let provider = new.provider.as_deref().map(|name| read_provider(app, name)).transpose()?;
     let budget = Budget {
@@ -117,12 +122,7 @@ pub async fn add(app: &App, caller: &Caller, new: &NewBudget) -> Result<Changed<
 /// # Errors
 /// A bad page; the database.
 pub async fn list(app: &App, scope: Scope, page: &Page) -> Result<Listed<Shown>, ActError> {
-    let holder = match scope {
-        Scope::Organization => None,
-        Scope::Team(id) => Some(Holder::Team(id)),
-        Scope::User(id) => Some(Holder::User(id)),
-    };
-    let listed = app.store.budgets(app.org, holder, page).await?;
+    let listed = app.store.budgets(app.org, holder::of_scope(scope), page).await?;
     Ok(Listed { items: listed.items.into_iter().map(|row| shown(app, row)).collect(), next: listed.next })
 }
 
@@ -134,11 +134,7 @@ pub async fn get(app: &App, scope: Scope, given: &str) -> Result<Shown, ActError
     let missing = || ActError::NotFound { noun: "budget", given: shortened(given) };
     let id = given.parse::<BudgetId>().map_err(|_| missing())?;
     let row = app.store.budget(app.org, id).await?;
-    let within = match scope {
-        Scope::Organization => true,
-        Scope::Team(id) => row.budget.holder == Holder::Team(id),
-        Scope::User(id) => row.budget.holder == Holder::User(id),
-    };
+    let within = holder::of_scope(scope).is_none_or(|holder| row.budget.holder == holder);
     if within { Ok(shown(app, row)) } else { Err(missing()) }
 }
 
@@ -234,28 +230,13 @@ pub struct Explained {
 /// # Errors
 /// Somebody or something that is named does not exist; a bad model name; the database.
 pub async fn explain(app: &App, scope: Scope, asked: &Asked) -> Result<Explained, ActError> {
-    let holder = user::named(app, scope, "user", &asked.user).await?;
-    if let Some(model) = asked.model.as_deref().filter(|model| !is_model_name(model)) {
-        return Err(ActError::field("model", format!("`{}` is not a model's name", shortened(model))));
-    }
-    let given_key = match &asked.key {
-        Some(given) => Some(key::named(app, scope, "key", given).await?),
-        None => None,
+    let asking = Asking {
+        user: &asked.user,
+        key: asked.key.as_deref(),
+        team: asked.team.as_deref(),
+        model: asked.model.as_deref(),
     };
-    if given_key.as_ref().is_some_and(|key| key.user != holder.id) {
-        return Err(ActError::field("key", "it is no key of this user"));
-    }
-    let team = match (given_key.as_ref().and_then(|key| key.team.as_ref()), &asked.team) {
-        (Some(charged), _) => Some(team::get(app, charged).await?.id),
-        (None, Some(given)) if given_key.is_none() => Some(team::named(app, scope, "team", given).await?.id),
-        (None, _) => None,
-    };
-    let project = match given_key.as_ref().and_then(|key| key.project.as_ref()) {
-        Some(charged) => Some(project::named(app, "project", charged).await?.id),
-        None => None,
-    };
-    let credential = Credential::Key(given_key.map_or_else(|| KeyId::from_bits(0), |key| key.id));
-    let principal = Principal { org: app.org, user: holder.id, credential, team, project };
+    let principal = holder::principal(app, scope, &asking).await?;
     let output = asked.max_tokens.unwrap_or(OUTPUT);
     let worst =
         asked.model.as_deref().map_or(Nanos::ZERO, |m| (app.house.worst_cost)(m, asked.tokens, output));
@@ -308,33 +289,4 @@ fn read_provider(app: &App, name: &str) -> Result<String, ActError> {
     let known = (app.house.providers)().iter().any(|provider| provider.name == name);
     let missing = || ActError::field("provider", format!("there is no provider `{}`", shortened(name)));
     known.then(|| name.to_owned()).ok_or_else(missing)
-}
-
-async fn read_holder(app: &App, new: &NewBudget) -> Result<(Holder, Option<String>), ActError> {
-    let everywhere = Scope::Organization;
-    Ok(match (&new.team, &new.project, &new.user, &new.key) {
-        (None, None, None, None) => (Holder::Organization, None),
-        (Some(given), None, None, None) => {
-            let team = team::named(app, everywhere, "team", given).await?;
-            (Holder::Team(team.id), Some(team.name))
-        }
-        (None, Some(given), None, None) => {
-            let project = project::named(app, "project", given).await?;
-            (Holder::Project(project.id), Some(project.name))
-        }
-        (None, None, Some(given), None) => {
-            let user = user::named(app, everywhere, "user", given).await?;
-            (Holder::User(user.id), Some(user.email))
-        }
-        (None, None, None, Some(given)) => {
-            let key = key::named(app, everywhere, "key", given).await?;
-            (Holder::Key(key.id), Some(key.hint))
-        }
-        _ => {
-            return Err(ActError::field(
-                "user",
-                "a budget has one holder: a team, a project, a user or a key",
-            ));
-        }
-    })
 }

@@ -17,6 +17,7 @@ pub mod user;
 pub mod team;
 pub mod project;
 pub mod access;
+mod holder;
 pub mod budget;
 pub mod limit;
 pub mod raise;

@@ -1,18 +1,16 @@
 //! Limits on rates: make, remove, and how they stand for somebody.
 
 use gatehouse_domain::audit::{Draft, Object};
-use gatehouse_domain::budget::Holder;
-use gatehouse_domain::exchange::{Credential, Principal};
-use gatehouse_domain::id::{KeyId, LimitId};
+use gatehouse_domain::id::LimitId;
 use gatehouse_domain::limit::{Level, Limit, MAX_AMOUNT, Measure};
-use gatehouse_domain::model::{ModelScope, is_model_name};
+use gatehouse_domain::model::ModelScope;
 use gatehouse_domain::role::Scope;
 use gatehouse_store::limit::LimitRow;
 use gatehouse_store::{Listed, Page};
 
 use crate::act::{ActError, Caller, Changed, read, shortened};
 use crate::app::App;
-use crate::{key, project, team, user};
+use crate::holder::{self, Asking, Given};
 
 /// A limit to make, as the caller wrote it. Of the holders at most one is given; none of them is the organization.
 #[derive(Debug, Clone, Default)]
@@ -39,7 +37,13 @@ pub struct NewLimit {
 /// More than one holder, or one that does not exist; a bad model, measure or amount; the database.
 pub async fn add(app: &App, caller: &Caller, new: &NewLimit) -> Result<Changed<LimitRow>, ActError> {
     let now = app.now();
-    let (holder, holder_name) = read_holder(app, new).await?;
+    let given = Given {
+        team: new.team.as_deref(),
+        project: new.project.as_deref(),
+        user: new.user.as_deref(),
+        key: new.key.as_deref(),
+    };
+    let (holder, holder_name) = holder::named(app, "a limit", &given).await?;
     let patterns: Vec<&str> = new.model.as_deref().into_iter().collect();
     if !(1..=MAX_AMOUNT).contains(&new.amount) {
         return Err(ActError::field("amount", format!("expected a whole number from 1 to {MAX_AMOUNT}")));
@@ -66,12 +70,7 @@ pub async fn add(app: &App, caller: &Caller, new: &NewLimit) -> Result<Changed<L
 /// # Errors
 /// A bad page; the database.
 pub async fn list(app: &App, scope: Scope, page: &Page) -> Result<Listed<LimitRow>, ActError> {
-    let holder = match scope {
-        Scope::Organization => None,
-        Scope::Team(id) => Some(Holder::Team(id)),
-        Scope::User(id) => Some(Holder::User(id)),
-    };
-    Ok(app.store.limits(app.org, holder, page).await?)
+    Ok(app.store.limits(app.org, holder::of_scope(scope), page).await?)
 }
 
 /// Removes a limit.
@@ -113,29 +112,9 @@ pub struct Applying {
 /// # Errors
 /// Somebody or something that is named does not exist; a bad model name; the database.
 pub async fn explain(app: &App, scope: Scope, asked: &Asked) -> Result<Vec<Applying>, ActError> {
-    let holder = user::named(app, scope, "user", &asked.user).await?;
-    if let Some(model) = asked.model.as_deref().filter(|model| !is_model_name(model)) {
-        return Err(ActError::field("model", format!("`{}` is not a model's name", shortened(model))));
-    }
-    let given = match &asked.key {
-        Some(given) => Some(key::named(app, scope, "key", given).await?),
-        None => None,
-    };
-    if given.as_ref().is_some_and(|key| key.user != holder.id) {
-        return Err(ActError::field("key", "it is no key of this user"));
-    }
-    let (mut team_id, mut project_id) = (None, None);
-    if let Some(key) = &given {
-        if let Some(charged) = &key.team {
-            team_id = Some(team::get(app, charged).await?.id);
-        }
-        if let Some(charged) = &key.project {
-            project_id = Some(project::named(app, "project", charged).await?.id);
-        }
-    }
-    let credential = Credential::Key(given.map_or_else(|| KeyId::from_bits(0), |key| key.id));
-    let principal =
-        Principal { org: app.org, user: holder.id, credential, team: team_id, project: project_id };
+    let Asked { user, key, model } = asked;
+    let asking = Asking { user, key: key.as_deref(), team: None, model: model.as_deref() };
+    let principal = holder::principal(app, scope, &asking).await?;
     let mut applying = Vec::new();
     for level in (app.house.limits_of)(&principal, asked.model.as_deref()) {
         // Removed meanwhile: the next look shows it.
@@ -161,33 +140,4 @@ fn read_measure(text: &str) -> Result<Measure, ActError> {
         ActError::field("measure", format!("`{}` is no measure ({known})", shortened(text)))
     };
     Measure::named(text).ok_or_else(bad)
-}
-
-async fn read_holder(app: &App, new: &NewLimit) -> Result<(Holder, Option<String>), ActError> {
-    let everywhere = Scope::Organization;
-    Ok(match (&new.team, &new.project, &new.user, &new.key) {
-        (None, None, None, None) => (Holder::Organization, None),
-        (Some(given), None, None, None) => {
-            let team = team::named(app, everywhere, "team", given).await?;
-            (Holder::Team(team.id), Some(team.name))
-        }
-        (None, Some(given), None, None) => {
-            let project = project::named(app, "project", given).await?;
-            (Holder::Project(project.id), Some(project.name))
-        }
-        (None, None, Some(given), None) => {
-            let user = user::named(app, everywhere, "user", given).await?;
-            (Holder::User(user.id), Some(user.email))
-        }
-        (None, None, None, Some(given)) => {
-            let key = key::named(app, everywhere, "key", given).await?;
-            (Holder::Key(key.id), Some(key.hint))
-        }
-        _ => {
-            return Err(ActError::field(
-                "user",
-                "a limit has one holder: a team, a project, a user or a key",
-            ));
-        }
-    })
 }

@@ -28,6 +28,8 @@ use crate::{rollout, team, user};
 pub const MOST_RECORDS: u64 = 500_000;
 /// Most exchanges that are looked at while somebody waits for the answer: about half a second's worth.
 pub const MOST_WAITED_FOR: u64 = 100_000;
+/// So many people are looked up one by one, more of them in the sums of all.
+const FEW: usize = 100;
 /// The window, where none is given.
 const WINDOW: &str = "30d";
 
@@ -148,8 +150,7 @@ pub async fn collect(
     until: UnixMillis,
     most: u64,
 ) -> Result<Collected, ActError> {
-    let total = app.store.usage(app.org, Scope::Organization, By::Total, Some(since), Some(until)).await?;
-    let mut found = if total.first().is_some_and(|sum| sum.requests > most) {
+    let mut found = if app.store.exchanges_within(app.org, since, until).await? > most {
         from_rollups(app, people, since, until).await?
     } else {
         from_records(app, people, since, until).await?
@@ -274,7 +275,13 @@ async fn from_rollups(
     let mut found = Collected { from_rollups: true, ..Collected::default() };
     let counts = &mut found.counts;
     let mut cost: i128 = 0;
-    for sum in app.store.usage(app.org, Scope::Organization, By::User, Some(since), Some(until)).await? {
+    let sums = if people.len() <= FEW {
+        let people: Vec<UserId> = people.iter().copied().collect();
+        app.store.usage_of(app.org, &people, since, until).await?
+    } else {
+        app.store.usage(app.org, Scope::Organization, By::User, Some(since), Some(until)).await?
+    };
+    for sum in sums {
         let Some(user) = sum.id.parse::<UserId>().ok().filter(|user| people.contains(user)) else { continue };
         let requests = sum.requests.saturating_sub(sum.refusals);
         counts.total_requests += requests;
@@ -303,12 +310,9 @@ async fn active_in(app: &App, people: &BTreeSet<UserId>, now: UnixMillis) -> Res
     let mut out = [0; 3];
     for (count, days) in out.iter_mut().zip([1, 7, 30]) {
         let since = now.plus_millis(-days * DAY_MS);
-        let sums = app.store.usage(app.org, Scope::Organization, By::User, Some(since), None).await?;
-        let is_active = |sum: &&gatehouse_store::ledger::UsageRow| {
-            sum.requests > sum.errors.saturating_add(sum.refusals)
-                && sum.id.parse::<UserId>().is_ok_and(|user| people.contains(&user))
-        };
-        *count = u64::try_from(sums.iter().filter(is_active).count()).unwrap_or(u64::MAX);
+        let answered = app.store.answered_since(app.org, since).await?;
+        let is_in = |user: &&UserId| people.contains(*user);
+        *count = u64::try_from(answered.iter().filter(is_in).count()).unwrap_or(u64::MAX);
     }
     Ok(out)
 }

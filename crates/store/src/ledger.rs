@@ -10,6 +10,7 @@ mod exchanges;
 mod recall;
 mod record;
 mod usage;
+mod people;
 mod spent;
 mod writer;
 
@@ -20,5 +21,4 @@ pub use place::Place;
 pub use record::RECORDS;
 pub use spent::Spent;
 pub use usage::{By, MAX_SUMS, UsageRow};
-pub(crate) use usage::{halves, whole};
 pub use writer::{Flushed, Lag, Ledger, NotFlushed};

@@ -20,6 +20,7 @@ mod page;
 mod postgres;
 mod span;
 mod stored;
+mod sum;
 mod token;
 pub mod data_dir;
 pub mod migration;

@@ -20,11 +20,14 @@ const IDLE: Duration = Duration::from_secs(2);
 const STANDBY: Duration = Duration::from_secs(1);
 /// What a connection is told. Statements may take 60 s and wait 10 s for a lock, so that nothing waits
 /// forever. A session whose client has gone without a word (a machine that died, a network that was cut) is ended
-/// within half a minute: until then it holds its locks, and the end of the audit chain may be among them. At last it is asked
-/// whether it is a standby.
+/// within half a minute: until then it holds its locks, and the end of the audit chain may be among them. A report's sums are
+/// made in memory, not on disk, where the server allows itself less for that than a month of a thousand people takes. At last
+/// it is asked whether it is a standby.
 const SESSION: &str = "SET statement_timeout = 60000; SET lock_timeout = 10000; \
     SET idle_in_transaction_session_timeout = 15000; SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; \
-    SET tcp_keepalives_count = 3; SET tcp_user_timeout = 20000; SELECT pg_is_in_recovery()";
+    SET tcp_keepalives_count = 3; SET tcp_user_timeout = 20000; \
+    SELECT pg_is_in_recovery(), CASE WHEN pg_size_bytes(current_setting('work_mem')) < 33554432 \
+    THEN set_config('work_mem', '32MB', FALSE) END";
 
 /// Reads the address of a database.
 pub(crate) fn options(url: &str) -> Result<PgConnectOptions, sqlx::Error> {

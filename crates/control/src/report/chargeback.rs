@@ -102,17 +102,12 @@ pub(super) fn of_lines(
     Chargeback { month, by, statement, rows, total, rate }
 }
 
-/// Only what this side needs of an open month.
+/// Only what this side needs of an open month, and the team, which is what overhead is shared out by.
 async fn open_lines(app: &App, which: Month, by: Side) -> Result<Vec<Line>, ActError> {
     (app.house.flush_ledger)().await?;
-    let mut lines = month::usage_lines(app, which, &[by]).await?;
-    let overhead = if by == Side::Team {
-        month::overhead_lines(app, which, &lines).await?
-    } else {
-        let teams = month::usage_lines(app, which, &[Side::Team]).await?;
-        month::overhead_lines(app, which, &teams).await?
-    };
-    lines.extend(overhead);
+    let sides: &[Side] = if by == Side::Team { &[by] } else { &[by, Side::Team] };
+    let mut lines = month::usage_lines(app, which, sides).await?;
+    lines.extend(month::overhead_lines(app, which, &lines).await?);
     Ok(lines)
 }
 

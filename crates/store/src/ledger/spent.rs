@@ -5,7 +5,6 @@ use gatehouse_domain::id::{NodeId, OrgId};
 use gatehouse_domain::money::Nanos;
 use gatehouse_domain::time::UnixMillis;
 
-use super::usage::{halves, whole};
 use crate::dialect::read;
 use crate::engine::Store;
 use crate::error::StoreError;
@@ -13,6 +12,7 @@ use crate::filter::{Arg, Filter, bound};
 use crate::pool::Base;
 use crate::span::{self, LEDGER, Part};
 use crate::stored;
+use crate::sum::{halves, whole};
 
 /// A sum, and up to where it reaches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,12 +5,13 @@ use gatehouse_domain::money::Nanos;
 use gatehouse_domain::role::Scope;
 use gatehouse_domain::time::UnixMillis;
 
-use crate::dialect::read;
+use crate::dialect::{Engine, read};
 use crate::engine::Store;
 use crate::error::StoreError;
-use crate::filter::{Arg, bound};
+use crate::filter::{Arg, Filter, bound};
 use crate::span::{self, LEDGER};
 use crate::stored;
+use crate::sum::{self, halves, whole};
 
 /// Most sums of one answer, so that none takes the memory of everything else. Sums are not given in part: what is left
 /// out would be missing without a trace.
@@ -104,41 +105,33 @@ struct Row {
     first_bytes: i64,
 }
 
-/// Two columns that together are the sum of one: of its upper and its lower halves. The sum of either fits into 64 bits
-/// for two thousand million rows, so that no row, however absurd what it was told, makes the sums of all others an error.
-macro_rules! halves {
-    ($column:literal) => {
-        concat!(
-            "CAST(SUM(",
-            $column,
-            " / 4294967296) AS BIGINT) AS ",
-            $column,
-            "_high, \
-             CAST(SUM(",
-            $column,
-            " % 4294967296) AS BIGINT) AS ",
-            $column
-        )
-    };
+/// What a statement that sums by a column of the rollups selects beside the amounts, and what it joins to look up the name.
+/// PostgreSQL sums into NUMERIC, so each sum is made a BIGINT again. What counts exchanges or milliseconds cannot come near
+/// the end of its range.
+struct Select {
+    /// The column that is grouped by.
+    id: &'static str,
+    /// Its name.
+    name: &'static str,
+    /// Where that is found.
+    join: &'static str,
 }
 
-pub(crate) use halves;
+const fn select(id: &'static str, name: &'static str, join: &'static str) -> Select {
+    Select { id, name, join }
+}
 
-/// What a statement that sums by a column of the rollups selects, and what it joins to look up the name. PostgreSQL sums into NUMERIC, so each sum is
-/// made a BIGINT again. What counts exchanges or milliseconds cannot come near the end of its range.
-macro_rules! sums {
-    ($id:literal, $name:literal, $join:literal) => {
-        [concat!(
-            "SELECT ", $id, " AS id, ", $name, " AS name, \
-             CAST(SUM(requests) AS BIGINT) AS requests, CAST(SUM(errors) AS BIGINT) AS errors, \
-             CAST(SUM(refusals) AS BIGINT) AS refusals, CAST(SUM(r.estimated) AS BIGINT) AS estimated, ",
-             halves!("input_tokens"), ", ", halves!("cache_write_5m_tokens"), ", ",
-             halves!("cache_write_1h_tokens"), ", ", halves!("cache_read_tokens"), ", ",
-             halves!("output_tokens"), ", ", halves!("web_searches"), ", ", halves!("cost_nanos"), ", \
+impl Select {
+    fn text(&self, engine: &Engine) -> String {
+        let (id, name, amounts) = (self.id, self.name, sum::amounts(engine));
+        format!(
+            "SELECT {id} AS id, {name} AS name, CAST(SUM(requests) AS BIGINT) AS requests, \
+             CAST(SUM(errors) AS BIGINT) AS errors, CAST(SUM(refusals) AS BIGINT) AS refusals, \
+             CAST(SUM(r.estimated) AS BIGINT) AS estimated, {amounts}, \
              CAST(SUM(duration_ms) AS BIGINT) AS duration_ms, CAST(SUM(first_byte_ms) AS BIGINT) AS first_byte_ms, \
              CAST(SUM(first_bytes) AS BIGINT) AS first_bytes"
-        ), $join]
-    };
+        )
+    }
 }
 
 /// Groups by a column, the largest cost first. A floating sum has no end that it could go beyond, and serves only to sort.
@@ -153,33 +146,33 @@ const COLUMNS: &str = "user_id, team_id, project_id, key_id, provider, model, re
     duration_ms, first_byte_ms, first_bytes";
 
 impl By {
-    fn select(self) -> [&'static str; 2] {
+    const fn select(self) -> Select {
         match self {
-            Self::User => sums!(
+            Self::User => select(
                 "r.user_id",
                 "MAX(u.email)",
-                "LEFT JOIN users u ON u.org_id = r.org_id AND u.id = r.user_id"
+                "LEFT JOIN users u ON u.org_id = r.org_id AND u.id = r.user_id",
             ),
-            Self::Team => sums!(
+            Self::Team => select(
                 "r.team_id",
                 "MAX(t.name)",
-                "LEFT JOIN teams t ON t.org_id = r.org_id AND t.id = r.team_id"
+                "LEFT JOIN teams t ON t.org_id = r.org_id AND t.id = r.team_id",
             ),
-            Self::Project => sums!(
+            Self::Project => select(
                 "r.project_id",
                 "MAX(p.name)",
-                "LEFT JOIN projects p ON p.org_id = r.org_id AND p.id = r.project_id"
+                "LEFT JOIN projects p ON p.org_id = r.org_id AND p.id = r.project_id",
             ),
-            Self::Key => sums!(
+            Self::Key => select(
                 "r.key_id",
                 "MAX(k.public_id)",
-                "LEFT JOIN keys k ON k.org_id = r.org_id AND k.id = r.key_id"
+                "LEFT JOIN keys k ON k.org_id = r.org_id AND k.id = r.key_id",
             ),
-            Self::Model => sums!("r.model", "MAX(r.model)", ""),
-            Self::Provider => sums!("r.provider", "MAX(r.provider)", ""),
-            Self::Day => sums!("CAST(r.hour - r.hour % 86400000 AS TEXT)", "CAST(NULL AS TEXT)", ""),
-            Self::Hour => sums!("CAST(r.hour AS TEXT)", "CAST(NULL AS TEXT)", ""),
-            Self::Total => sums!("'total'", "CAST(NULL AS TEXT)", ""),
+            Self::Model => select("r.model", "MAX(r.model)", ""),
+            Self::Provider => select("r.provider", "MAX(r.provider)", ""),
+            Self::Day => select("CAST(r.hour - r.hour % 86400000 AS TEXT)", "CAST(NULL AS TEXT)", ""),
+            Self::Hour => select("CAST(r.hour AS TEXT)", "CAST(NULL AS TEXT)", ""),
+            Self::Total => select("'total'", "CAST(NULL AS TEXT)", ""),
         }
     }
 
@@ -212,15 +205,54 @@ impl Store {
         since: Option<UnixMillis>,
         until: Option<UnixMillis>,
     ) -> Result<Vec<UsageRow>, StoreError> {
-        let (since, until) = (since.map_or(i64::MIN, |at| at.hour().0), until.map_or(i64::MAX, |at| at.0));
-        let parts = if by == By::Hour { span::hours(since, until) } else { span::parts(since, until) };
-        let [select, join] = by.select();
-        let mut filter = span::over(&LEDGER, [select, COLUMNS, join], org, &parts);
+        let mut filter = self.usage_filter(org, by, since, until);
         match scope {
             Scope::Organization => {}
             Scope::Team(team) => filter.text("AND r.team_id = $?", Some(team)),
             Scope::User(user) => filter.text("AND r.user_id = $?", Some(user)),
         }
+        self.usage_rows(filter, by).await
+    }
+
+    /// The sums of each of these people, whatever team was charged, in the same order. They are looked up one by one, which
+    /// serves for a team's members, and not for everybody.
+    ///
+    /// # Errors
+    /// The database.
+    pub async fn usage_of(
+        &self,
+        org: OrgId,
+        people: &[UserId],
+        since: UnixMillis,
+        until: UnixMillis,
+    ) -> Result<Vec<UsageRow>, StoreError> {
+        if people.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut filter = self.usage_filter(org, By::User, Some(since), Some(until));
+        for (at, user) in people.iter().enumerate() {
+            let condition = if at == 0 { "AND (r.user_id = $?" } else { "OR r.user_id = $?" };
+            filter.text(condition, Some(user));
+        }
+        filter.sql(")");
+        self.usage_rows(filter, By::User).await
+    }
+
+    fn usage_filter(
+        &self,
+        org: OrgId,
+        by: By,
+        since: Option<UnixMillis>,
+        until: Option<UnixMillis>,
+    ) -> Filter {
+        let (since, until) = (since.map_or(i64::MIN, |at| at.hour().0), until.map_or(i64::MAX, |at| at.0));
+        let parts = if by == By::Hour { span::hours(since, until) } else { span::parts(since, until) };
+        let select = by.select();
+        let text = select.text(self.engine());
+        span::over(&LEDGER, [&text, COLUMNS, select.join], org, &parts)
+    }
+
+    async fn usage_rows(&self, mut filter: Filter, by: By) -> Result<Vec<UsageRow>, StoreError> {
         filter.sql(by.group());
         filter.arg("LIMIT $?", Arg::Int(i64::from(MAX_SUMS) + 1));
         let (sql, args) = filter.into_parts();
@@ -274,9 +306,4 @@ fn usage_of(row: Row) -> Result<UsageRow, StoreError> {
         id: row.id,
         name: row.name,
     })
-}
-
-/// A sum of its [`halves`]; it stops at the end of its range.
-pub(crate) const fn whole(high: i64, low: i64) -> i64 {
-    high.saturating_mul(1 << 32).saturating_add(low)
 }

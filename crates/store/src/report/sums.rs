@@ -6,13 +6,13 @@ use gatehouse_domain::report::statement::{Figures, Whose};
 use gatehouse_domain::time::UnixMillis;
 use gatehouse_domain::usage::Tokens;
 
-use crate::dialect::read;
+use crate::dialect::{Engine, read};
 use crate::engine::Store;
 use crate::error::StoreError;
 use crate::filter::{Arg, Filter, bound};
-use crate::ledger::{halves, whole};
 use crate::span::{self, LEDGER};
 use crate::stored;
+use crate::sum::{self, whole};
 
 /// Most rows of one answer. Sums are not given in part: what is left out would be missing without a trace.
 pub const MAX_ROWS: u32 = 250_000;
@@ -138,23 +138,6 @@ struct Row {
     cost_nanos: i64,
 }
 
-const SUMS: &str = concat!(
-    "CAST(SUM(requests) AS BIGINT) AS requests, ",
-    halves!("input_tokens"),
-    ", ",
-    halves!("cache_write_5m_tokens"),
-    ", ",
-    halves!("cache_write_1h_tokens"),
-    ", ",
-    halves!("cache_read_tokens"),
-    ", ",
-    halves!("output_tokens"),
-    ", ",
-    halves!("web_searches"),
-    ", ",
-    halves!("cost_nanos")
-);
-
 const COLUMNS: &str = "team_id, project_id, user_id, key_id, provider, model";
 const COUNTS: [&str; 8] = [
     "requests",
@@ -175,7 +158,7 @@ const NAMES: &str = ") g \
     LEFT JOIN keys k ON k.org_id = $1 AND k.id = g.key_id \
     ORDER BY g.bucket, g.team_id, g.project_id, g.user_id, g.key_id, g.provider, g.model";
 
-fn select(ask: &Ask) -> (String, Vec<&'static str>) {
+fn select(engine: &Engine, ask: &Ask) -> (String, Vec<&'static str>) {
     let mut groups = Vec::new();
     let bucket = match ask.bucket {
         Bucket::Whole => "CAST(0 AS BIGINT)",
@@ -200,11 +183,12 @@ fn select(ask: &Ask) -> (String, Vec<&'static str>) {
             sql.push_str(column);
         }
     }
-    (format!("{sql}, {SUMS} FROM "), groups)
+    let sums = sum::amounts(engine);
+    (format!("{sql}, CAST(SUM(requests) AS BIGINT) AS requests, {sums} FROM "), groups)
 }
 
-fn statement(org: OrgId, ask: &Ask) -> Filter {
-    let (mut sql, groups) = select(ask);
+fn statement(engine: &Engine, org: OrgId, ask: &Ask) -> Filter {
+    let (mut sql, groups) = select(engine, ask);
     let (since, until) = (ask.since.hour().0, ask.until.0);
     let hourly = ask.bucket == Bucket::Hour;
     let parts = if hourly { span::hours(since, until) } else { span::parts(since, until) };
@@ -253,7 +237,7 @@ impl Store {
     /// # Errors
     /// There are more than [`MAX_ROWS`] of them; the database.
     pub async fn report_sums(&self, org: OrgId, ask: &Ask) -> Result<Vec<Sums>, StoreError> {
-        let (sql, args) = statement(org, ask).into_parts();
+        let (sql, args) = statement(self.engine(), org, ask).into_parts();
         // Planned anew each time: how much of the table a span is, only its bounds tell.
         let rows = read!(self, |db| {
             bound!(sqlx::query_as::<_, Row>(sql).persistent(false), args).fetch_all(db).await
