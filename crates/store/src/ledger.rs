@@ -12,8 +12,10 @@ mod record;
 mod usage;
 mod people;
 mod spent;
+mod alike;
 mod writer;
 
+pub use alike::Alike;
 pub(crate) use bring::plain;
 pub use bring::{Brought, bring_in};
 pub use exchanges::{ExchangeFilter, ExchangeRow, Order, TRIED};

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use gatehouse_gateway::counters::Tally;
+use gatehouse_store::ledger::Alike;
 use gatehouse_store::{StoreError, in_time};
 
 use super::ledger::Books;
@@ -47,11 +48,13 @@ pub(super) async fn count(counters: &Tally, books: &Books, limit: Duration) -> R
     if !books.flush(limit).await {
         return Err(NotCounted::Behind);
     }
-    for budget in &waiting {
+    for alike in Alike::group(waiting, clock::now()) {
         let now = clock::now();
-        let spent = in_time(READ, books.spent_of(budget, now)).await?;
-        if !counters.count(budget.id, now, spent.nanos, spent.through) {
-            return Err(NotCounted::Overtaken);
+        let spent = in_time(READ, books.spent_of(&alike, now)).await?;
+        for (budget, spent) in alike.budgets().iter().zip(spent) {
+            if !counters.count(budget.id, now, spent.nanos, spent.through) {
+                return Err(NotCounted::Overtaken);
+            }
         }
     }
     Ok(())

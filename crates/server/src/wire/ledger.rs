@@ -12,7 +12,7 @@ use gatehouse_domain::time::UnixMillis;
 use gatehouse_gateway::ledger::{Ledger, LedgerFull, Ticket};
 use gatehouse_store::StoreError;
 use gatehouse_store::journal::{Journal, Options, Stats};
-use gatehouse_store::ledger::{Lag, Ledger as StoreLedger, Spent};
+use gatehouse_store::ledger::{Alike, Lag, Ledger as StoreLedger, Spent};
 use gatehouse_store::pool::Base;
 
 use super::failed;
@@ -100,9 +100,9 @@ impl Books {
         self.ledger.flush(limit).await.is_ok()
     }
 
-    /// What was spent of a budget; see [`StoreLedger::spent_of`].
-    pub(super) async fn spent_of(&self, budget: &Budget, at: UnixMillis) -> Result<Spent, StoreError> {
-        self.ledger.spent_of(budget, at).await
+    /// What was spent of budgets; see [`StoreLedger::spent_of_alike`].
+    pub(super) async fn spent_of(&self, alike: &Alike, at: UnixMillis) -> Result<Vec<Spent>, StoreError> {
+        self.ledger.spent_of_alike(alike, at).await
     }
 
     /// What was spent of a budget on all nodes; see [`StoreLedger::spent_by_all`].

@@ -43,7 +43,7 @@ const SELECT_ALL: &str = concat!(
     " FROM "
 );
 
-const COLUMNS: &str = "user_id, team_id, project_id, key_id, provider, model, cost_nanos";
+pub(super) const COLUMNS: &str = "user_id, team_id, project_id, key_id, provider, model, cost_nanos";
 
 #[derive(sqlx::FromRow)]
 struct AllRow {
@@ -128,7 +128,7 @@ impl Store {
     }
 }
 
-fn parts_of(budget: &Budget, at: UnixMillis) -> Vec<Part> {
+pub(super) fn parts_of(budget: &Budget, at: UnixMillis) -> Vec<Part> {
     let (start, end) = budget.bounds(at);
     span::parts(start.0, end.map_or(i64::MAX, |end| end.0))
 }

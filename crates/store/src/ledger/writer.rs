@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
+use super::alike::Alike;
 use super::bring::Brought;
 use super::place::Place;
 use super::spent::Spent;
@@ -141,6 +142,16 @@ impl Ledger {
         let Shared { store, org, node, journal, .. } = &*self.shared;
         let run = journal.runs().last().copied().unwrap_or_default();
         store.spent_of(*org, budget, at, *node, run).await
+    }
+
+    /// The same of each of these budgets, in their order.
+    ///
+    /// # Errors
+    /// The database.
+    pub async fn spent_of_alike(&self, alike: &Alike, at: UnixMillis) -> Result<Vec<Spent>, StoreError> {
+        let Shared { store, org, node, journal, .. } = &*self.shared;
+        let run = journal.runs().last().copied().unwrap_or_default();
+        store.spent_of_alike(*org, alike, at, *node, run).await
     }
 
     /// What was spent of a budget on all nodes; see [`Store::spent_by_all`].

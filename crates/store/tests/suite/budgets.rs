@@ -1,5 +1,7 @@
 //! Budgets, and what was spent of them, on both engines.
 
+use std::sync::Arc;
+
 use gatehouse_domain::budget::{Budget, Holder, Mode, Period, Raise, RaiseState, Raised, WhenAway};
 use gatehouse_domain::exchange::{Cost, Exchange, PriceBasis, Principal};
 use gatehouse_domain::id::{BudgetId, RaiseId, TeamId};
@@ -7,6 +9,7 @@ use gatehouse_domain::model::ModelScope;
 use gatehouse_domain::money::Nanos;
 use gatehouse_domain::time::UnixMillis;
 use gatehouse_domain::zone::Zone;
+use gatehouse_store::ledger::Alike;
 use gatehouse_store::raise::RaiseFilter;
 use gatehouse_store::{Page, StoreError};
 
@@ -91,8 +94,8 @@ async fn budgets_are_kept_changed_and_removed(w: World) {
     }
 }
 
-async fn what_was_spent_is_the_ledgers_for_holder_model_provider_and_period(w: World) {
-    let (ada, bob) = (w.somebody("ada@example.com").await, w.somebody("bob@example.com").await);
+/// Exchanges of two people round the starts of all periods.
+fn spending([ada, bob]: [Principal; 2]) -> Vec<Exchange> {
     let costing = |nanos: i64, at: UnixMillis, principal: Principal, model: &str, provider: &str| Exchange {
         principal: Some(principal),
         model: Some(model.to_owned()),
@@ -101,7 +104,7 @@ async fn what_was_spent_is_the_ledgers_for_holder_model_provider_and_period(w: W
         ..exchange(at.0 - NOW.0)
     };
     let (day, week, month) = (NOW.day(), NOW.week(), NOW.month());
-    let batch = [
+    vec![
         costing(1, NOW, ada, "claude-opus-5-5", "main"),
         costing(2, day, ada, "claude-haiku-5-5", "main"),
         costing(4, day.plus_millis(-1), ada, "claude-opus-5-5", "main"),
@@ -110,24 +113,31 @@ async fn what_was_spent_is_the_ledgers_for_holder_model_provider_and_period(w: W
         costing(32, month, ada, "claude-haiku-5-5", "cloud"),
         costing(64, month.plus_millis(-1), bob, "claude-haiku-5-5", "main"),
         costing(128, day.plus_millis(86_400_000), ada, "claude-opus-5-5", "main"),
-    ];
-    w.bring(node(), &batch, 8).await;
-    let reference = |budget: &Budget| -> i64 {
-        let counts = |e: &&Exchange| {
-            let p = e.principal.unwrap();
-            let mine = match budget.holder {
-                Holder::Organization => true,
-                Holder::Team(id) => p.team == Some(id),
-                Holder::Project(id) => p.project == Some(id),
-                Holder::User(id) => p.user == id,
-                Holder::Key(id) => p.key() == Some(id),
-            };
-            mine && budget.models.allows(e.model.as_deref().unwrap())
-                && budget.provider.as_ref().is_none_or(|only| e.provider.as_ref() == Some(only))
-                && budget.start(e.started_at) == budget.start(NOW)
+    ]
+}
+
+/// What a budget counts of them, reckoned one by one.
+fn counted(batch: &[Exchange], budget: &Budget) -> i64 {
+    let counts = |e: &&Exchange| {
+        let p = e.principal.unwrap();
+        let mine = match budget.holder {
+            Holder::Organization => true,
+            Holder::Team(id) => p.team == Some(id),
+            Holder::Project(id) => p.project == Some(id),
+            Holder::User(id) => p.user == id,
+            Holder::Key(id) => p.key() == Some(id),
         };
-        batch.iter().filter(counts).map(|e| e.cost.nanos.0).sum()
+        mine && budget.models.allows(e.model.as_deref().unwrap())
+            && budget.provider.as_ref().is_none_or(|only| e.provider.as_ref() == Some(only))
+            && budget.start(e.started_at) == budget.start(NOW)
     };
+    batch.iter().filter(counts).map(|e| e.cost.nanos.0).sum()
+}
+
+async fn what_was_spent_is_the_ledgers_for_holder_model_provider_and_period(w: World) {
+    let (ada, bob) = (w.somebody("ada@example.com").await, w.somebody("bob@example.com").await);
+    let batch = spending([ada, bob]);
+    w.bring(node(), &batch, 8).await;
     let holders = [
         Holder::Organization,
         Holder::User(ada.user),
@@ -135,17 +145,30 @@ async fn what_was_spent_is_the_ledgers_for_holder_model_provider_and_period(w: W
         Holder::Key(ada.key().unwrap()),
         Holder::Team(ada.team.unwrap_or(TeamId::from_bits(9))),
     ];
+    let mut all = Vec::new();
     for holder in holders {
         for period in Period::ALL {
-            for pattern in [&[][..], &["claude-opus-*"], &["claude-haiku-5-5"]] {
+            for pattern in [&[][..], &["claude-opus-*"], &["claude-haiku-5-5"], &["claude-*"]] {
                 for provider in [None, Some("cloud".to_owned())] {
                     let models = ModelScope::only(pattern).unwrap();
                     let budget = Budget { models, provider, ..budget(holder, period) };
                     let spent = w.store.spent_of(w.org, &budget, NOW, node(), RUN).await.unwrap();
-                    assert_eq!(spent.nanos.0, reference(&budget), "{budget:?}");
-                    assert_eq!(spent.through, 8);
+                    assert_eq!((spent.nanos.0, spent.through), (counted(&batch, &budget), 8), "{budget:?}");
+                    all.push(Arc::new(budget));
                 }
             }
+        }
+    }
+    // The same where many are asked of together, and a few by themselves.
+    let groups = Alike::group(all.clone(), NOW);
+    let sizes: Vec<usize> = groups.iter().map(|alike| alike.budgets().len()).collect();
+    assert_eq!(sizes.iter().sum::<usize>(), all.len());
+    assert!(sizes.contains(&8) && sizes.contains(&1), "{sizes:?}");
+    for alike in &groups {
+        let spent = w.store.spent_of_alike(w.org, alike, NOW, node(), RUN).await.unwrap();
+        assert_eq!(spent.len(), alike.budgets().len());
+        for (budget, spent) in alike.budgets().iter().zip(spent) {
+            assert_eq!((spent.nanos.0, spent.through), (counted(&batch, budget), 8), "{budget:?}");
         }
     }
 }
