@@ -8,6 +8,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::data_protection::DataFindings;
 use crate::id::{ExchangeId, KeyId, OrgId, ProjectId, SessionId, TeamId, UserId};
 use crate::money::Nanos;
 use crate::routing::Fault;
@@ -230,6 +231,8 @@ pub struct Exchange {
     /// What of the request was left out, since the provider said that it does not know it: members of the body and betas, by
     /// name. Empty for most.
     pub left_out: Vec<String>,
+    /// What data protection found in the request; `None` for most.
+    pub data: Option<DataFindings>,
 }
 
 /// What is known when a request is about to be sent upstream; replay turns an intent without an
@@ -290,6 +293,7 @@ impl Intent {
             attempts: Vec::new(),
             switched: false,
             left_out: Vec::new(),
+            data: None,
         }
     }
 

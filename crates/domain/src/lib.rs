@@ -19,6 +19,7 @@ pub mod limit;
 pub mod policy;
 pub mod access;
 pub mod data_class;
+pub mod data_protection;
 pub mod proxy;
 pub mod egress;
 pub mod exchange;

@@ -26,6 +26,7 @@ use crate::models;
 use crate::open::Open;
 use crate::passed;
 use crate::probe::{has_one_host, probe};
+use crate::protect::protect;
 use crate::recall::recall;
 use crate::reception::{self, Visit};
 use crate::refusal::Refusal;
@@ -75,7 +76,8 @@ async fn exchange(
     }
     let received = receive(worker, identified).await?;
     let granted = authorize(worker, received)?;
-    let recalled = recall(worker, granted).await;
+    let clean = protect(worker, granted).await?;
+    let recalled = recall(worker, clean).await;
     let routed = route::route(worker, recalled)?;
     let admitted = admit::admit(worker, routed).pass().await?;
     let answered = failover::forward(worker, admitted).await?;

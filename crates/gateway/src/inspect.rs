@@ -27,7 +27,7 @@ pub(crate) struct Budget {
 
 impl Budget {
     /// Begins to take from the budget.
-    fn begin(self: &Arc<Self>) -> Reservation {
+    pub(crate) fn begin(self: &Arc<Self>) -> Reservation {
         Reservation { budget: Arc::clone(self), bytes: 0 }
     }
 
@@ -46,7 +46,7 @@ pub(crate) struct Reservation {
 impl Reservation {
     /// Takes what has arrived, not what was announced: an announcement costs its sender nothing. Says whether that is
     /// within the limit.
-    fn grow(&mut self, bytes: u64, limit: u64) -> bool {
+    pub(crate) fn grow(&mut self, bytes: u64, limit: u64) -> bool {
         self.bytes += bytes;
         self.budget.held.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes) <= limit
     }

@@ -31,6 +31,8 @@ pub(crate) struct Meters {
     in_flight: Gauge,
     connections: Gauge,
     held: Gauge,
+    scanned: Counter,
+    known: Counter,
     /// Models already complained about, at most this many.
     complained: Mutex<Vec<String>>,
 }
@@ -57,6 +59,8 @@ impl Meters {
             in_flight: gauge!("gatehouse_requests_in_flight"),
             connections: gauge!("gatehouse_client_connections"),
             held: gauge!("gatehouse_request_body_bytes_held"),
+            scanned: counter!("gatehouse_data_scanned_bytes_total"),
+            known: counter!("gatehouse_data_known_bytes_total"),
             complained: Mutex::default(),
         }
     }
@@ -85,6 +89,12 @@ impl Meters {
         if let Some(ms) = record.first_byte_ms {
             self.first_byte.record(f64::from(ms) / 1e3);
         }
+    }
+
+    /// Notes how much data protection has looked at, and how much of it was seen before.
+    pub(crate) fn looked(&self, scanned: u64, known: u64) {
+        self.scanned.increment(scanned);
+        self.known.increment(known);
     }
 
     /// Notes how much of what is bounded is taken.

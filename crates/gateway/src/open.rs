@@ -103,6 +103,7 @@ impl Open {
             attempts: Vec::new(),
             switched: false,
             left_out: Vec::new(),
+            data: None,
         };
         let request_id = format!("req_{}", &id.to_string()[4..]);
         Self {

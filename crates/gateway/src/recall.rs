@@ -10,6 +10,7 @@ use gatehouse_domain::routing::{fingerprint, session_key};
 use gatehouse_providers::anthropic::carried;
 
 use crate::handle::Granted;
+use crate::protect::Clean;
 use crate::settings::Settings;
 use crate::worker::Worker;
 
@@ -17,13 +18,13 @@ use crate::worker::Worker;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Brings to mind with which provider a request's session was, where that matters and is not known.
-pub(crate) async fn recall(worker: &Rc<Worker>, mut granted: Granted) -> Granted {
-    let Some((user, session)) = forgotten(worker, &mut granted) else { return granted };
+pub(crate) async fn recall(worker: &Rc<Worker>, mut clean: Clean) -> Clean {
+    let Some((user, session)) = forgotten(worker, clean.granted()) else { return clean };
     let asked = worker.shared.reception.session_provider(user, &session);
     if let Ok(Some(provider)) = tokio::time::timeout(PATIENCE, asked).await {
         worker.shared.routes.recalled(session_key(user.bits(), &session), fingerprint(&provider));
     }
-    granted
+    clean
 }
 
 /// Whose session it is, if it matters with whom that was and it is not known.

@@ -7,7 +7,7 @@
 use crate::admit::{Beyond, Spent};
 use bytes::Bytes;
 use gatehouse_providers::anthropic::error_body;
-use gatehouse_providers::json::RequestError;
+use gatehouse_providers::json::{Place, RequestError};
 use http::{HeaderValue, Response, StatusCode, header};
 
 /// Why a request is not served.
@@ -39,6 +39,17 @@ pub(crate) enum Refusal {
         model: String,
         /// Which rule, in words.
         by: String,
+    },
+    /// Something is in it that must not leave the organization.
+    DataFound {
+        /// What, as a sentence has it.
+        what: &'static str,
+        /// The detector that found it.
+        detector: &'static str,
+        /// Where.
+        place: Place,
+        /// How many findings there are besides.
+        more: u32,
     },
     /// A budget has no room for it.
     Budget(Box<Spent>),
@@ -147,6 +158,7 @@ impl Refusal {
             // The client prints a 451 as it is; before the sentence of a 403 it puts "failed to authenticate".
             Self::ModelNotAllowed(_) => row("model_not_allowed", 451, "permission_error"),
             Self::NotPermitted { .. } => row("not_permitted", 451, "permission_error"),
+            Self::DataFound { .. } => row("data_found", 451, "permission_error"),
             // Its own headers say when to come back; see `Spent::tell`.
             Self::Budget(_) => row("budget", 429, "billing_error"),
             // Its own headers say when to come back; see `Beyond::tell`.
@@ -236,6 +248,16 @@ impl Refusal {
                 "Your organization does not let you use the model `{model}` here ({by}). Choose another model, or ask \
                  your administrator."
             ),
+            Self::DataFound { what, detector, place, more } => {
+                let more = match more {
+                    0 => String::new(),
+                    more => format!(", and {more} more"),
+                };
+                format!(
+                    "Your organization does not let this be sent to a model: {what} ({detector}) in {place}{more}. Take it out \
+                     of the conversation, by going back to before it or beginning anew, and try again."
+                )
+            }
             Self::Budget(spent) => spent.sentence(),
             Self::Limited(beyond) => beyond.sentence(),
             Self::Crowded(seconds) => format!(
@@ -360,6 +382,12 @@ mod tests {
             Refusal::SignedOut("session_over"),
             Refusal::ModelNotAllowed("m".into()),
             Refusal::NotPermitted { model: "m".into(), by: "the access policy `x`".into() },
+            Refusal::DataFound {
+                what: "a signed token (JWT)",
+                detector: "jwt",
+                place: Place::System,
+                more: 1,
+            },
             Refusal::Budget(Box::new(crate::admit::tests::spent())),
             Refusal::Limited(Box::new(crate::admit::tests::beyond())),
             Refusal::Crowded(7),

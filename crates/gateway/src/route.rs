@@ -17,6 +17,7 @@ use crate::guest::Inside;
 use crate::handle::{Granted, class_said};
 use crate::inspect::Received;
 use crate::open::Open;
+use crate::protect::Clean;
 use crate::refusal::Refusal;
 use crate::refused::Refused;
 use crate::settings::{Provider, Settings};
@@ -106,7 +107,8 @@ pub(crate) fn resolve(
 }
 
 /// Decides where a request goes.
-pub(crate) fn route(worker: &Rc<Worker>, mut granted: Granted) -> Result<Routed, Box<Refused>> {
+pub(crate) fn route(worker: &Rc<Worker>, clean: Clean) -> Result<Routed, Box<Refused>> {
+    let mut granted = clean.into_granted();
     let settings = worker.shared.settings.load();
     let decided = decide(worker, &settings, &mut granted);
     drop(settings);

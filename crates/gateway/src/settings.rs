@@ -25,6 +25,7 @@ use rustls::ClientConfig;
 use crate::health::Health;
 use crate::learn::Learned;
 use crate::portal::Later;
+use crate::protection::Protection;
 use crate::quota::{Configured, Quota};
 
 pub use inspection::{Inspection, Paid};
@@ -50,6 +51,8 @@ pub struct Settings {
     pub routing: Arc<Routing>,
     /// What becomes of what the forward proxy looks into; none where it looks into nothing.
     pub inspection: Option<Arc<Inspection>>,
+    /// What is looked for in requests; none where nothing is.
+    pub protection: Option<Arc<Protection>>,
 }
 
 /// Whose request it is: the connection's other end, or whom a proxy of ours asks for.

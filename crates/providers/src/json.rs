@@ -4,6 +4,7 @@ pub use problem::{Problem, ScanError};
 pub use request::{RequestError, RequestFacts, RequestScan};
 pub use scan::{Document, MAX_CAPTURES, MAX_DEPTH, Member, Raw, Root, Scanner, Wanted};
 pub use splice::{Edits, with_model};
+pub use texts::{Part, Place, Text, texts};
 
 mod request;
 mod scan;
@@ -14,3 +15,4 @@ mod escape;
 mod capture;
 mod text;
 mod splice;
+mod texts;

@@ -28,6 +28,7 @@ mod import_env;
 mod conformance;
 mod audit;
 mod config;
+mod data;
 mod operate;
 mod secret;
 mod settings;
@@ -133,6 +134,7 @@ fn run(args: Args, environment: &Environment, out: &mut Out) -> Result<u8, Failu
         Command::Access(command) => access::run(command, &client::connect(global, environment)?, out),
         Command::Limit(command) => limit::run(command, &client::connect(global, environment)?, out),
         Command::Budget(command) => budget::run(command, &client::connect(global, environment)?, out),
+        Command::Data(command) => data::run(&command, out),
         Command::Scale(args) => scale::run(&args, out),
         Command::Retention(command) => retention::run(&command, &client::connect(global, environment)?, out),
         Command::Proxy(command) => proxy::run(command, &client::connect(global, environment)?, out),

@@ -12,6 +12,7 @@ mod provider;
 mod identity;
 mod ci;
 mod data_class;
+mod data_protection;
 mod directory;
 mod proxy;
 mod egress;
@@ -38,6 +39,7 @@ pub(crate) use backup::Backup;
 pub(crate) use budget::Budgets;
 pub(crate) use ci::{Ci, CiRule};
 pub(crate) use data_class::DataClass;
+pub(crate) use data_protection::DataProtection;
 pub(crate) use directory::Directory;
 pub(crate) use egress::{Egress, Parent, Special};
 pub(crate) use export::Export;
@@ -95,6 +97,8 @@ pub(crate) struct Config {
     pub(crate) settings: Settings,
     /// How sensitive data can be.
     pub(crate) data_class: DataClass,
+    /// What is looked for in requests.
+    pub(crate) data_protection: DataProtection,
     /// What is logged and how.
     pub(crate) log: Log,
     /// When the audit log is signed.
@@ -202,6 +206,12 @@ fn network(top: &Section<'_, '_>) -> (Option<Tls>, Option<Proxy>, Option<Egress>
     (tls, proxy, egress, top.section("inspection", inspection::inspection))
 }
 
+/// What concerns the data that is sent to models.
+fn data(top: &Section<'_, '_>) -> (Option<DataClass>, Option<DataProtection>) {
+    let class = top.section("data_class", data_class::data_class);
+    (class, top.section("data_protection", data_protection::data_protection))
+}
+
 fn read_all(top: &Section<'_, '_>, tree: &Node) -> Option<Config> {
     let listen = top.section("listen", section::listen);
     let store = top.section("store", section::store);
@@ -212,7 +222,7 @@ fn read_all(top: &Section<'_, '_>, tree: &Node) -> Option<Config> {
     let drain = top.section("drain", section::drain);
     let policy = top.section("policy", section::policy);
     let settings = top.section("settings", section::settings);
-    let data_class = top.section("data_class", data_class::data_class);
+    let (data_class, data_protection) = data(top);
     let log = top.section("log", section::log);
     let audit = top.section("audit", section::audit);
     let backup = top.section("backup", backup::backup);
@@ -222,8 +232,7 @@ fn read_all(top: &Section<'_, '_>, tree: &Node) -> Option<Config> {
     let pricing = top.section("pricing", pricing::pricing);
     let budgets = top.section("budgets", budget::budgets);
     let retention = top.section("retention", retention::retention);
-    let telemetry = top.section("telemetry", telemetry::telemetry);
-    let mode = top.section("mode", mode::mode);
+    let (telemetry, mode) = (top.section("telemetry", telemetry::telemetry), top.section("mode", mode::mode));
     let providers = provider::providers(top);
     let provider_reports = provider_report::provider_reports(top);
     let routes = routing::routes(top, &providers);
@@ -244,6 +253,7 @@ fn read_all(top: &Section<'_, '_>, tree: &Node) -> Option<Config> {
         policy: policy?,
         settings: settings?,
         data_class: data_class?,
+        data_protection: data_protection?,
         log: log??,
         audit: audit?,
         backup: backup?,

@@ -27,6 +27,12 @@ const COUNTERS: &[(&str, &str)] = &[
     ),
     ("gatehouse_request_bytes_total", "Bytes of request bodies"),
     ("gatehouse_reply_bytes_total", "Bytes of replies"),
+    (
+        "gatehouse_data_findings_total",
+        "What data protection found in texts not seen before, by detector and action",
+    ),
+    ("gatehouse_data_scanned_bytes_total", "Bytes of texts of requests that data protection looked at"),
+    ("gatehouse_data_known_bytes_total", "Bytes of texts that data protection had seen before"),
     ("gatehouse_journal_flushes_total", "Flushes of the journal to disk"),
     ("gatehouse_attempts_total", "Attempts at providers, by provider and what came of them"),
     (

@@ -31,6 +31,7 @@ mod proxy;
 mod egress;
 mod provider_report;
 mod inspection;
+mod protection;
 mod directory;
 mod rollout;
 mod job;

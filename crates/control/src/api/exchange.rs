@@ -88,6 +88,19 @@ pub struct ExchangeView {
     pub switched: bool,
     /// Members of the body and betas that were left out, since the provider said that it does not know them; empty for most.
     pub left_out: Vec<String>,
+    /// What data protection found in the request, by detector, the most frequent first; empty for most. Never what it was.
+    pub data_findings: Vec<DataFindingOf>,
+    /// What became of it then: `observed` (it went on as it was) or `blocked`.
+    pub data_verdict: Option<&'static str>,
+}
+
+/// How often a detector found something in a request.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DataFindingOf {
+    /// The detector's name, such as `github-token`.
+    pub detector: String,
+    /// How often.
+    pub count: u32,
 }
 
 /// An attempt that came to nothing.
@@ -303,6 +316,7 @@ impl From<Usage> for UsageOf {
 impl From<ExchangeRow> for ExchangeView {
     fn from(row: ExchangeRow) -> Self {
         let e = row.exchange;
+        let (data_verdict, found) = e.data.map(|data| (data.verdict.as_str(), data.findings)).unzip();
         Self {
             id: e.id.to_string(),
             request_id: e.request_id,
@@ -338,6 +352,12 @@ impl From<ExchangeRow> for ExchangeView {
             attempts: e.attempts.into_iter().map(attempt).collect(),
             switched: e.switched,
             left_out: e.left_out,
+            data_findings: found
+                .unwrap_or_default()
+                .into_iter()
+                .map(|one| DataFindingOf { detector: one.detector, count: one.count })
+                .collect(),
+            data_verdict,
         }
     }
 }

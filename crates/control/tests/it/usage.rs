@@ -54,6 +54,7 @@ pub(crate) fn exchange(principal: Option<Principal>, ago_ms: i64, n: u128) -> Ex
         attempts: Vec::new(),
         switched: false,
         left_out: Vec::new(),
+        data: None,
     }
 }
 

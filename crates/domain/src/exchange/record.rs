@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::{Attempt, Cost, Credential, Ended, Exchange, Kind, PriceBasis, Principal};
+use crate::data_protection::DataFindings;
 use crate::id::{ExchangeId, KeyId, OrgId, ProjectId, SessionId, TeamId, UserId};
 use crate::money::Nanos;
 use crate::time::UnixMillis;
@@ -74,6 +75,8 @@ struct Record<'a> {
     switched: bool,
     #[serde(default, skip_serializing_if = "<[String]>::is_empty")]
     left_out: Cow<'a, [String]>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    data: Option<Cow<'a, DataFindings>>,
 }
 
 /// [`Usage`], flat.
@@ -216,6 +219,7 @@ impl Exchange {
             attempts: Cow::Borrowed(&self.attempts),
             switched: self.switched,
             left_out: Cow::Borrowed(&self.left_out),
+            data: self.data.as_ref().map(Cow::Borrowed),
         };
         serde_json::to_writer(out, &record).expect("numbers, names and texts can always be written as JSON");
     }
@@ -263,6 +267,7 @@ impl Exchange {
             attempts: record.attempts.into_owned(),
             switched: record.switched,
             left_out: record.left_out.into_owned(),
+            data: record.data.map(Cow::into_owned),
         })
     }
 }
@@ -270,6 +275,7 @@ impl Exchange {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data_protection::Verdict;
 
     const ORG: OrgId = OrgId::from_bits(1);
 
@@ -323,6 +329,7 @@ mod tests {
             }],
             switched: true,
             left_out: vec!["context_management".to_owned()],
+            data: DataFindings::new(Verdict::Observed, [("github-token", 2), ("jwt", 1)]),
         }
     }
 
@@ -345,6 +352,7 @@ mod tests {
             attempts: Vec::new(),
             switched: false,
             left_out: Vec::new(),
+            data: None,
             ..full()
         }
     }

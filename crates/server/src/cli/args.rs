@@ -18,6 +18,7 @@ use super::assess::AssessArgs;
 use super::backup::{BackupArgs, RestoreArgs};
 use super::budget::BudgetCommand;
 use super::conformance::ConformanceArgs;
+use super::data::DataCommand;
 use super::doctor::{DoctorArgs, ReadinessCommand};
 use super::feedback::{FeedbackCommand, MetricsArgs};
 use super::helper::ClientCommand;
@@ -131,6 +132,9 @@ pub(crate) enum Command {
     Limit(LimitCommand),
     /// How large an installation must be for so many developers, and what it costs; asks no server
     Scale(ScaleArgs),
+    /// Data protection: what is looked for, and whether a file has it; asks no server
+    #[command(subcommand)]
+    Data(DataCommand),
     /// How long records are kept
     #[command(subcommand)]
     Retention(RetentionCommand),

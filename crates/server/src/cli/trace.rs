@@ -78,9 +78,18 @@ fn proxy(tunnel: &Value) -> String {
 
 fn gateway(exchange: &Value) -> String {
     let cell = |key| output::field(exchange, key);
+    let found: Vec<_> = list(&exchange["data_findings"])
+        .iter()
+        .map(|one| format!("{} {}", output::field(one, "count"), output::field(one, "detector")))
+        .collect();
+    let found = if found.is_empty() {
+        String::new()
+    } else {
+        format!(", data {}: {}", cell("data_verdict"), found.join(", "))
+    };
     let reason = exchange["reason"].as_str().map_or_else(String::new, |reason| format!(" ({reason})"));
     format!(
-        "{} {}{reason}: {} by {}, team {}, USD {}, {} ms, from {}  {}",
+        "{} {}{reason}: {} by {}, team {}, USD {}, {} ms, from {}{found}  {}",
         cell("status"),
         cell("ended"),
         cell("model"),

@@ -71,6 +71,7 @@ fn is_reloadable(key: &str) -> bool {
         "egress.",
         "provider_report[",
         "inspection.",
+        "data_protection.",
     ];
     let is_list = key == "listen.client_header"
         || ["listen.trusted_proxies", "listen.proxy_protocol"]

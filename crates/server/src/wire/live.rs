@@ -20,6 +20,7 @@ use gatehouse_domain::settings::Catalogue;
 use gatehouse_egress::Egress;
 use gatehouse_gateway::counters::{Memory, Tally, Together};
 use gatehouse_gateway::limits::Limiter;
+use gatehouse_gateway::protection::Protection;
 use gatehouse_gateway::routes::Routes;
 use gatehouse_gateway::settings::{Inspection, Settings};
 use gatehouse_identity::keyring::Keyring;
@@ -40,6 +41,7 @@ use super::link::Link;
 use super::nodes;
 use super::portal::SignIn;
 use super::probe::LastScrape;
+use super::protection;
 use super::provider::{Out, Provided, SealedKeys, prepare};
 use super::proxy::Forward;
 use super::rehash::Rehashes;
@@ -161,7 +163,8 @@ impl Live {
         let providers = prepare(&parts.config.providers, sealed, &[], &out, &parts.environment)?;
         let rules = inspection::rules(&parts.config, &egress)?;
         let entrances = Entrances::new(entrance::prepare(&parts.config)?);
-        let settings = settings(&parts.config, parts.prices, &providers, rules);
+        let protection = protection::ready(&parts.config, None);
+        let settings = settings(&parts.config, parts.prices, &providers, rules, protection);
         let live = Self {
             sources: parts.sources,
             environment: parts.environment,
@@ -269,7 +272,8 @@ impl Live {
         }
         self.egress.replace(Arc::clone(&way.settings));
         *self.way.lock().unwrap_or_else(PoisonError::into_inner) = way;
-        self.settings.store(Arc::new(settings(&config, prices, &providers, inspection)));
+        let protection = protection::ready(&config, self.settings.load().protection.clone());
+        self.settings.store(Arc::new(settings(&config, prices, &providers, inspection, protection)));
         self.refresh_authority().await;
         *self.providers.lock().unwrap_or_else(PoisonError::into_inner) = providers;
         self.let_in(forward, entrances);
@@ -530,6 +534,7 @@ fn settings(
     prices: PriceTable,
     providers: &[Provided],
     inspection: Option<Arc<Inspection>>,
+    protection: Option<Arc<Protection>>,
 ) -> Settings {
     Settings {
         limits: config.gateway.limits.clone(),
@@ -541,6 +546,7 @@ fn settings(
         class_header: config.data_class.header.clone(),
         routing: Arc::new(config.routes.routing.clone()),
         inspection,
+        protection,
     }
 }
 

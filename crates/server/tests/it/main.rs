@@ -46,3 +46,4 @@ mod telemetry;
 mod rollout;
 mod ingress;
 mod conformance;
+mod data_protection;

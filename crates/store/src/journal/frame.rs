@@ -12,6 +12,7 @@
 use std::borrow::Cow;
 use std::time::SystemTime;
 
+use gatehouse_domain::data_protection::{MAX_DETECTOR, MAX_FINDINGS};
 use gatehouse_domain::exchange::{Exchange, Intent, Kind};
 use gatehouse_domain::id::{ExchangeId, OrgId, UserId};
 use serde::Serialize;
@@ -25,11 +26,11 @@ pub(super) const CONTROL: usize = HEADER + 8;
 /// Version of the payload's form: postcard of the domain's `Intent` and `Exchange`. Fields and enum variants are told apart
 /// by position, so a change of those types needs a new number and a reader for the old. Form 1 had the key's identifier
 /// where there is a credential now; see [`up_to_date`]. Form 2 had nothing of routing at an exchange's end, and form 3 nothing
-/// of what was left out of the request; see [`LATER`].
-const VERSION: u8 = 4;
-/// What this form has behind an exchange of form 2, when there is nothing to say: no model asked for, no attempts, no switch, and
-/// (the last byte, which form 3 lacks as well) nothing left out.
-const LATER: [u8; 4] = [0, 0, 0, 0];
+/// of what was left out of the request, form 4 nothing of what data protection found; see [`LATER`].
+const VERSION: u8 = 5;
+/// What this form has behind an exchange of form 2, when there is nothing to say: no model asked for, no attempts, no switch,
+/// nothing left out (which form 3 lacks as well), nothing found (which form 4 lacks too).
+const LATER: [u8; 5] = [0, 0, 0, 0, 0];
 
 /// What a frame holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -255,6 +256,10 @@ fn texts_fit(e: &Exchange) -> bool {
         && e.usage.advisors.iter().all(|a| a.model.len() <= NAME)
         && e.left_out.len() <= LEFT_OUT
         && e.left_out.iter().all(|name| name.len() <= LEFT_OUT_NAME)
+        && e.data.as_ref().is_none_or(|data| {
+            data.findings.len() <= MAX_FINDINGS
+                && data.findings.iter().all(|one| one.detector.len() <= MAX_DETECTOR)
+        })
 }
 
 fn fitted(exchange: &Exchange) -> Exchange {
@@ -272,6 +277,12 @@ fn fitted(exchange: &Exchange) -> Exchange {
     texts.into_iter().flatten().for_each(shorten);
     e.left_out.truncate(LEFT_OUT);
     e.left_out.iter_mut().for_each(|name| name.truncate(name.floor_char_boundary(LEFT_OUT_NAME)));
+    if let Some(data) = &mut e.data {
+        data.findings.truncate(MAX_FINDINGS);
+        for one in &mut data.findings {
+            one.detector.truncate(one.detector.floor_char_boundary(MAX_DETECTOR));
+        }
+    }
     let rest = e.usage.advisors.split_off(ADVISORS.min(e.usage.advisors.len()));
     if let Some(last) = e.usage.advisors.last_mut() {
         for more in rest {
@@ -344,7 +355,7 @@ fn read<T: serde::de::DeserializeOwned>(
     let payload = match version {
         1 => Cow::Owned([&up_to_date(payload, from_credential(payload).map_err(foreign)?), later].concat()),
         2 => Cow::Owned([payload, later].concat()),
-        3 => Cow::Owned([payload, &later[later.len().min(3)..]].concat()),
+        3 | 4 => Cow::Owned([payload, &later[later.len().min(version.into())..]].concat()),
         VERSION => Cow::Borrowed(payload),
         _ => return Err(ForeignForm { version }),
     };

@@ -69,6 +69,7 @@ pub(crate) fn exchange(at: i64) -> Exchange {
         attempts: Vec::new(),
         switched: false,
         left_out: Vec::new(),
+        data: None,
     }
 }
 

@@ -131,6 +131,7 @@ mod tests {
             attempts: Vec::new(),
             switched: false,
             left_out: Vec::new(),
+            data: None,
         }
     }
 

@@ -4,6 +4,7 @@ pub(super) mod world;
 mod hostile;
 mod authority;
 mod parent;
+mod protection;
 
 use gatehouse_testkit::provider::{Act, UPSTREAM_KEY};
 use gatehouse_testkit::{sse, wait};

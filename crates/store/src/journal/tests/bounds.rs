@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use gatehouse_domain::data_protection::{DataFinding, DataFindings, MAX_DETECTOR, MAX_FINDINGS, Verdict};
 use gatehouse_domain::usage::{Advisor, Tokens};
 
 use super::super::frame::{MAX_PAYLOAD, Payload, read_exchange, read_id, read_intent};
@@ -239,19 +240,23 @@ fn overlong_texts_are_cut_and_no_entry_is_larger_than_its_bound() {
     let tokens =
         Tokens { input: u64::MAX, cache_write_5m: 7, cache_write_1h: 7, cache_read: 7, output: u64::MAX };
     e.left_out = vec!["x".repeat(300); 100];
+    let found = DataFinding { detector: "y".repeat(300), count: u32::MAX };
+    e.data = Some(DataFindings { verdict: Verdict::Blocked, findings: vec![found; 100] });
     e.usage.advisors = vec![Advisor { model: long().unwrap(), tokens }; 100];
     let payload = Payload::exchange(&e);
     assert!(payload.bytes().len() <= MAX_PAYLOAD, "{}", payload.bytes().len());
-    let read = read_exchange(4, payload.bytes()).unwrap();
+    let read = read_exchange(5, payload.bytes()).unwrap();
     assert_eq!(read.request_id, "\u{e9}".repeat(100));
     assert_eq!(read.usage.total().cache_read, 700, "no token is lost");
+    let findings = read.data.unwrap().findings;
+    assert_eq!((findings.len(), findings[0].detector.len()), (MAX_FINDINGS, MAX_DETECTOR));
     let mut i = intent(1);
     (i.provider, i.model) = (long().unwrap(), long().unwrap());
-    assert_eq!(read_intent(4, Payload::intent(&i).bytes()).unwrap().model.len(), 200);
+    assert_eq!(read_intent(5, Payload::intent(&i).bytes()).unwrap().model.len(), 200);
 }
 
 #[test]
-fn the_form_on_disk_is_the_fourth_and_those_before_are_read_too() {
+fn the_form_on_disk_is_the_fifth_and_those_before_are_read_too() {
     let mut e = exchange(1);
     e.session = Some("s".to_owned());
     e.peer = Some("192.0.2.7".parse().unwrap());
@@ -273,17 +278,22 @@ fn the_form_on_disk_is_the_fourth_and_those_before_are_read_too() {
     assert_eq!(read_intent(2, &bytes(INTENT_FORM)).unwrap(), intent(1));
     assert_eq!(read_exchange(3, &bytes(EXCHANGE_FORM_3)).unwrap(), e);
     assert_eq!(read_intent(3, &bytes(INTENT_FORM)).unwrap(), intent(1));
-    assert!(read_exchange(5, &bytes(EXCHANGE_FORM)).is_err() && read_id(0, &bytes(INTENT_FORM)).is_err());
+    assert_eq!(read_exchange(4, &bytes(EXCHANGE_FORM_4)).unwrap(), e);
+    assert_eq!(read_intent(4, &bytes(INTENT_FORM)).unwrap(), intent(1));
+    assert!(read_exchange(6, &bytes(EXCHANGE_FORM)).is_err() && read_id(0, &bytes(INTENT_FORM)).is_err());
     // One that was not recognized has no credential to be told.
     e.principal = None;
     let mut without = Payload::exchange(&e).bytes().to_vec();
-    without.truncate(without.len() - 4);
+    without.truncate(without.len() - 5);
     assert_eq!(read_exchange(1, &without).unwrap(), e);
     without.truncate(3);
     assert!(read_exchange(1, &without).is_err());
 }
 
 const EXCHANGE_FORM: &str = "8180808080808080808080c03e0000018180808080808080808080c03e8180808080808080808080c03e\
+    008180808080808080808080c03e000001046d61696e01146d6d6d6d6d6d6d6d6d6d6d6d6d6d6d6d6d6d6d6d00010000010c6e6f64655f73746f\
+    7070656464000000000000000000000000010000d00f0000009003000100c0000207010173000000000000";
+const EXCHANGE_FORM_4: &str = "8180808080808080808080c03e0000018180808080808080808080c03e8180808080808080808080c03e\
     008180808080808080808080c03e000001046d61696e01146d6d6d6d6d6d6d6d6d6d6d6d6d6d6d6d6d6d6d6d00010000010c6e6f64655f73746f\
     7070656464000000000000000000000000010000d00f0000009003000100c00002070101730000000000";
 const EXCHANGE_FORM_3: &str = "8180808080808080808080c03e0000018180808080808080808080c03e8180808080808080808080c03e\
