@@ -186,7 +186,7 @@ fn run(args: Args, environment: &Environment, out: &mut Out) -> Result<u8, Failu
             doctor::network::run(&args.network, global, environment, out)
         }
         Command::Doctor(args) => {
-            doctor::doctor(&args, environment, &client::connect(global, environment)?, out)
+            doctor::doctor(&args, global, environment, out)
         }
         Command::Readiness(command) => {
             doctor::readiness(command, &client::connect(global, environment)?, out)
