@@ -70,6 +70,7 @@ pub mod journal;
 pub mod ledger;
 pub mod pool;
 pub mod telemetry;
+pub mod analytics;
 pub mod mode;
 pub mod passage;
 pub mod report;

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
-use ureq::http::{Method, Request, Response};
+use ureq::http::{Method, Request, Response, StatusCode};
 use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
 use ureq::{Agent, Body};
 use zeroize::Zeroizing;
@@ -324,7 +324,7 @@ fn refusal(response: Response<Body>) -> Failure {
     told(status, &read(response).unwrap_or_default())
 }
 
-fn told(status: ureq::http::StatusCode, body: &[u8]) -> Failure {
+fn told(status: StatusCode, body: &[u8]) -> Failure {
     let value: Value = serde_json::from_slice(body).unwrap_or_default();
     match value.pointer("/error/message").and_then(Value::as_str) {
         // Mistakes of a configuration come one a line.

@@ -139,9 +139,10 @@ fn show(checklist: &Value, language: Spoken, out: &mut Out) -> Result<(), Failur
         ]);
     }
     out.table(&table, "The checklist is empty.")?;
-    let verdict = if checklist["percent"].is_null() {
+    if checklist["percent"].is_null() {
         return Ok(out.line("Not ready: the database is away, and nothing else can be judged without it.")?);
-    } else if checklist["go"] == true {
+    }
+    let verdict = if checklist["go"] == true {
         "Ready: nothing is broken, and nothing is open."
     } else {
         "Not ready: what is in the states fail and open keeps people out (`gatehouse readiness set ITEM …`)."

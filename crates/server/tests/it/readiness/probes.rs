@@ -105,7 +105,10 @@ fn a_database_that_has_stopped_is_red_until_it_is_back() {
     let (all, code) = checklist(&w.gatehouse, &[]);
     assert_eq!((all["go"].as_bool(), all["percent"].is_null(), code), (Some(false), true, Some(1)));
     for item in all["items"].as_array().unwrap().iter().filter(|item| item["item"] != "database") {
-        assert_eq!((&item["state"], &item["evidence"]), (&"unknown".into(), &"cannot be judged: database away".into()));
+        assert_eq!(
+            (&item["state"], &item["evidence"]),
+            (&"unknown".into(), &"cannot be judged: database away".into())
+        );
     }
     // Every section says why nothing is known of it.
     let (some, code) = checklist(&w.gatehouse, &["compliance"]);
@@ -115,7 +118,10 @@ fn a_database_that_has_stopped_is_red_until_it_is_back() {
     let table = w.gatehouse.cli(&["doctor"]);
     let told = String::from_utf8_lossy(&table.stdout).into_owned();
     assert_eq!(table.status.code(), Some(1), "{told}");
-    assert!(told.contains("fail ") && told.contains("database `readiness`") && told.contains("Not ready"), "{told}");
+    assert!(
+        told.contains("fail ") && told.contains("database `readiness`") && told.contains("Not ready"),
+        "{told}"
+    );
     // Whoever has no token learns nothing of the database, and whoever has one cannot be told from him.
     for headers in [&[][..], &[("authorization", "Bearer gha_x")]] {
         let reply = http::once(&w.gatehouse.admin, "GET", "/api/v1/readiness", headers, b"");
