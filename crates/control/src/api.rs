@@ -36,6 +36,7 @@ pub mod group;
 pub mod scim;
 pub mod directory;
 pub mod usage;
+pub mod analytics;
 pub mod exchange;
 pub mod telemetry;
 pub mod mode;
@@ -182,6 +183,7 @@ fn all_routes<R: Routes>(into: R) -> R {
         .routes(routes!(ownership::list, ownership::mark))
         .routes(routes!(ownership::release))
         .routes(routes!(usage::get))
+        .routes(routes!(analytics::import))
         .routes(routes!(telemetry::list))
         .routes(routes!(mode::list, mode::set))
         .routes(routes!(mode::plan))

@@ -34,6 +34,7 @@ pub mod scim;
 pub mod directory;
 pub mod usage;
 pub mod telemetry;
+pub mod analytics;
 pub mod mode;
 pub mod exchange;
 pub mod audit;

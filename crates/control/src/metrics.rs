@@ -1,9 +1,12 @@
 //! The six figures of a scope in a window, and those beside them.
 //!
 //! They rest on the recorded exchanges, since no sum tells a client's own retries and what a user gave up from errors. Where
-//! there are too many of them, the sums stand in, and it is said that they do.
+//! there are too many of them, the sums stand in, and it is said that they do. Who went to the provider without us has none:
+//! of them counts what telemetry tells, else what the provider's client analytics tell ([`told`]).
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+pub mod told;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use gatehouse_domain::exchange::{Exchange, Kind};
@@ -12,24 +15,21 @@ use gatehouse_domain::id::UserId;
 use gatehouse_domain::metrics::{Counts, Outcome, Seen, outcomes, per_user_p95};
 use gatehouse_domain::money::Nanos;
 use gatehouse_domain::role::Scope;
-use gatehouse_domain::telemetry::Measure;
 use gatehouse_domain::time::{DAY_MS, UnixMillis};
 use gatehouse_store::feedback::Wanted;
 use gatehouse_store::ledger::{By, RECORDS};
 use gatehouse_store::rollout::Active;
-use gatehouse_store::telemetry::ClientBy;
 
 use crate::act::{ActError, read, shortened};
 use crate::app::App;
 use crate::period::span_ms;
 use crate::{rollout, team, user};
+use told::Told;
 
 /// Most exchanges that are looked at to judge a rollout, in the background.
 pub const MOST_RECORDS: u64 = 500_000;
 /// Most exchanges that are looked at while somebody waits for the answer: about half a second's worth.
 pub const MOST_WAITED_FOR: u64 = 100_000;
-/// So many people are looked up one by one, more of them in the sums of all.
-const FEW: usize = 100;
 /// The window, where none is given.
 const WINDOW: &str = "30d";
 
@@ -46,6 +46,8 @@ pub struct Summary {
     pub basis: &'static str,
     /// What was counted.
     pub counts: Counts,
+    /// What of it no exchange shows.
+    pub told: Told,
     /// What people said, few answers withheld.
     pub feedback: Said,
 }
@@ -85,15 +87,17 @@ pub async fn summary(
     let (scope, people) = people_of(app, limit, scope, &everybody).await?;
     let collected = collect(app, &people, since, now, most).await?;
     let mut counts = collected.counts;
+    let answered: HashSet<UserId> = collected.answered.keys().copied().collect();
+    let told = told::add(app, &people, &answered, [since, now], &mut counts).await?;
     counts.active_in = active_in(app, &people, now).await?;
-    (counts.edits_accepted, counts.edits_rejected) = edits(app, &people, since, now).await?;
+    told::add_clients(app, &people, [since, now], &mut counts).await?;
     let said = app.store.feedback(app.org, &Wanted { since: Some(since), ..Wanted::default() }).await?;
     let said: Vec<_> = said.into_iter().filter(|one| people.contains(&one.user)).collect();
     counts.answers = u64::try_from(said.len()).unwrap_or(u64::MAX);
     counts.score_sum = said.iter().map(|one| u64::from(one.answer.score.get())).sum();
     let feedback = Said::of(said.iter().map(|one| (one.answer.score, one.answer.nps)));
     let basis = if collected.from_rollups { "rollups" } else { "exchanges" };
-    Ok(Summary { scope, since, until: now, basis, counts, feedback })
+    Ok(Summary { scope, since, until: now, basis, counts, told, feedback })
 }
 
 async fn people_of(
@@ -150,7 +154,8 @@ pub async fn collect(
     until: UnixMillis,
     most: u64,
 ) -> Result<Collected, ActError> {
-    let mut found = if app.store.exchanges_within(app.org, since, until).await? > most {
+    let total = app.store.usage(app.org, Scope::Organization, By::Total, Some(since), Some(until)).await?;
+    let mut found = if total.first().is_some_and(|sum| sum.requests > most) {
         from_rollups(app, people, since, until).await?
     } else {
         from_records(app, people, since, until).await?
@@ -275,13 +280,7 @@ async fn from_rollups(
     let mut found = Collected { from_rollups: true, ..Collected::default() };
     let counts = &mut found.counts;
     let mut cost: i128 = 0;
-    let sums = if people.len() <= FEW {
-        let people: Vec<UserId> = people.iter().copied().collect();
-        app.store.usage_of(app.org, &people, since, until).await?
-    } else {
-        app.store.usage(app.org, Scope::Organization, By::User, Some(since), Some(until)).await?
-    };
-    for sum in sums {
+    for sum in app.store.usage(app.org, Scope::Organization, By::User, Some(since), Some(until)).await? {
         let Some(user) = sum.id.parse::<UserId>().ok().filter(|user| people.contains(user)) else { continue };
         let requests = sum.requests.saturating_sub(sum.refusals);
         counts.total_requests += requests;
@@ -310,30 +309,14 @@ async fn active_in(app: &App, people: &BTreeSet<UserId>, now: UnixMillis) -> Res
     let mut out = [0; 3];
     for (count, days) in out.iter_mut().zip([1, 7, 30]) {
         let since = now.plus_millis(-days * DAY_MS);
-        let answered = app.store.answered_since(app.org, since).await?;
-        let is_in = |user: &&UserId| people.contains(*user);
-        *count = u64::try_from(answered.iter().filter(is_in).count()).unwrap_or(u64::MAX);
+        let sums = app.store.usage(app.org, Scope::Organization, By::User, Some(since), None).await?;
+        let answered = sums.iter().filter(|sum| sum.requests > sum.errors.saturating_add(sum.refusals));
+        let mut users = told::users(app, since, now.plus_millis(1)).await?;
+        users.extend(answered.filter_map(|sum| sum.id.parse::<UserId>().ok()));
+        let count_of = users.iter().filter(|user| people.contains(user)).count();
+        *count = u64::try_from(count_of).unwrap_or(u64::MAX);
     }
     Ok(out)
-}
-
-/// How many edits people accepted and rejected, as their clients say: from the hour in which the window begins.
-async fn edits(
-    app: &App,
-    people: &BTreeSet<UserId>,
-    since: UnixMillis,
-    until: UnixMillis,
-) -> Result<(u64, u64), ActError> {
-    let told = app.store.client_usage(app.org, Scope::Organization, ClientBy::User, Some(since), Some(until));
-    let (mut accepted, mut rejected) = (0_u64, 0_u64);
-    for row in told.await? {
-        if row.id.parse::<UserId>().is_ok_and(|user| people.contains(&user)) {
-            let count = |measure| u64::try_from(row.sums.of(measure)).unwrap_or(0);
-            accepted = accepted.saturating_add(count(Measure::EditsAccepted));
-            rejected = rejected.saturating_add(count(Measure::EditsRejected));
-        }
-    }
-    Ok((accepted, rejected))
 }
 
 /// The six figures under the names that the brief gives them, with what each rests on.
@@ -345,10 +328,17 @@ pub fn six(counts: &Counts, said: &Said) -> serde_json::Value {
     let value = if said.withheld { serde_json::Value::Null } else { json!(score.value) };
     json!({
         "user_adoption": figure(counts.adoption()),
-        "usage_frequency": figure(counts.frequency()),
+        "usage_frequency": usage_frequency(counts),
         "error_rate": figure(counts.error_rate()),
         "response_time": figure(counts.response_time()),
         "cost_per_user": {"value": cost.value.to_string(), "nanos": cost.value.0, "n": cost.n, "no_data": cost.no_data},
         "satisfaction_score": {"value": value, "n": score.n, "no_data": score.no_data, "withheld": said.withheld},
     })
+}
+
+/// What the frequency counts is said with it: where nobody's requests are known, it is sessions.
+fn usage_frequency(counts: &Counts) -> serde_json::Value {
+    let figure = counts.frequency();
+    let of = if counts.is_told_alone() { "sessions" } else { "requests" };
+    serde_json::json!({"value": figure.value, "n": figure.n, "no_data": figure.no_data, "of": of})
 }

@@ -142,6 +142,7 @@ async fn probes(app: &App) -> BTreeMap<Item, Finding> {
     );
     let alerts = crate::alert::finding(app).await;
     BTreeMap::from([
+        (Item::Database, database(app).await),
         (Item::Backup, backups.unwrap_or_else(failed)),
         (Item::Directory, people.unwrap_or_else(failed)),
         (Item::Permissions, rights.unwrap_or_else(failed)),
@@ -150,6 +151,14 @@ async fn probes(app: &App) -> BTreeMap<Item, Finding> {
         (Item::Alerts, alerts.unwrap_or_else(failed)),
         (Item::LogAggregation, forwards.unwrap_or_else(failed)),
     ])
+}
+
+async fn database(app: &App) -> Finding {
+    let place = app.store.place();
+    match app.store.ping().await {
+        Ok(()) => Finding::Good(format!("{place}, answers")),
+        Err(error) => Finding::Bad(format!("{place}: {error}")),
+    }
 }
 
 async fn backups(app: &App) -> Result<Finding, ActError> {

@@ -38,6 +38,7 @@ pub mod maintenance;
 pub mod routing;
 pub mod quota;
 pub mod telemetry;
+pub mod analytics;
 pub mod trace;
 pub mod mode;
 pub mod metrics;

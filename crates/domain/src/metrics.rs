@@ -3,7 +3,7 @@
 //! The six are exactly these: adoption = active / total users, frequency = requests / active users, error rate = failed /
 //! requests, response time = time / requests, cost per user = cost / active users, satisfaction = mean of the scores; each
 //! is zero where it would divide by nothing, and then says that it has no data. *Active* is who had a successful request in
-//! the window. A request counts as the user saw it: what we refused by a rule, what the client gave up by itself, and the
+//! the window, or used a client in it as only clients or the provider tell. A request counts as the user saw it: what we refused by a rule, what the client gave up by itself, and the
 //! failed tries before a retry are counted apart.
 
 mod sample;
@@ -20,8 +20,12 @@ pub use sample::{Outcome, RETRY_MS, Seen, outcomes, per_user_p95, quantile};
 pub struct Counts {
     /// Enabled people in the scope.
     pub total_users: u64,
-    /// Of these, those with at least one successful request.
+    /// Of these, those with at least one successful request, or who used a client as only others than us tell.
     pub active_users: u64,
+    /// Of these, those of whom only clients or the provider tell: their requests are not known.
+    pub told_users: u64,
+    /// Sessions that they began, as clients or the provider tell.
+    pub sessions: u64,
     /// Requests as users saw them: completed and failed ones.
     pub total_requests: u64,
     /// Requests that ended in an error.
@@ -42,6 +46,8 @@ pub struct Counts {
     pub answers: u64,
     /// Sum over UTC days of how many people were active.
     pub active_days: u64,
+    /// Of these, those of which only clients or the provider tell.
+    pub told_days: u64,
     /// How many people were active in the window's last day, seven days and thirty days.
     pub active_in: [u64; 3],
     /// Tokens of all exchanges.
@@ -97,9 +103,22 @@ impl Counts {
         share(self.active_users, self.total_users)
     }
 
-    /// Requests of an active user.
+    /// Requests of an active user, of those whose requests are known; where nobody's are, sessions of an active user.
     pub fn frequency(&self) -> Figure {
-        share(self.total_requests, self.active_users)
+        if self.is_told_alone() {
+            return self.sessions_per_user();
+        }
+        share(self.total_requests, self.active_users.saturating_sub(self.told_users))
+    }
+
+    /// Whether somebody was active, and of nobody who was are requests known.
+    pub const fn is_told_alone(&self) -> bool {
+        self.told_users > 0 && self.told_users == self.active_users
+    }
+
+    /// Sessions of an active user.
+    pub fn sessions_per_user(&self) -> Figure {
+        share(self.sessions, self.active_users)
     }
 
     /// Failed requests of all requests.
@@ -127,9 +146,9 @@ impl Counts {
         amount(self.total_cost, self.active_days)
     }
 
-    /// Requests of a day on which somebody was active.
+    /// Requests of a day on which somebody was active, of those whose requests are known.
     pub fn frequency_per_active_day(&self) -> Figure {
-        share(self.total_requests, self.active_days)
+        share(self.total_requests, self.active_days.saturating_sub(self.told_days))
     }
 
     /// Tokens read from the cache, of all input.
@@ -222,6 +241,26 @@ mod tests {
             Figure { value: 0.714_285_714_285_714_3, n: 7, no_data: false }
         );
         assert_eq!(counts.durations(), Quantiles { p50: 50, p95: 95, p99: 99, n: 100 });
+    }
+
+    #[test]
+    #[expect(clippy::float_cmp, reason = "the figures are exact to the last digit")]
+    fn people_whose_requests_are_not_known_do_not_thin_out_the_others() {
+        let mixed = Counts {
+            total_users: 8,
+            active_users: 4,
+            told_users: 2,
+            total_requests: 7,
+            sessions: 10,
+            total_cost: Nanos(8),
+            ..Counts::default()
+        };
+        assert_eq!((mixed.adoption().value, mixed.cost_per_user().value), (0.5, Nanos(2)));
+        assert_eq!(mixed.frequency(), Figure { value: 3.5, n: 2, no_data: false });
+        assert_eq!(mixed.sessions_per_user().value, 2.5);
+        let told = Counts { told_users: 4, ..mixed };
+        assert!(told.is_told_alone());
+        assert_eq!(told.frequency(), Figure { value: 2.5, n: 4, no_data: false });
     }
 
     #[test]

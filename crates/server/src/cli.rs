@@ -45,6 +45,7 @@ mod rollout;
 mod feedback;
 mod report;
 mod reconcile;
+mod analytics;
 mod retention;
 mod scale;
 
@@ -145,6 +146,7 @@ fn run(args: Args, environment: &Environment, out: &mut Out) -> Result<u8, Failu
         Command::Session(command) => session::run(command, &client::connect(global, environment)?, out),
         Command::Client(command) => helper::run(command, global, environment, out),
         Command::Usage(command) => spending::usage(&command, &client::connect(global, environment)?, out),
+        Command::Analytics(command) => analytics::run(&command, &client::connect(global, environment)?, out),
         Command::Telemetry(command) => mode::telemetry(&command, &client::connect(global, environment)?, out),
         Command::Mode(command) => mode::mode(&command, &client::connect(global, environment)?, out),
         Command::Onboarding(args) => {
@@ -187,9 +189,7 @@ fn run(args: Args, environment: &Environment, out: &mut Out) -> Result<u8, Failu
         Command::Doctor(args) if args.is_network()? => {
             doctor::network::run(&args.network, global, environment, out)
         }
-        Command::Doctor(args) => {
-            doctor::doctor(&args, environment, &client::connect(global, environment)?, out)
-        }
+        Command::Doctor(args) => doctor::doctor(&args, global, environment, out),
         Command::Readiness(command) => {
             doctor::readiness(command, &client::connect(global, environment)?, out)
         }

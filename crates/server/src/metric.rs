@@ -144,6 +144,8 @@ const GAUGES: &[(&str, &str)] = &[
     ("gatehouse_queue_waiting", "Requests that wait for a provider's quota, by provider"),
     ("gatehouse_provider_report_failing", "1 while a provider's own reports cannot be fetched"),
     ("gatehouse_provider_report_timestamp_seconds", "When a provider's own reports were last fetched"),
+    ("gatehouse_client_analytics_failing", "1 while a provider's client analytics cannot be fetched"),
+    ("gatehouse_client_analytics_timestamp_seconds", "When a provider's client analytics were last fetched"),
     ("gatehouse_egress_parent_up", "1 while a parent proxy works, as far as is known"),
     (
         "gatehouse_certificate_ends_at_seconds",

@@ -30,6 +30,7 @@ mod entrance;
 mod proxy;
 mod egress;
 mod provider_report;
+mod analytics;
 mod inspection;
 mod protection;
 mod directory;

@@ -28,12 +28,28 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = ApiError;
 
     async fn from_request(req: Request, _: &S) -> Result<Self, ApiError> {
-        check_is_json(&req)?;
-        let bytes = tokio::time::timeout(BODY_TIMEOUT, read(req))
-            .await
-            .map_err(|_| ApiError::new(Code::RequestTimeout, "the body did not arrive in time"))??;
-        parse(&bytes).map(Self)
+        body(req, MAX_BODY).await.map(Self)
     }
+}
+
+/// A JSON body of at most so many bytes, where more than [`MAX_BODY`] are to be expected.
+#[derive(Debug)]
+pub struct BodyUpTo<T, const MAX: usize>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned, const MAX: usize> FromRequest<S> for BodyUpTo<T, MAX> {
+    type Rejection = ApiError;
+
+    async fn from_request(req: Request, _: &S) -> Result<Self, ApiError> {
+        body(req, MAX).await.map(Self)
+    }
+}
+
+async fn body<T: DeserializeOwned>(req: Request, most: usize) -> Result<T, ApiError> {
+    check_is_json(&req)?;
+    let bytes = tokio::time::timeout(BODY_TIMEOUT, read(req, most))
+        .await
+        .map_err(|_| ApiError::new(Code::RequestTimeout, "the body did not arrive in time"))??;
+    parse(&bytes)
 }
 
 /// The query string.
@@ -102,13 +118,13 @@ fn check_is_json(req: &Request) -> Result<(), ApiError> {
     Err(ApiError::new(Code::UnsupportedMediaType, told))
 }
 
-async fn read(req: Request) -> Result<Bytes, ApiError> {
-    let too_large = || ApiError::new(Code::BodyTooLarge, format!("the body is longer than {MAX_BODY} bytes"));
+async fn read(req: Request, most: usize) -> Result<Bytes, ApiError> {
+    let too_large = || ApiError::new(Code::BodyTooLarge, format!("the body is longer than {most} bytes"));
     let announced = req.headers().get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|len| len > MAX_BODY as u64) {
+    if announced.is_some_and(|len| len > most as u64) {
         return Err(too_large());
     }
-    axum::body::to_bytes(req.into_body(), MAX_BODY).await.map_err(|e| {
+    axum::body::to_bytes(req.into_body(), most).await.map_err(|e| {
         let cause = e.source();
         if cause.and_then(|cause| cause.downcast_ref::<LengthLimitError>()).is_some() {
             too_large()

@@ -11,6 +11,7 @@ use super::auth::{ReadUsage, Scoped};
 use super::error::ApiError;
 use super::extract::Params;
 use crate::app::App;
+use crate::metrics::told::Share;
 use crate::metrics::{self, Summary};
 
 /// Of what, and since when.
@@ -66,8 +67,12 @@ pub struct QuantilesView {
 pub struct CountsView {
     /// Enabled people in the scope.
     pub total_users: u64,
-    /// Of these, those with at least one successful request in the window.
+    /// Of these, those with at least one successful request in the window, or who used a client as others tell.
     pub active_users: u64,
+    /// Of these, those of whom only telemetry or the provider's client analytics tell: their requests are not known.
+    pub told_users: u64,
+    /// Sessions begun, as telemetry or the provider's client analytics tell.
+    pub sessions: u64,
     /// Requests as users saw them: completed and failed ones.
     pub total_requests: u64,
     /// Of these, failed ones.
@@ -88,6 +93,29 @@ pub struct CountsView {
     pub active_30d: u64,
 }
 
+/// What one word brings to the figures.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ToldShare {
+    /// People of whom it tells.
+    pub users: u64,
+    /// Days on which they used it, summed over people.
+    pub days: u64,
+    /// Dollars, as it says.
+    pub cost_usd: String,
+    /// The same in nano-dollars.
+    pub cost_nanos: i64,
+}
+
+/// What is in the figures that no recorded exchange shows. Of each person and UTC day one word counts: exchanges, else
+/// telemetry, else the provider's client analytics; of the latter two whole days from that in which the window begins.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ToldView {
+    /// By telemetry of clients.
+    pub telemetry: ToldShare,
+    /// By the provider's client analytics.
+    pub analytics: ToldShare,
+}
+
 /// The figures of a scope.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct MetricsSummary {
@@ -100,11 +128,16 @@ pub struct MetricsSummary {
     /// What they rest on: `exchanges`; or `rollups` where there are too many, and then those given up count as failed.
     pub basis: &'static str,
     /// `user_adoption`, `usage_frequency`, `error_rate`, `response_time` (milliseconds), `cost_per_user` (dollars) and
-    /// `satisfaction_score`, each with `value`, `n` and `no_data`.
+    /// `satisfaction_score`, each with `value`, `n` and `no_data`; `usage_frequency` says in `of` whether it counts `requests`, or
+    /// `sessions` since nobody's requests are known.
     #[schema(value_type = Object)]
     pub metrics: Value,
     /// What was counted.
     pub counts: CountsView,
+    /// What of it others tell.
+    pub told: ToldView,
+    /// Sessions of an active person, as telemetry or the provider's client analytics tell.
+    pub sessions_per_active_user: FigureView,
     /// Requests of a day on which somebody was active.
     pub requests_per_active_day: FigureView,
     /// Cost of a day on which somebody was active.
@@ -137,6 +170,12 @@ impl From<Quantiles> for QuantilesView {
     }
 }
 
+impl From<Share> for ToldShare {
+    fn from(Share { users, days, cost }: Share) -> Self {
+        Self { users, days, cost_usd: cost.to_string(), cost_nanos: cost.0 }
+    }
+}
+
 impl From<Summary> for MetricsSummary {
     fn from(summary: Summary) -> Self {
         let c = &summary.counts;
@@ -146,6 +185,8 @@ impl From<Summary> for MetricsSummary {
             counts: CountsView {
                 total_users: c.total_users,
                 active_users: c.active_users,
+                told_users: c.told_users,
+                sessions: c.sessions,
                 total_requests: c.total_requests,
                 failed_requests: c.failed_requests,
                 refused_requests: c.refused_requests,
@@ -156,6 +197,11 @@ impl From<Summary> for MetricsSummary {
                 active_7d,
                 active_30d,
             },
+            told: ToldView {
+                telemetry: summary.told.telemetry.into(),
+                analytics: summary.told.analytics.into(),
+            },
+            sessions_per_active_user: c.sessions_per_user().into(),
             requests_per_active_day: c.frequency_per_active_day().into(),
             cost_per_active_day: c.cost_per_active_day().into(),
             cache_read_ratio: c.cache_read_ratio().into(),

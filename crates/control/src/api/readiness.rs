@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::auth::{Admin, MakeBackups, ReadConfig, WriteConfig};
-use super::error::ApiError;
+use super::error::{ApiError, ErrorBody};
 use super::extract::{Body, Params, Segment};
 use super::plan::Spoken;
 use super::report::pdf;
@@ -156,7 +156,11 @@ pub enum ChecklistFormat {
 #[utoipa::path(
     get, path = "/api/v1/readiness", tag = "readiness", operation_id = "readiness_list", params(ChecklistQuery),
     security(("admin_token" = ["read_config"])),
-    responses((status = 200, body = ChecklistView))
+    responses(
+        (status = 200, body = ChecklistView),
+        (status = 503, body = ErrorBody, description = "`unavailable`: the database is away. Without it no token can be \
+            checked, so nothing is told to anybody; `gatehouse doctor` shows the checklist with the database in red")
+    )
 )]
 pub async fn list(
     _: Admin<ReadConfig>,

@@ -5,18 +5,20 @@ use axum::extract::State;
 use gatehouse_domain::money::Nanos;
 use gatehouse_domain::telemetry::Measure;
 use gatehouse_domain::time::UnixMillis;
+use gatehouse_store::analytics::AnalyticsBy;
 use gatehouse_store::ledger::{By, UsageRow};
 use gatehouse_store::telemetry::{ClientBy, ClientUsageRow};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use super::analytics::AnalyticsUsage;
 use super::auth::{ReadUsage, Scoped};
 use super::error::ApiError;
 use super::extract::Params;
 use super::page::Items;
 use crate::act::{ActError, Range};
 use crate::app::App;
-use crate::{telemetry, usage};
+use crate::{analytics, telemetry, usage};
 
 /// A sum of usage.
 #[derive(Debug, Serialize, ToSchema)]
@@ -53,11 +55,14 @@ pub struct UsageView {
     pub mean_duration_ms: u64,
     /// Mean time to the first byte of a reply in milliseconds, of those that had one.
     pub mean_first_byte_ms: Option<u64>,
-    /// Whose word it is: `gateway` (counted here) or `client` (claimed by clients).
+    /// Whose word it is: `gateway` (counted here), `client` (claimed by clients) or `analytics` (told by the provider).
     pub source: &'static str,
     /// What only clients tell; with `source=client`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client: Option<ClientUsage>,
+    /// What only the provider's client analytics tell; with `source=analytics`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub analytics: Option<AnalyticsUsage>,
 }
 
 /// What only clients tell of their use.
@@ -107,6 +112,8 @@ pub enum SourceView {
     Gateway,
     /// What clients claim. Never part of the gateway's sums.
     Client,
+    /// What the provider's client analytics tell, by whole UTC days. Never part of the other sums.
+    Analytics,
 }
 
 /// What to sum by.
@@ -131,6 +138,8 @@ pub enum ByView {
     Hour,
     /// Everything in one sum.
     Total,
+    /// Terminals; of client analytics only.
+    Terminal,
 }
 
 /// Which usage is wanted.
@@ -165,19 +174,38 @@ fn client_by(by: By) -> Result<ClientBy, ActError> {
     }
 }
 
-impl From<ByView> for By {
-    fn from(by: ByView) -> Self {
-        match by {
-            ByView::User => Self::User,
-            ByView::Team => Self::Team,
-            ByView::Model => Self::Model,
-            ByView::Key => Self::Key,
-            ByView::Project => Self::Project,
-            ByView::Provider => Self::Provider,
-            ByView::Day => Self::Day,
-            ByView::Hour => Self::Hour,
-            ByView::Total => Self::Total,
-        }
+impl ByView {
+    /// What recorded exchanges can be summed by.
+    fn recorded(self) -> Result<By, ActError> {
+        Ok(match self {
+            Self::User => By::User,
+            Self::Team => By::Team,
+            Self::Model => By::Model,
+            Self::Key => By::Key,
+            Self::Project => By::Project,
+            Self::Provider => By::Provider,
+            Self::Day => By::Day,
+            Self::Hour => By::Hour,
+            Self::Total => By::Total,
+            Self::Terminal => {
+                return Err(ActError::field("by", "terminals are known of `source=analytics` only"));
+            }
+        })
+    }
+
+    /// What client analytics can be summed by.
+    fn told(self) -> Result<AnalyticsBy, ActError> {
+        Ok(match self {
+            Self::User => AnalyticsBy::User,
+            Self::Model => AnalyticsBy::Model,
+            Self::Terminal => AnalyticsBy::Terminal,
+            Self::Day => AnalyticsBy::Day,
+            Self::Total => AnalyticsBy::Total,
+            Self::Team | Self::Key | Self::Project | Self::Provider | Self::Hour => {
+                let told = "client analytics are summed by user, model, terminal, day or total";
+                return Err(ActError::field("by", told));
+            }
+        })
     }
 }
 
@@ -208,6 +236,7 @@ fn view(by: By, row: UsageRow) -> UsageView {
         mean_first_byte_ms: row.first_byte_ms.checked_div(row.first_bytes),
         source: "gateway",
         client: None,
+        analytics: None,
     }
 }
 
@@ -261,8 +290,14 @@ pub async fn get(
     State(app): State<App>,
     Params(query): Params<Query>,
 ) -> Result<Json<Items<UsageView>>, ApiError> {
-    let by = query.by.map_or(By::User, By::from);
+    let by = query.by.unwrap_or(ByView::User);
     let range = Range { since: query.since, until: query.until };
+    if matches!(query.source, Some(SourceView::Analytics)) {
+        let by = by.told()?;
+        let sums = analytics::sums(&app, admin.scope, by, range).await?;
+        return Ok(Json(Items::all(sums.into_iter().map(|row| super::analytics::view(by, row)).collect())));
+    }
+    let by = by.recorded()?;
     if matches!(query.source, Some(SourceView::Client)) {
         let sums = telemetry::sums(&app, admin.scope, client_by(by)?, range).await?;
         return Ok(Json(Items::all(sums.into_iter().map(|row| client_view(by, row)).collect())));

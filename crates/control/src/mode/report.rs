@@ -10,6 +10,7 @@ use gatehouse_domain::proxy::Preset;
 use gatehouse_domain::role::Scope;
 use gatehouse_domain::telemetry::Measure;
 use gatehouse_domain::time::{DAY_MS, UnixMillis};
+use gatehouse_store::analytics::Word;
 use gatehouse_store::report::{Ask, Side};
 use gatehouse_store::telemetry::ClientBy;
 use gatehouse_store::user::UserFilter;
@@ -37,7 +38,7 @@ pub struct Person {
     pub cost: Nanos,
     /// What their requests by credentials of their own cost, at list prices.
     pub own_cost: Nanos,
-    /// What their clients claim that it cost.
+    /// What their clients claim that it cost, or the provider's client analytics of days without a word of theirs.
     pub claimed_cost: Nanos,
     /// What of it went another way than the mode says.
     pub detours: Vec<Detour>,
@@ -134,6 +135,12 @@ async fn claims(app: &App, since: UnixMillis, rows: &mut BTreeMap<String, Row>) 
         row.seen.claimed = claim.sums.of(Measure::Requests).max(0).unsigned_abs();
         row.claimed_cost = claim.sums.of(Measure::Cost).max(claim.sums.of(Measure::RequestCost));
     }
+    // Of days without telemetry of theirs, the provider's word.
+    let until = app.now().plus_millis(DAY_MS);
+    for told in app.store.stand_ins(app.org, Word::AnalyticsBesideExchanges, since, until).await? {
+        let row = rows.entry(told.user.to_string()).or_default();
+        row.claimed_cost = row.claimed_cost.saturating_add(told.sums.of(Measure::Cost));
+    }
     Ok(())
 }
 
@@ -147,7 +154,7 @@ async fn people(app: &App, mut rows: BTreeMap<String, Row>) -> Result<Vec<Person
         for user in listed.items {
             let User { id, email, teams, .. } = user;
             let Some(row) = rows.remove(&id.to_string()) else { continue };
-            if row.seen == Seen::default() {
+            if row.seen == Seen::default() && row.claimed_cost == 0 {
                 continue;
             }
             let mode = modes.of(&teams).0;

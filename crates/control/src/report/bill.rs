@@ -226,7 +226,7 @@ fn dollars(place: &str, currency: Option<&str>) -> Result<(), BadBill> {
     }
 }
 
-fn plain(value: &Value) -> Option<String> {
+pub(crate) fn plain(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
         Value::Number(number) => Some(number.to_string()),
@@ -235,7 +235,7 @@ fn plain(value: &Value) -> Option<String> {
 }
 
 /// Reads a decimal number (`-12.5`, `1.2E-7`) times a power of ten, rounded half away from zero.
-fn decimal(text: &str, power: i32) -> Option<i64> {
+pub(crate) fn decimal(text: &str, power: i32) -> Option<i64> {
     let text = text.trim();
     let (negative, text) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
     let (number, exponent) = match text.find(['e', 'E']) {

@@ -8,7 +8,7 @@ use crate::settings::lint::Language;
 /// A part of the checklist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Section {
-    /// Servers, bandwidth, load balancer, backups.
+    /// Database, servers, bandwidth, load balancer, backups.
     Infrastructure,
     /// Proxy, firewall, certificates.
     NetworkSecurity,
@@ -24,6 +24,7 @@ pub enum Section {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[expect(missing_docs, reason = "each has its name for people in the table below")]
 pub enum Item {
+    Database,
     ServerResources,
     Bandwidth,
     LoadBalancer,
@@ -74,7 +75,8 @@ macro_rules! rows {
 }
 
 /// In the order of the checklist.
-const ROWS: &[Row; 21] = rows! {
+const ROWS: &[Row; 22] = rows! {
+    Database "database" Infrastructure 180 false: "Database (reached)", "数据库（可连接）", "資料庫（可連線）";
     ServerResources "server-resources" Infrastructure 180 false: "Server resources (CPU, memory, storage)", "服务器资源（CPU、内存、存储）", "伺服器資源（CPU、記憶體、儲存）";
     Bandwidth "bandwidth" Infrastructure 180 false: "Network bandwidth estimate", "网络带宽评估", "網路頻寬評估";
     LoadBalancer "load-balancer" Infrastructure 180 false: "Load balancer configuration", "负载均衡配置", "負載平衡設定";
@@ -192,7 +194,7 @@ mod tests {
             assert_eq!(row.id.parse(), Ok(row.item));
         }
         let ids: BTreeSet<_> = ROWS.iter().map(|row| row.id).collect();
-        assert_eq!(ids.len(), 21);
+        assert_eq!(ids.len(), 22);
         assert!("backups".parse::<Item>().is_err());
         assert!(Section::ALL.iter().all(|section| Section::named(section.as_str()) == Some(*section)));
     }

@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use super::alerts::AlertsCommand;
+use super::analytics::AnalyticsCommand;
 use super::assess::AssessArgs;
 use super::backup::{BackupArgs, RestoreArgs};
 use super::budget::BudgetCommand;
@@ -157,6 +158,9 @@ pub(crate) enum Command {
     Client(ClientCommand),
     /// What was consumed and what it cost
     Usage(UsageArgs),
+    /// The provider's client analytics: what people did with the coding client, whichever way it went
+    #[command(subcommand)]
+    Analytics(AnalyticsCommand),
     /// What clients tell of their own use
     #[command(subcommand)]
     Telemetry(TelemetryCommand),

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
-use ureq::http::{Method, Request, Response};
+use ureq::http::{Method, Request, Response, StatusCode};
 use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
 use ureq::{Agent, Body};
 use zeroize::Zeroizing;
@@ -146,6 +146,27 @@ impl Client {
         self.send(&Method::GET, &with_query(path, query), None)
     }
 
+    /// As [`Client::get`], and tells apart that the server cannot answer because its database is away.
+    pub(crate) fn get_unless_away(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Result<Result<Value, Away>, Failure> {
+        let response = self.call(&Method::GET, &with_query(path, query), None)?;
+        if response.status().as_u16() != 503 {
+            return accepted(response, path).map(Ok);
+        }
+        let status = response.status();
+        let body = read(response)?;
+        let value: Value = serde_json::from_slice(&body).unwrap_or_default();
+        match value.pointer("/error/code").and_then(Value::as_str) {
+            Some("unavailable") => {
+                Ok(Err(Away { request: super::output::field(&value["error"], "request_id") }))
+            }
+            _ => Err(told(status, &body)),
+        }
+    }
+
     /// Asks for something that is a file.
     pub(crate) fn bytes(&self, path: &str, query: &[(&str, &str)]) -> Result<Vec<u8>, Failure> {
         let response = self.call(&Method::GET, &with_query(path, query), None)?;
@@ -233,16 +254,7 @@ impl Client {
     }
 
     fn send(&self, method: &Method, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
-        let response = self.call(method, path, body)?;
-        if !response.status().is_success() {
-            return Err(refusal(response));
-        }
-        let text = read(response)?;
-        if text.is_empty() {
-            return Ok(Value::Null);
-        }
-        serde_json::from_slice(&text)
-            .map_err(|error| Failure::Failed(format!("the server's answer to `{path}` is not JSON: {error}")))
+        accepted(self.call(method, path, body)?, path)
     }
 
     fn call(&self, method: &Method, path: &str, body: Option<&Value>) -> Result<Response<Body>, Failure> {
@@ -282,6 +294,24 @@ pub(crate) fn post_form(server: &str, path: &str, form: &[(&str, &str)]) -> Resu
     Ok((status, serde_json::from_slice(&Zeroizing::new(read(response)?)).unwrap_or_default()))
 }
 
+/// The server cannot answer because its database is away.
+pub(crate) struct Away {
+    /// Names the request in the server's log.
+    pub(crate) request: String,
+}
+
+fn accepted(response: Response<Body>, path: &str) -> Result<Value, Failure> {
+    if !response.status().is_success() {
+        return Err(refusal(response));
+    }
+    let text = read(response)?;
+    if text.is_empty() {
+        return Ok(Value::Null);
+    }
+    serde_json::from_slice(&text)
+        .map_err(|error| Failure::Failed(format!("the server's answer to `{path}` is not JSON: {error}")))
+}
+
 fn read(response: Response<Body>) -> Result<Vec<u8>, Failure> {
     let mut body = response.into_body();
     let text = body.with_config().limit(MAX_ANSWER).read_to_vec();
@@ -291,8 +321,11 @@ fn read(response: Response<Body>) -> Result<Vec<u8>, Failure> {
 /// What the server says about a refusal: `{"error": {"code", "message", "field"?, "request_id"}}`.
 fn refusal(response: Response<Body>) -> Failure {
     let status = response.status();
-    let body = read(response).unwrap_or_default();
-    let value: Value = serde_json::from_slice(&body).unwrap_or_default();
+    told(status, &read(response).unwrap_or_default())
+}
+
+fn told(status: StatusCode, body: &[u8]) -> Failure {
+    let value: Value = serde_json::from_slice(body).unwrap_or_default();
     match value.pointer("/error/message").and_then(Value::as_str) {
         // Mistakes of a configuration come one a line.
         Some(message) => Failure::Failed(message.lines().map(printable).collect::<Vec<_>>().join("\n")),

@@ -48,11 +48,27 @@ pub(crate) fn gateway(global: &Global, environment: &Environment) -> Option<Stri
     listening(&data_dir(global, environment).ok()?, "gateway").ok()
 }
 
-fn listening(data_dir: &Path, face: &str) -> Result<String, String> {
+/// Where the local server's database is, as it wrote down itself: `{"host", "port", "database"}` or `{"file"}`; `None` for a
+/// server elsewhere.
+pub(crate) fn database(global: &Global, environment: &Environment) -> Option<serde_json::Value> {
+    if global.server.is_some() && global.data_dir.is_none() {
+        return None;
+    }
+    let (_, listen) = written(&data_dir(global, environment).ok()?).ok()?;
+    listen.get("database").cloned()
+}
+
+/// What a running server wrote down, and where.
+fn written(data_dir: &Path) -> Result<(PathBuf, serde_json::Value), String> {
     let path = data_dir.join(LISTEN_FILE);
     let text = std::fs::read(&path).map_err(|error| format!("cannot read `{}`: {error}", path.display()))?;
-    let listen: serde_json::Value =
+    let listen =
         serde_json::from_slice(&text).map_err(|error| format!("`{}` is damaged: {error}", path.display()))?;
+    Ok((path, listen))
+}
+
+fn listening(data_dir: &Path, face: &str) -> Result<String, String> {
+    let (path, listen) = written(data_dir)?;
     let address = listen.get(face).and_then(serde_json::Value::as_str);
     address.map(str::to_owned).ok_or_else(|| format!("`{}` names no {face} address", path.display()))
 }

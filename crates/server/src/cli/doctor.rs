@@ -1,5 +1,6 @@
 //! `doctor` and `readiness`: the checklist before people are let in.
 
+mod away;
 pub(crate) mod network;
 
 use std::path::PathBuf;
@@ -8,11 +9,11 @@ use clap::Subcommand;
 use gatehouse_domain::settings::lint::Language as Spoken;
 use serde_json::{Value, json};
 
-use super::client::{Client, escaped};
+use super::client::{self, Client, escaped};
 use super::language::Language;
 use super::report::save;
 use super::table::{Align, Table};
-use super::{Failure, Out, output};
+use super::{Failure, Global, Out, credential, output};
 use crate::environment::Environment;
 
 /// Arguments of `doctor`.
@@ -76,35 +77,56 @@ pub(crate) struct SetArgs {
     until: Option<String>,
 }
 
-/// Runs `doctor`: exit code 1 while something is broken or open.
+/// Runs `doctor`: exit code 1 while something is broken or open, or cannot be judged.
 pub(crate) fn doctor(
     args: &DoctorArgs,
+    global: &Global,
     environment: &Environment,
-    client: &Client,
     out: &mut Out,
 ) -> Result<u8, Failure> {
-    let checklist = client.get("/api/v1/readiness", &[])?;
+    let client = client::connect(global, environment)?;
+    let found = client.get_unless_away("/api/v1/readiness", &[])?;
+    let is_away = found.is_err();
+    let mut checklist = found.unwrap_or_else(|told| {
+        away::checklist(credential::database(global, environment).as_ref(), client.server(), &told)
+    });
     let lang = ("lang", args.language.tag(environment));
-    let save = |file| save(client, "/api/v1/readiness", vec![lang], file);
-    let written = args.pdf.as_deref().map(save).transpose()?;
+    let save = |file| save(&client, "/api/v1/readiness", vec![lang], file);
+    let written = args.pdf.as_deref().filter(|_| !is_away).map(save).transpose()?;
     let all = checklist["items"].as_array().cloned().unwrap_or_default();
-    let wanted = |item: &Value| args.section.as_deref().is_none_or(|section| item["section"] == section);
+    // Nothing of any section can be told without the database.
+    let wanted = |item: &Value| {
+        args.section.as_deref().is_none_or(|section| item["section"] == section)
+            || (is_away && item["item"] == "database")
+    };
     let items: Vec<Value> = all.into_iter().filter(wanted).collect();
-    let stands = items.iter().all(|item| !matches!(item["state"].as_str(), Some("fail" | "open")));
+    let stands =
+        items.iter().all(|item| !matches!(item["state"].as_str(), Some("fail" | "open" | away::UNKNOWN)));
+    checklist["items"] = Value::Array(items);
     if out.wants_json() {
-        let mut shown = checklist;
-        shown["items"] = Value::Array(items);
-        out.json(&shown)?;
-        return Ok(u8::from(!stands));
+        out.json(&checklist)?;
+    } else {
+        show(&checklist, args.language.wished(environment), out)?;
+        if let Some(written) = written {
+            out.line(written.sentence())?;
+        }
     }
-    let name = match args.language.wished(environment) {
+    if let Some(path) = args.pdf.as_deref().filter(|_| is_away) {
+        let told = format!("`{}` was not written: the database is away", path.display());
+        return Err(Failure::Failed(told));
+    }
+    Ok(u8::from(!stands))
+}
+
+fn show(checklist: &Value, language: Spoken, out: &mut Out) -> Result<(), Failure> {
+    let name = match language {
         Spoken::English => 0,
         Spoken::SimplifiedChinese => 1,
         Spoken::TraditionalChinese => 2,
     };
     let columns = ["STATE", "ITEM", "WHAT", "OWNER", "DUE", "EVIDENCE"].map(|title| (title, Align::Left));
     let mut table = Table::new(&columns);
-    for item in &items {
+    for item in checklist["items"].as_array().into_iter().flatten() {
         let due = output::field(item, "due").chars().take(10).collect::<String>();
         let late = if item["overdue"] == true { " (overdue)" } else { "" };
         table.row([
@@ -117,16 +139,15 @@ pub(crate) fn doctor(
         ]);
     }
     out.table(&table, "The checklist is empty.")?;
+    if checklist["percent"].is_null() {
+        return Ok(out.line("Not ready: the database is away, and nothing else can be judged without it.")?);
+    }
     let verdict = if checklist["go"] == true {
         "Ready: nothing is broken, and nothing is open."
     } else {
         "Not ready: what is in the states fail and open keeps people out (`gatehouse readiness set ITEM …`)."
     };
-    out.line(format!("{} % done. {verdict}", output::number(&checklist, "percent")))?;
-    if let Some(written) = written {
-        out.line(written.sentence())?;
-    }
-    Ok(u8::from(!stands))
+    Ok(out.line(format!("{} % done. {verdict}", output::number(checklist, "percent")))?)
 }
 
 /// Runs `readiness …`.

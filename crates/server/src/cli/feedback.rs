@@ -168,7 +168,13 @@ pub(crate) fn metrics(args: &MetricsArgs, client: &Client, out: &mut Out) -> Res
     for name in six {
         table.row(row(name, &summary["metrics"][name]));
     }
-    for name in ["requests_per_active_day", "cost_per_active_day", "cache_read_ratio", "edit_accept_rate"] {
+    for name in [
+        "sessions_per_active_user",
+        "requests_per_active_day",
+        "cost_per_active_day",
+        "cache_read_ratio",
+        "edit_accept_rate",
+    ] {
         table.row(row(name, &summary[name]));
     }
     for name in ["response_time_ms", "first_byte_ms"] {
@@ -178,6 +184,7 @@ pub(crate) fn metrics(args: &MetricsArgs, client: &Client, out: &mut Out) -> Res
         }
     }
     for name in [
+        "told_users",
         "active_1d",
         "active_7d",
         "active_30d",
@@ -189,6 +196,19 @@ pub(crate) fn metrics(args: &MetricsArgs, client: &Client, out: &mut Out) -> Res
         table.row([name.to_owned(), output::number(&summary["counts"], name), String::new()]);
     }
     out.table(&table, "")?;
+    for (name, whose) in
+        [("telemetry", "telemetry of clients"), ("analytics", "the provider's client analytics")]
+    {
+        let told = &summary["told"][name];
+        if told["users"] != 0 {
+            out.line(format!(
+                "In these: {} people on {} days, {} USD, as {whose} alone tell.",
+                output::number(told, "users"),
+                output::number(told, "days"),
+                output::field(told, "cost_usd")
+            ))?;
+        }
+    }
     Ok(0)
 }
 

@@ -27,10 +27,14 @@ pub(crate) fn usage(args: &UsageArgs, client: &Client, out: &mut Out) -> Result<
         "key" => "KEY",
         "project" => "PROJECT",
         "provider" => "PROVIDER",
+        "terminal" => "TERMINAL",
         _ => "WHEN",
     };
     if args.source == "client" {
         return claimed(title, rows, out);
+    }
+    if args.source == "analytics" {
+        return analytics(title, rows, out);
     }
     let number = |title| (title, Align::Right);
     let columns = [
@@ -102,6 +106,58 @@ fn claimed(title: &'static str, rows: &[Value], out: &mut Out) -> Result<u8, Fai
     out.line(
         "\nThese are claims of clients, not part of what the gateway counted. Who sends no telemetry is missing, and no budget, \
          access policy or audit entry stands behind them: docs/modes.md.",
+    )?;
+    Ok(0)
+}
+
+/// Prints what the provider's client analytics tell.
+fn analytics(title: &'static str, rows: &[Value], out: &mut Out) -> Result<u8, Failure> {
+    let number = |title| (title, Align::Right);
+    let columns = [
+        (title, Align::Left),
+        number("SESSIONS"),
+        number("LINES +"),
+        number("LINES -"),
+        number("COMMITS"),
+        number("PULL REQUESTS"),
+        number("EDITS YES"),
+        number("EDITS NO"),
+        number("INPUT"),
+        number("OUTPUT"),
+        number("COST USD"),
+    ];
+    let mut table = Table::new(&columns);
+    let mut strangers = false;
+    for row in rows {
+        let is_stranger = title == "USER" && row["id"] == "";
+        strangers |= is_stranger;
+        let name = output::field(row, "name");
+        let mut cells = vec![if is_stranger { format!("{name} (?)") } else { name }];
+        let told = [
+            "sessions",
+            "lines_added",
+            "lines_removed",
+            "commits",
+            "pull_requests",
+            "edits_accepted",
+            "edits_rejected",
+        ];
+        cells.extend(told.map(|key| output::number(&row["analytics"], key)));
+        cells.extend(["input_tokens", "output_tokens"].map(|key| output::number(row, key)));
+        cells.push(output::field(row, "cost_usd"));
+        table.row(cells);
+    }
+    out.table(
+        &table,
+        "The provider has told of no use in this time: set `analytics_days` of a `[[provider_report]]`, or `gatehouse analytics \
+         import` a report.",
+    )?;
+    if strangers {
+        out.line("(?) is none of our people: no user has this address, or it is a key of the provider's.")?;
+    }
+    out.line(
+        "\nThese are estimates of the provider by whole UTC days, not part of what the gateway counted or clients claim: \
+         docs/modes.md.",
     )?;
     Ok(0)
 }

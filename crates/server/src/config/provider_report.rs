@@ -20,6 +20,8 @@ pub(crate) struct ProviderReport {
     pub(crate) admin_key: SecretSource,
     /// How often they are fetched.
     pub(crate) every: Duration,
+    /// Of how many days up to today client analytics are fetched; 0 for none.
+    pub(crate) analytics_days: u16,
     /// Certificates to trust besides the system's.
     pub(crate) ca_file: Option<PathBuf>,
 }
@@ -40,6 +42,17 @@ fn one(s: &Section<'_, '_>) -> Option<ProviderReport> {
         None => Duration::from_secs(6 * HOUR),
         Some(_) => Duration::from_secs(s.whole("every_hours", 1..=168) * HOUR),
     };
+    let analytics_days = match s.node("analytics_days") {
+        None => 0,
+        Some(_) => u16::try_from(s.whole("analytics_days", 0..=90)).unwrap_or(0),
+    };
     let ca_file = s.text("ca_file").map(PathBuf::from);
-    Some(ProviderReport { name: name?, base_url: base_url?, admin_key: admin_key?, every, ca_file })
+    Some(ProviderReport {
+        name: name?,
+        base_url: base_url?,
+        admin_key: admin_key?,
+        every,
+        analytics_days,
+        ca_file,
+    })
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use gatehouse_listener::tls::{Files, Tls, Trace};
 use gatehouse_listener::{Entrance, Rules};
+use gatehouse_store::Place;
 use metrics::gauge;
 use serde_json::json;
 use tokio::time::{MissedTickBehavior, interval};
@@ -122,11 +123,11 @@ impl Entrances {
         Some((address_of(bound.gateway, &self.gateway), address_of(bound.admin, &self.admin)))
     }
 
-    /// Writes down where the listeners are, for the command line on this machine.
+    /// Writes down where the listeners and the database are, for the command line on this machine.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub(super) fn write_addresses(&self, data_dir: &Path) -> Result<(), Failure> {
+    pub(super) fn write_addresses(&self, data_dir: &Path, place: &Place) -> Result<(), Failure> {
         let (Some((gateway, admin)), Some(bound)) = (self.addresses(), self.bound.get()) else {
             return Ok(());
         };
@@ -139,6 +140,12 @@ impl Entrances {
                 addresses[name] = format!("{}://{}", scheme(is_tls), local(address)).into();
             }
         }
+        addresses["database"] = match place {
+            Place::File(path) => json!({"file": path}),
+            Place::Server { host, port, database } => {
+                json!({"host": host, "port": port, "database": database})
+            }
+        };
         let text = format!("{addresses}\n");
         secret::write_private(&path, text.as_bytes())
             .map_err(|error| Failure::Failed(format!("cannot write `{}`: {error}", path.display())))

@@ -17,8 +17,8 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::live::Live;
 use super::portal::SignIn;
 use super::{
-    alert, backup, directory, egress, entrance, log_forward, provider_report, proxy, retention, rollout,
-    routes, signal,
+    alert, analytics, backup, directory, egress, entrance, log_forward, provider_report, proxy, retention,
+    rollout, routes, signal,
 };
 use crate::{clock, metric};
 
@@ -72,6 +72,7 @@ pub(super) fn start(
     jobs.spawn(proxy::job(Arc::clone(live)));
     jobs.spawn(egress::job(Arc::clone(live)));
     jobs.spawn(provider_report::job(Arc::clone(live)));
+    jobs.spawn(analytics::job(Arc::clone(live), app.clone()));
     jobs.spawn(entrance::job(Arc::clone(live)));
     jobs.spawn(rollout::job(app.clone()));
     jobs.spawn(rollout::figures(app.clone()));

@@ -125,7 +125,8 @@ async fn fetch(live: &Arc<Live>, one: &ProviderReport) -> Result<(), String> {
     Ok(())
 }
 
-fn prepare(live: &Live, one: &ProviderReport) -> Result<Post, String> {
+/// What a configured report is asked by. Reads files and runs commands.
+pub(super) fn prepare(live: &Live, one: &ProviderReport) -> Result<Post, String> {
     let key =
         secret::resolve(&one.admin_key, &live.environment).map_err(|error| format!("admin_key: {error}"))?;
     let key = key.ok_or("admin_key: it cannot be sealed in the store")?;
@@ -174,7 +175,8 @@ async fn pages(to: &Post, query: &str, month: Month) -> Result<Vec<u8>, String> 
     Err(format!("it has more than {MAX_PAGES} pages"))
 }
 
-async fn one_page(to: &Post, target: &str) -> Result<Bytes, String> {
+/// Gets one page.
+pub(super) async fn one_page(to: &Post, target: &str) -> Result<Bytes, String> {
     let (status, body) = get(to, target, MAX_PAGE).await?;
     match status {
         200 => Ok(body),
@@ -189,7 +191,7 @@ fn day(at: UnixMillis) -> String {
 }
 
 /// A text within a query.
-fn encoded(text: &str) -> String {
+pub(super) fn encoded(text: &str) -> String {
     text.bytes().fold(String::new(), |out, byte| match byte {
         b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
             out + &char::from(byte).to_string()

@@ -97,7 +97,7 @@ pub(super) async fn build(
     };
     // Before anything can judge that it is ready: whoever sees that it is looks up the addresses.
     live.entrances.are_at(bound);
-    live.entrances.write_addresses(data.path())?;
+    live.entrances.write_addresses(data.path(), &live.store.place())?;
     let mut jobs = job::start(&live, &app, &portal, metrics).map_err(failed)?;
     jobs.spawn(exporting);
     if let Some(link) = live.link() {

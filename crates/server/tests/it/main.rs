@@ -29,6 +29,7 @@ mod limits;
 mod reports;
 mod documents;
 mod provider_reports;
+mod analytics;
 mod assess;
 mod plan;
 mod log_forward;

@@ -13,7 +13,7 @@ fn item(gatehouse: &Gatehouse, name: &str) -> (String, String) {
     let checklist: Value = serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|_| panic!("no JSON: {}", String::from_utf8_lossy(&output.stderr)));
     let items = checklist["items"].as_array().unwrap();
-    assert_eq!(items.len(), 21);
+    assert_eq!(items.len(), 22);
     let item = items.iter().find(|item| item["item"] == name).unwrap_or_else(|| panic!("no {name}"));
     let text = |key: &str| item[key].as_str().unwrap().to_owned();
     (text("state"), text("evidence"))

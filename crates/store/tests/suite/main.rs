@@ -35,4 +35,5 @@ mod alerts;
 mod ownership;
 mod silence;
 mod telemetry;
+mod analytics;
 mod log_forward;

@@ -9,7 +9,7 @@ use super::ServeArgs;
 pub(crate) struct UsageArgs {
     /// What there is a row for
     #[arg(long, default_value = "user", value_name = "WHAT")]
-    #[arg(value_parser = ["user", "team", "model", "key", "project", "provider", "day", "hour"])]
+    #[arg(value_parser = ["user", "team", "model", "key", "project", "provider", "day", "hour", "terminal"])]
     pub(crate) by: String,
     /// From when: 7d, 24h, 2026-11-01
     #[arg(long, value_name = "TIME")]
@@ -17,8 +17,8 @@ pub(crate) struct UsageArgs {
     /// Until when
     #[arg(long, value_name = "TIME")]
     pub(crate) until: Option<String>,
-    /// Whose word: what the gateway counted, or what clients claim
-    #[arg(long, default_value = "gateway", value_parser = ["gateway", "client"])]
+    /// Whose word: what the gateway counted, what clients claim, or what the provider's client analytics tell
+    #[arg(long, default_value = "gateway", value_parser = ["gateway", "client", "analytics"])]
     pub(crate) source: String,
 }
 

@@ -20,6 +20,8 @@ fn the_stable_words_are_understood() {
         "usage --by key --since 7d",
         "exchanges --since 2026-11-01",
         "usage --source client --by model",
+        "usage --source analytics --by terminal",
+        "analytics import FILE",
         "mode plan hybrid --team core",
         "mode set inherit --team core",
         "onboarding a@b.c --os windows --shell fish --lang zh-TW",

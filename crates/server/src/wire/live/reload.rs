@@ -68,7 +68,7 @@ impl Live {
             proxy.replace(settings);
         }
         self.entrances.replace(entrances);
-        if let Err(error) = self.entrances.write_addresses(&self.data_dir) {
+        if let Err(error) = self.entrances.write_addresses(&self.data_dir, &self.store.place()) {
             tracing::warn!(%error, "the command line on this machine may not find the server");
         }
     }

@@ -6,7 +6,8 @@ use std::process::Command;
 use gatehouse_testkit::gatehouse::{Builder, Gatehouse};
 use gatehouse_testkit::postgres::server::Server;
 use gatehouse_testkit::provider::FakeProvider;
-use gatehouse_testkit::wait;
+use gatehouse_testkit::{http, wait};
+use serde_json::Value;
 use tempfile::TempDir;
 
 use super::{item, state};
@@ -81,18 +82,57 @@ fn a_certificate_that_has_ended_is_red_until_it_is_renewed() {
     turns(&gatehouse, "custom-ca", "pass");
 }
 
+/// The checklist as JSON, and the exit code of the command.
+fn checklist(gatehouse: &Gatehouse, section: &[&str]) -> (Value, Option<i32>) {
+    let done = gatehouse.cli(&[&["--json", "doctor"][..], section].concat());
+    let told = String::from_utf8_lossy(&done.stderr);
+    (serde_json::from_slice(&done.stdout).unwrap_or_else(|_| panic!("no JSON: {told}")), done.status.code())
+}
+
 #[test]
-fn a_database_that_has_stopped_is_named_until_it_is_back() {
+fn a_database_that_has_stopped_is_red_until_it_is_back() {
     let Some(mut server) = Server::start(&[]) else { return };
     let w = configured("", &server.database("readiness"), echo(1, 1));
+    let (found, why) = item(&w.gatehouse, "database");
+    assert_eq!((found.as_str(), why.contains("database `readiness`")), ("pass", true), "{why}");
     assert_eq!(state(&w.gatehouse, "audit-log"), "pass");
     server.stop();
-    let stopped = w.gatehouse.cli(&["doctor"]);
-    let told = String::from_utf8_lossy(&stopped.stderr).into_owned();
-    assert!(!stopped.status.success() && told.contains("database"), "{told}");
+    let why = turns(&w.gatehouse, "database", "fail");
+    for part in [&format!("127.0.0.1:{}", server.port), "database `readiness`", "start it", "request "] {
+        assert!(why.contains(part), "{part}: {why}");
+    }
+    assert!(!why.contains("postgres://") && !why.contains("gatehouse@"), "no credential: {why}");
+    let (all, code) = checklist(&w.gatehouse, &[]);
+    assert_eq!((all["go"].as_bool(), all["percent"].is_null(), code), (Some(false), true, Some(1)));
+    for item in all["items"].as_array().unwrap().iter().filter(|item| item["item"] != "database") {
+        assert_eq!(
+            (&item["state"], &item["evidence"]),
+            (&"unknown".into(), &"cannot be judged: database away".into())
+        );
+    }
+    // Every section says why nothing is known of it.
+    let (some, code) = checklist(&w.gatehouse, &["compliance"]);
+    let names: Vec<&str> =
+        some["items"].as_array().unwrap().iter().map(|item| item["item"].as_str().unwrap()).collect();
+    assert_eq!((names.len(), names[0], code), (5, "database", Some(1)));
+    let table = w.gatehouse.cli(&["doctor"]);
+    let told = String::from_utf8_lossy(&table.stdout).into_owned();
+    assert_eq!(table.status.code(), Some(1), "{told}");
+    assert!(
+        told.contains("fail ") && told.contains("database `readiness`") && told.contains("Not ready"),
+        "{told}"
+    );
+    // Whoever has no token learns nothing of the database, and whoever has one cannot be told from him.
+    for headers in [&[][..], &[("authorization", "Bearer gha_x")]] {
+        let reply = http::once(&w.gatehouse.admin, "GET", "/api/v1/readiness", headers, b"");
+        assert!([401, 503].contains(&reply.status), "{}", reply.text());
+        assert!(!reply.text().contains(&server.port.to_string()), "{}", reply.text());
+    }
+    let pdf = w.gatehouse.dir().join("checklist.pdf");
+    let refused = w.gatehouse.cli(&["doctor", "--pdf", pdf.to_str().unwrap()]);
+    assert!(refused.status.code() == Some(1) && !pdf.exists());
     server.restart();
-    wait::until("the checklist to be back", || {
-        w.gatehouse.cli(&["--json", "doctor"]).stdout.starts_with(b"{").then_some(())
-    });
+    turns(&w.gatehouse, "database", "pass");
     assert_eq!(state(&w.gatehouse, "audit-log"), "pass");
+    assert!(checklist(&w.gatehouse, &[]).0["percent"].is_u64());
 }
