@@ -16,7 +16,7 @@ const MAX_FILE: u64 = 16 << 20;
 pub(crate) enum AnalyticsCommand {
     /// Import what the provider's Admin API answered: each day in it takes the place of what was there
     Import {
-        /// The answer of /v1/organizations/usage_report/claude_code, as JSON: one page, or an array of all pages
+        /// The answer of `/v1/organizations/usage_report/claude_code`, as JSON: one page, or an array of all pages
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
@@ -58,10 +58,7 @@ fn report(file: &Path) -> Result<Value, Failure> {
     let bad = |why: &str| Failure::Usage(format!("{at}: {why}"));
     let read: Value =
         serde_json::from_slice(&text).map_err(|error| bad(&format!("it is no JSON: {error}")))?;
-    let pages = match read {
-        Value::Array(pages) => pages,
-        page => vec![page],
-    };
+    let pages = if let Value::Array(pages) = read { pages } else { vec![read] };
     if pages.last().is_some_and(|page| page["has_more"] == true) {
         return Err(bad(
             "it ends before its last page; a day is imported whole: put all pages into an array",
@@ -69,10 +66,10 @@ fn report(file: &Path) -> Result<Value, Failure> {
     }
     let mut data = Vec::new();
     for mut page in pages {
-        match page["data"].take() {
-            Value::Array(records) => data.extend(records),
-            _ => return Err(bad("there is a page without `data`: is it a report of client analytics?")),
-        }
+        let Some(Value::Array(records)) = page.get_mut("data").map(Value::take) else {
+            return Err(bad("there is a page without `data`: is it a report of client analytics?"));
+        };
+        data.extend(records);
     }
     Ok(json!({"data": data}))
 }

@@ -196,6 +196,12 @@ pub(crate) fn metrics(args: &MetricsArgs, client: &Client, out: &mut Out) -> Res
         table.row([name.to_owned(), output::number(&summary["counts"], name), String::new()]);
     }
     out.table(&table, "")?;
+    told_by_others(&summary, out)?;
+    Ok(0)
+}
+
+/// Says what of the figures no recorded exchange shows.
+fn told_by_others(summary: &Value, out: &mut Out) -> Result<(), Failure> {
     for (name, whose) in
         [("telemetry", "telemetry of clients"), ("analytics", "the provider's client analytics")]
     {
@@ -209,7 +215,7 @@ pub(crate) fn metrics(args: &MetricsArgs, client: &Client, out: &mut Out) -> Res
             ))?;
         }
     }
-    Ok(0)
+    Ok(())
 }
 
 fn row(name: &str, figure: &Value) -> [String; 3] {

@@ -20,7 +20,9 @@ on_both!(
 
 fn record(actor: &Actor, back: i64, model: &str, amounts: &[(Measure, i64)]) -> Record {
     let mut sums = Sums::default();
-    amounts.iter().for_each(|(measure, amount)| sums.add(*measure, *amount));
+    for (measure, amount) in amounts {
+        sums.add(*measure, *amount);
+    }
     let of = Subject {
         day: NOW.plus_millis(-back * DAY_MS).day(),
         organization: "org-1".to_owned(),
@@ -67,7 +69,7 @@ async fn a_day_that_comes_again_takes_the_place_of_what_was_there(w: World) {
     assert_eq!(w.sessions().await, 17);
     // Another organization's day stands beside it, whoever brings it.
     let mut other = day(0, 100);
-    other.of.organization = "org-2".to_owned();
+    "org-2".clone_into(&mut other.of.organization);
     w.tell(None, &[0], &[other.clone()]).await;
     assert_eq!(w.sessions().await, 117);
     w.tell(None, &[0], &[day(0, 7)]).await;
@@ -110,7 +112,7 @@ async fn sums_are_asked_for_by_every_side_and_scope(w: World) {
         record(&person("eve@example.org"), 0, "claude-haiku-5-5", &[(Measure::Cost, 9)]),
         record(&Actor::Key("ci".to_owned()), 0, "claude-haiku-5-5", &[(Measure::Cost, 200)]),
     ];
-    figures[3].of.terminal = "tmux".to_owned();
+    "tmux".clone_into(&mut figures[3].of.terminal);
     w.tell(Some("main"), &[0, 1], &figures).await;
     let by = async |by| w.told(Scope::Organization, by, Measure::Cost).await;
     let row = |name: &str, cost: i64| (name.to_owned(), cost);

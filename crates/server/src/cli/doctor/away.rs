@@ -22,10 +22,14 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 /// The checklist, in the shape of the server's: the database in red, and of nothing else can anything be told.
 pub(super) fn checklist(place: Option<&Value>, server: &str, told: &Away) -> Value {
+    let told = evidence(place, server, told);
     let items: Vec<Value> = Item::all()
-        .map(|item| match item {
-            Item::Database => line(item, "fail", &evidence(place, server, told)),
-            other => line(other, UNKNOWN, "cannot be judged: database away"),
+        .map(|item| {
+            if item == Item::Database {
+                line(item, "fail", &told)
+            } else {
+                line(item, UNKNOWN, "cannot be judged: database away")
+            }
         })
         .collect();
     json!({"percent": null, "go": false, "items": items})
