@@ -42,6 +42,7 @@ mod alert;
 mod restore;
 mod probe;
 mod signal;
+mod snapshot;
 mod running;
 mod welcome;
 

@@ -72,6 +72,7 @@ pub mod telemetry;
 pub mod mode;
 pub mod passage;
 pub mod report;
+pub mod snapshot;
 
 pub use engine::{OpenError, Store, StoreConfig, Tx, in_time};
 pub use error::StoreError;

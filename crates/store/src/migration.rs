@@ -67,6 +67,7 @@ pub const ALL: &[Migration] = &[
     migration!(24, "0024_outlet", "outlet", needs 24),
     // A program that knows of no daily sums of what clients say would leave them behind the hourly ones.
     migration!(25, "0025_days", "days", needs 25),
+    migration!(26, "0026_snapshots", "snapshots", needs 26),
 ];
 
 /// Why the schema cannot be brought up to date. Nothing was changed by the migration named.
