@@ -55,6 +55,7 @@ pub mod plan;
 pub mod log_forward;
 pub mod maintenance;
 pub mod metrics;
+pub mod metrics_history;
 pub mod feedback;
 pub mod rollout;
 pub mod report;
@@ -320,6 +321,7 @@ fn rollout_routes<R: Routes>(into: R) -> R {
         .routes(routes!(feedback::list, feedback::add))
         .routes(routes!(feedback::send))
         .routes(routes!(metrics::summary))
+        .routes(routes!(metrics_history::list))
 }
 
 fn alert_routes<R: Routes>(into: R) -> R {

@@ -29,6 +29,8 @@ pub struct Rules {
     pub tunnels_ms: i64,
     /// Events that clients tell of, in milliseconds.
     pub events_ms: i64,
+    /// Daily snapshots of the figures, in days; for ever if not given.
+    pub snapshots_days: Option<u32>,
 }
 
 /// A kind of records.
@@ -64,6 +66,11 @@ impl Rules {
     fn before(&self, now: UnixMillis) -> Option<UnixMillis> {
         self.exchanges_days.map(|days| now.plus_millis(-i64::from(days) * DAY_MS).day())
     }
+
+    /// Which days' snapshots are not kept any more: those before this one.
+    pub(crate) fn snapshots_before(&self, now: UnixMillis) -> Option<UnixMillis> {
+        self.snapshots_days.map(|days| now.plus_millis(-i64::from(days) * DAY_MS).day())
+    }
 }
 
 /// Says what would be deleted now, and deletes nothing.
@@ -80,6 +87,11 @@ pub async fn look(app: &App) -> Result<Vec<Kind>, ActError> {
     let tunnels_before = now.plus_millis(-rules.tunnels_ms);
     let events_before = now.plus_millis(-rules.events_ms);
     let (tunnels, events) = app.store.old_records(app.org, tunnels_before, events_before).await?;
+    let snapshots_before = rules.snapshots_before(now);
+    let snapshots = match snapshots_before {
+        Some(before) => app.store.old_snapshots(app.org, before).await?,
+        None => 0,
+    };
     let days = |ms: i64| Some(u32::try_from(ms / DAY_MS).unwrap_or(u32::MAX));
     Ok(vec![
         Kind {
@@ -106,11 +118,20 @@ pub async fn look(app: &App) -> Result<Vec<Kind>, ActError> {
             due: events,
             more: false,
         },
+        Kind {
+            name: "metric snapshots",
+            setting: "retention.snapshots_days",
+            days: rules.snapshots_days,
+            before: snapshots_before,
+            due: snapshots,
+            more: false,
+        },
     ])
 }
 
 /// Announces in the audit log which records of exchanges are deleted, and deletes them, a few at a time and with pauses, for
-/// so long at most. What was announced before is deleted first. Tunnels and events of clients have jobs of their own.
+/// so long at most. What was announced before is deleted first. Tunnels, events of clients and snapshots of
+/// figures have jobs of their own.
 ///
 /// # Errors
 /// Another node is at it; the database.

@@ -6,7 +6,7 @@ mod look;
 mod plan;
 mod show;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use gatehouse_domain::audit::Object;
 use gatehouse_domain::id::{RolloutId, UserId};
@@ -382,6 +382,21 @@ pub(crate) async fn people(
     let all = app.store.rollout_assignments(app.org, rollout.id).await?;
     let is_in = |one: &Assignment| place.is_none_or(|place| one.phase == place);
     Ok(all.iter().filter(|one| is_in(one)).map(|one| one.user).collect())
+}
+
+/// Who is in which phase of a rollout, by the names of phases; without those that nobody is in.
+pub(crate) async fn people_by_phase(
+    app: &App,
+    rollout: &Rollout,
+) -> Result<BTreeMap<String, BTreeSet<UserId>>, ActError> {
+    let definition = Plan::parse(rollout)?.definition()?;
+    let mut people: BTreeMap<String, BTreeSet<UserId>> = BTreeMap::new();
+    for one in app.store.rollout_assignments(app.org, rollout.id).await? {
+        if let Some(phase) = definition.phases.get(one.phase) {
+            people.entry(phase.id.clone()).or_default().insert(one.user);
+        }
+    }
+    Ok(people)
 }
 
 /// The name of the phase that a rollout is in.

@@ -7,6 +7,7 @@
 //! failed tries before a retry are counted apart.
 
 mod sample;
+pub mod snapshot;
 
 use serde::Serialize;
 
@@ -98,6 +99,40 @@ pub struct Quantiles {
 }
 
 impl Counts {
+    /// All of these together, of people who are not twice among them. How many are enabled and were active lately is not summed.
+    pub fn sum<'a>(parts: impl IntoIterator<Item = &'a Self>) -> Self {
+        let mut sum = Self::default();
+        for part in parts {
+            sum.add(part);
+        }
+        sum.durations_ms.sort_unstable();
+        sum.first_bytes_ms.sort_unstable();
+        sum
+    }
+
+    fn add(&mut self, part: &Self) {
+        let add = |to: &mut u64, more: u64| *to = to.saturating_add(more);
+        add(&mut self.active_users, part.active_users);
+        add(&mut self.total_requests, part.total_requests);
+        add(&mut self.failed_requests, part.failed_requests);
+        add(&mut self.refused_requests, part.refused_requests);
+        add(&mut self.retried_requests, part.retried_requests);
+        add(&mut self.abandoned_requests, part.abandoned_requests);
+        add(&mut self.total_time_ms, part.total_time_ms);
+        add(&mut self.score_sum, part.score_sum);
+        add(&mut self.answers, part.answers);
+        add(&mut self.active_days, part.active_days);
+        add(&mut self.edits_accepted, part.edits_accepted);
+        add(&mut self.edits_rejected, part.edits_rejected);
+        add(&mut self.told_users, part.told_users);
+        add(&mut self.told_days, part.told_days);
+        add(&mut self.sessions, part.sessions);
+        self.total_cost = Nanos(self.total_cost.0.saturating_add(part.total_cost.0));
+        self.tokens.add(&part.tokens);
+        self.durations_ms.extend(&part.durations_ms);
+        self.first_bytes_ms.extend(&part.first_bytes_ms);
+    }
+
     /// Active users of all users.
     pub fn adoption(&self) -> Figure {
         share(self.active_users, self.total_users)

@@ -21,6 +21,15 @@ pub struct Tokens {
 }
 
 impl Tokens {
+    /// Adds others, up to the end of the range.
+    pub fn add(&mut self, more: &Self) {
+        self.input = self.input.saturating_add(more.input);
+        self.cache_write_5m = self.cache_write_5m.saturating_add(more.cache_write_5m);
+        self.cache_write_1h = self.cache_write_1h.saturating_add(more.cache_write_1h);
+        self.cache_read = self.cache_read.saturating_add(more.cache_read);
+        self.output = self.output.saturating_add(more.output);
+    }
+
     /// All input kinds together: what a price condition on the prompt's length looks at.
     pub fn prompt(&self) -> u64 {
         self.input

@@ -43,6 +43,8 @@ mod doctor;
 mod network;
 mod rollout;
 mod feedback;
+mod metrics;
+mod wrong_usage;
 mod report;
 mod reconcile;
 mod analytics;
@@ -51,7 +53,7 @@ mod scale;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 
 use crate::environment::Environment;
 
@@ -104,7 +106,11 @@ impl From<std::io::Error> for Failure {
 pub(crate) fn main() -> ExitCode {
     let environment = Environment::from_process();
     // Wrong usage ends in here with exit code 2; `--help` and `--version` with 0.
-    let args = Args::parse();
+    let args = Args::try_parse().unwrap_or_else(|error| {
+        let words: Vec<String> =
+            std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+        wrong_usage::plainly(error, Args::command(), &words).exit()
+    });
     let mut out = Out::new(args.global.json);
     let result = run(args, &environment, &mut out);
     match result {
@@ -171,7 +177,7 @@ fn run(args: Args, environment: &Environment, out: &mut Out) -> Result<u8, Failu
         Command::Bundle(command) => settings::bundle(&command, out),
         Command::Rollout(command) => rollout::run(command, &client::connect(global, environment)?, out),
         Command::Feedback(command) => feedback::run(command, &client::connect(global, environment)?, out),
-        Command::Metrics(args) => feedback::metrics(&args, &client::connect(global, environment)?, out),
+        Command::Metrics(args) => metrics::run(&args, &client::connect(global, environment)?, out),
         Command::Export(args) => code::export(&args, &client::connect(global, environment)?, out),
         Command::Diff(args) => code::diff(&args, &client::connect(global, environment)?, out),
         Command::Apply(args) => code::apply(&args, &client::connect(global, environment)?, out),

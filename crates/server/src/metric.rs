@@ -168,6 +168,16 @@ const GAUGES: &[(&str, &str)] = &[
     ("gatehouse_cost_per_active_user_usd", "Dollars of an active person in the window"),
     ("gatehouse_edit_accept_ratio", "Edits accepted of all decided on in the window, as clients say"),
     ("gatehouse_satisfaction_score", "Mean score from 1 to 5 in the window; none of fewer than five answers"),
+    (
+        "gatehouse_mode_user_adoption_ratio",
+        "People with a successful request in the window, of those whose clients are meant to go this way, by mode",
+    ),
+    ("gatehouse_mode_requests_per_active_user", "Requests of an active person in the window, by mode"),
+    ("gatehouse_mode_user_error_ratio", "Failed requests of all requests in the window, by mode"),
+    ("gatehouse_mode_response_time_seconds", "Mean time to the end of a request in the window, by mode"),
+    ("gatehouse_mode_cost_per_active_user_usd", "Dollars of an active person in the window, by mode"),
+    ("gatehouse_mode_edit_accept_ratio", "Edits accepted of all decided on in the window, by mode"),
+    ("gatehouse_mode_satisfaction_score", "Mean score from 1 to 5 in the window, by mode"),
     ("gatehouse_rollouts", "Rollouts by state"),
     ("gatehouse_alerts_firing", "Alerts that fire, on the node that evaluates"),
     ("gatehouse_alerts_left_out", "Alerts that found no room at the last evaluation"),
@@ -207,6 +217,17 @@ pub(crate) fn install() -> anyhow::Result<PrometheusHandle> {
     Ok(handle)
 }
 
+/// What is shown: figures without a value are left out, so that who reads sees no figure, not one that is no number.
+pub(crate) fn with_values(rendered: &str) -> String {
+    let has_value = |line: &&str| line.starts_with('#') || !line.ends_with(" NaN");
+    let mut out = String::with_capacity(rendered.len());
+    for line in rendered.lines().filter(has_value) {
+        out.push_str(line);
+        out.push('\n');
+    }
+    out
+}
+
 /// A line of Prometheus' text format: a name, labels, a value. `None` for any other.
 pub(crate) fn sample(line: &str) -> Option<Sample> {
     if line.starts_with('#') {
@@ -241,4 +262,16 @@ fn quoted(text: &str) -> Option<(String, &str)> {
         }
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_figure_without_a_value_is_not_shown() {
+        let rendered =
+            "# HELP a A NaN\n# TYPE a gauge\na{mode=\"proxy\"} NaN\na{mode=\"gateway\"} 0.5\n\nb NaN\n";
+        assert_eq!(with_values(rendered), "# HELP a A NaN\n# TYPE a gauge\na{mode=\"gateway\"} 0.5\n\n");
+    }
 }

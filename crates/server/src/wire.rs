@@ -44,6 +44,7 @@ mod alert;
 mod restore;
 mod probe;
 mod signal;
+mod snapshot;
 mod running;
 mod welcome;
 

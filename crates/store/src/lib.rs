@@ -75,6 +75,7 @@ pub mod analytics;
 pub mod mode;
 pub mod passage;
 pub mod report;
+pub mod snapshot;
 
 pub use engine::{OpenError, Store, StoreConfig, Tx, in_time};
 pub use error::StoreError;

@@ -69,6 +69,7 @@ pub const ALL: &[Migration] = &[
     migration!(25, "0025_days", "days", needs 25),
     // What is new is read by nothing of the program before.
     migration!(26, "0026_analytics", "analytics", needs 25),
+    migration!(27, "0027_snapshots", "snapshots", needs 25),
 ];
 
 /// Why the schema cannot be brought up to date. Nothing was changed by the migration named.

@@ -2,10 +2,12 @@
 
 mod event;
 mod keep;
+mod people;
 mod usage;
 
 pub use event::{EventFilter, EventRow};
 pub use keep::{Kept, MAX_STREAMS};
+pub use people::ClientCounts;
 pub use usage::{ClientBy, ClientUsageRow};
 
 use gatehouse_domain::id::{ClientEventId, OrgId};

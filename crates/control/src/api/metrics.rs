@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use gatehouse_domain::metrics::{Amount, Figure, Quantiles};
+use gatehouse_domain::metrics::{Amount, Counts, Figure, Quantiles};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
@@ -19,7 +19,8 @@ use crate::metrics::{self, Summary};
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct Query {
-    /// `org`, `team:NAME`, `user:EMAIL`, `rollout:NAME` or `rollout:NAME/PHASE`; what the token is limited to if not given.
+    /// `org`, `team:NAME`, `user:EMAIL`, `rollout:NAME`, `rollout:NAME/PHASE` or `mode:MODE`; what the token is limited to if
+    /// not given.
     scope: Option<String>,
     /// How far back, such as `7d`; 30 days if not given.
     window: Option<String>,
@@ -176,27 +177,33 @@ impl From<Share> for ToldShare {
     }
 }
 
+impl From<&Counts> for CountsView {
+    fn from(c: &Counts) -> Self {
+        let [active_1d, active_7d, active_30d] = c.active_in;
+        Self {
+            total_users: c.total_users,
+            active_users: c.active_users,
+            told_users: c.told_users,
+            sessions: c.sessions,
+            total_requests: c.total_requests,
+            failed_requests: c.failed_requests,
+            refused_requests: c.refused_requests,
+            retried_requests: c.retried_requests,
+            abandoned_requests: c.abandoned_requests,
+            active_days: c.active_days,
+            active_1d,
+            active_7d,
+            active_30d,
+        }
+    }
+}
+
 impl From<Summary> for MetricsSummary {
     fn from(summary: Summary) -> Self {
         let c = &summary.counts;
-        let [active_1d, active_7d, active_30d] = c.active_in;
         Self {
             metrics: metrics::six(c, &summary.feedback),
-            counts: CountsView {
-                total_users: c.total_users,
-                active_users: c.active_users,
-                told_users: c.told_users,
-                sessions: c.sessions,
-                total_requests: c.total_requests,
-                failed_requests: c.failed_requests,
-                refused_requests: c.refused_requests,
-                retried_requests: c.retried_requests,
-                abandoned_requests: c.abandoned_requests,
-                active_days: c.active_days,
-                active_1d,
-                active_7d,
-                active_30d,
-            },
+            counts: c.into(),
             told: ToldView {
                 telemetry: summary.told.telemetry.into(),
                 analytics: summary.told.analytics.into(),

@@ -3,16 +3,14 @@
 //! Of each person and UTC day one word counts: recorded exchanges; without any, telemetry; without that, the provider's client
 //! analytics. So nothing is counted twice, whoever tells of it.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 use gatehouse_domain::id::UserId;
 use gatehouse_domain::metrics::Counts;
 use gatehouse_domain::money::Nanos;
-use gatehouse_domain::role::Scope;
 use gatehouse_domain::telemetry::Measure;
 use gatehouse_domain::time::UnixMillis;
 use gatehouse_store::analytics::{StandIn, Word};
-use gatehouse_store::telemetry::ClientBy;
 
 use crate::act::ActError;
 use crate::app::App;
@@ -37,35 +35,71 @@ pub struct Told {
     pub analytics: Share,
 }
 
-/// Adds what no exchange shows of these people, whole UTC days from that of `since`. `answered` are those who had an answer
-/// that is recorded.
-pub(super) async fn add(
-    app: &App,
-    people: &BTreeSet<UserId>,
-    answered: &HashSet<UserId>,
-    [since, until]: [UnixMillis; 2],
-    counts: &mut Counts,
-) -> Result<Told, ActError> {
-    let mut told = Told::default();
-    let mut more: HashSet<UserId> = HashSet::new();
-    for (word, share) in [(Word::Telemetry, &mut told.telemetry), (Word::Analytics, &mut told.analytics)] {
-        for one in app.store.stand_ins(app.org, word, since, until).await? {
-            if !people.contains(&one.user) {
-                continue;
-            }
-            *share = share.with(&one);
-            counts.active_days = counts.active_days.saturating_add(one.days);
-            counts.told_days = counts.told_days.saturating_add(one.days);
-            counts.total_cost = Nanos(counts.total_cost.0.saturating_add(one.sums.of(Measure::Cost)));
-            add_tokens(counts, &one);
-            if one.days > 0 && !answered.contains(&one.user) {
-                more.insert(one.user);
+/// What others tell of people in a span, whole UTC days from that of its beginning.
+pub(super) struct Words {
+    telemetry: HashMap<UserId, StandIn>,
+    analytics: HashMap<UserId, StandIn>,
+    /// What no exchange tells of at all: sessions, and edits that somebody accepted and rejected. By telemetry, from the hour in which
+    /// the span begins; of days of a person without it by analytics.
+    clients: HashMap<UserId, [u64; 3]>,
+}
+
+impl Words {
+    /// Reads them.
+    pub(super) async fn read(app: &App, since: UnixMillis, until: UnixMillis) -> Result<Self, ActError> {
+        let word = |word| app.store.stand_ins(app.org, word, since, until);
+        let (telemetry, analytics, beside, said) = tokio::try_join!(
+            word(Word::Telemetry),
+            word(Word::Analytics),
+            word(Word::AnalyticsBesideExchanges),
+            app.store.client_counts(app.org, since, until)
+        )?;
+        let mut clients: HashMap<UserId, [u64; 3]> = HashMap::new();
+        let said =
+            said.into_iter().map(|one| (one.user, [one.sessions, one.edits_accepted, one.edits_rejected]));
+        let measures = [Measure::Sessions, Measure::EditsAccepted, Measure::EditsRejected];
+        let beside = beside.into_iter().map(|one| (one.user, measures.map(|measure| one.sums.of(measure))));
+        for (user, more) in said.chain(beside) {
+            let sums = clients.entry(user).or_default();
+            for (sum, more) in sums.iter_mut().zip(more) {
+                *sum = sum.saturating_add(count(more));
             }
         }
+        let by_user = |rows: Vec<StandIn>| rows.into_iter().map(|one| (one.user, one)).collect();
+        Ok(Self { telemetry: by_user(telemetry), analytics: by_user(analytics), clients })
     }
-    counts.told_users = more.len() as u64;
-    counts.active_users = counts.active_users.saturating_add(counts.told_users);
-    Ok(told)
+
+    /// Adds what they tell of these people. `answered` are those who had an answer that is recorded.
+    pub(super) fn add(
+        &self,
+        people: &BTreeSet<UserId>,
+        answered: &HashMap<UserId, UnixMillis>,
+        counts: &mut Counts,
+    ) -> Told {
+        let mut told = Told::default();
+        let mut more: BTreeSet<UserId> = BTreeSet::new();
+        for (word, share) in [(&self.telemetry, &mut told.telemetry), (&self.analytics, &mut told.analytics)]
+        {
+            for one in people.iter().filter_map(|user| word.get(user)) {
+                *share = share.with(one);
+                counts.active_days = counts.active_days.saturating_add(one.days);
+                counts.told_days = counts.told_days.saturating_add(one.days);
+                counts.total_cost = Nanos(counts.total_cost.0.saturating_add(one.sums.of(Measure::Cost)));
+                add_tokens(counts, one);
+                if one.days > 0 && !answered.contains_key(&one.user) {
+                    more.insert(one.user);
+                }
+            }
+        }
+        counts.told_users = more.len() as u64;
+        counts.active_users = counts.active_users.saturating_add(counts.told_users);
+        for [sessions, accepted, rejected] in people.iter().filter_map(|user| self.clients.get(user)) {
+            counts.sessions = counts.sessions.saturating_add(*sessions);
+            counts.edits_accepted = counts.edits_accepted.saturating_add(*accepted);
+            counts.edits_rejected = counts.edits_rejected.saturating_add(*rejected);
+        }
+        told
+    }
 }
 
 impl Share {
@@ -91,42 +125,16 @@ fn add_tokens(counts: &mut Counts, one: &StandIn) {
     }
 }
 
-/// Who used a client since then as only others than the ledger tell.
-pub(super) async fn users(
+/// The last UTC day in a span on which each person used a client as only others than the ledger tell.
+pub(super) async fn last_days(
     app: &App,
     since: UnixMillis,
     until: UnixMillis,
-) -> Result<HashSet<UserId>, ActError> {
-    let mut users = HashSet::new();
-    for word in [Word::Telemetry, Word::Analytics] {
-        let found = app.store.stand_ins(app.org, word, since, until).await?;
-        users.extend(found.iter().filter(|one| one.days > 0).map(|one| one.user));
-    }
-    Ok(users)
-}
-
-/// Counts what no exchange tells of at all: sessions, and edits that people accepted and rejected. By telemetry, from the hour in
-/// which the window begins; of days of a person without it by analytics.
-pub(super) async fn add_clients(
-    app: &App,
-    people: &BTreeSet<UserId>,
-    [since, until]: [UnixMillis; 2],
-    counts: &mut Counts,
-) -> Result<(), ActError> {
-    let told = app.store.client_usage(app.org, Scope::Organization, ClientBy::User, Some(since), Some(until));
-    let by_telemetry = told.await?.into_iter().filter_map(|row| Some((row.id.parse().ok()?, row.sums)));
-    let beside = app.store.stand_ins(app.org, Word::AnalyticsBesideExchanges, since, until).await?;
-    let by_analytics = beside.into_iter().map(|one| (one.user, one.sums));
-    for (_, sums) in by_telemetry.chain(by_analytics).filter(|(user, _)| people.contains(user)) {
-        for (sum, measure) in [
-            (&mut counts.sessions, Measure::Sessions),
-            (&mut counts.edits_accepted, Measure::EditsAccepted),
-            (&mut counts.edits_rejected, Measure::EditsRejected),
-        ] {
-            *sum = sum.saturating_add(count(sums.of(measure)));
-        }
-    }
-    Ok(())
+) -> Result<Vec<(UserId, UnixMillis)>, ActError> {
+    let word = |word| app.store.stand_in_last(app.org, word, since, until);
+    let (mut days, analytics) = tokio::try_join!(word(Word::Telemetry), word(Word::Analytics))?;
+    days.extend(analytics);
+    Ok(days)
 }
 
 fn count(sum: i64) -> u64 {

@@ -132,6 +132,7 @@ async fn what_would_be_deleted_is_told_and_only_who_may_deletes() {
             (&json!("exchanges"), &json!(40), &json!(0)),
             (&json!("tunnels"), &json!(1), &json!(0)),
             (&json!("client events"), &json!(1), &json!(0)),
+            (&json!("metric snapshots"), &json!(40), &json!(0)),
         ]
     );
     let ran = world.post("/api/v1/retention/runs", json!({})).await.ok();

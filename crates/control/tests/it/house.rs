@@ -118,7 +118,13 @@ pub(crate) async fn open(dir: &TempDir) -> Store {
 
 pub(crate) async fn world() -> World {
     let dir = tempfile::tempdir().unwrap();
-    let store = open(&dir).await;
+    let config = StoreConfig::sqlite(dir.path());
+    world_in(dir, &config).await
+}
+
+/// A world whose database is this.
+pub(crate) async fn world_in(dir: TempDir, config: &StoreConfig) -> World {
+    let store = Store::open(config).await.unwrap();
     let keyring = keyring();
     let started = bootstrap::start(&store, &keyring, "Example", NODE, BEGIN, &random).await.unwrap();
     let knobs = Arc::new(Knobs { now: AtomicI64::new(BEGIN.0), ..Knobs::default() });
@@ -207,6 +213,7 @@ fn house(knobs: &Arc<Knobs>) -> House {
             exchanges_days: Some(40),
             tunnels_ms: gatehouse_domain::time::DAY_MS,
             events_ms: gatehouse_domain::time::DAY_MS,
+            snapshots_days: Some(40),
         }),
         budget_zone: Box::new(gatehouse_domain::zone::Zone::default),
         worst_cost: Box::new(|_, input, output| Nanos(i64::try_from(input + output).unwrap())),

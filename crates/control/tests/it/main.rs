@@ -10,6 +10,7 @@ mod directories;
 mod keys;
 mod tokens;
 mod usage;
+mod snapshots;
 mod reports;
 mod organizations;
 mod hostile;

@@ -97,7 +97,8 @@ async fn every_route_refuses_each_role_that_lacks_its_permission() {
 /// A token that is limited to a team or a person gets nothing but what is made for such tokens.
 #[tokio::test]
 async fn a_limited_token_is_refused_wherever_nothing_else_is_said() {
-    const LIMITED: [&str; 27] = [
+    const LIMITED: [&str; 28] = [
+        "GET /api/v1/metrics/history",
         "GET /api/v1/metrics/summary",
         "GET /api/v1/proxy/tunnels",
         "GET /api/v1/proxy/explanations",

@@ -1,4 +1,4 @@
-//! `feedback` and `metrics`.
+//! `feedback`.
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -64,17 +64,6 @@ pub(crate) struct AboutArgs {
     phase: Option<String>,
 }
 
-/// Arguments of `metrics`.
-#[derive(Args)]
-pub(crate) struct MetricsArgs {
-    /// org, team:NAME, user:EMAIL, rollout:NAME or rollout:NAME/PHASE
-    #[arg(long)]
-    scope: Option<String>,
-    /// How far back: 7d, 24h [default: 30d]
-    #[arg(long, value_name = "TIME")]
-    window: Option<String>,
-}
-
 /// Runs `feedback …`.
 pub(crate) fn run(command: FeedbackCommand, client: &Client, out: &mut Out) -> Result<u8, Failure> {
     match command {
@@ -136,96 +125,4 @@ fn ask(about: &AboutArgs, client: &Client) -> Result<Value, Failure> {
     let query: Vec<(&str, &str)> =
         given.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?))).collect();
     client.get("/api/v1/feedback", &query)
-}
-
-/// Runs `metrics`.
-pub(crate) fn metrics(args: &MetricsArgs, client: &Client, out: &mut Out) -> Result<u8, Failure> {
-    let given = [("scope", &args.scope), ("window", &args.window)];
-    let query: Vec<(&str, &str)> =
-        given.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?))).collect();
-    let summary = client.get("/api/v1/metrics/summary", &query)?;
-    if out.wants_json() {
-        out.json(&summary)?;
-        return Ok(0);
-    }
-    let cell = |key| output::field(&summary, key);
-    out.line(format!(
-        "{} from {} to {}, by {}.",
-        cell("scope"),
-        cell("since"),
-        cell("until"),
-        cell("basis")
-    ))?;
-    let mut table = Table::new(&[("FIGURE", Align::Left), ("VALUE", Align::Right), ("OF", Align::Right)]);
-    let six = [
-        "user_adoption",
-        "usage_frequency",
-        "error_rate",
-        "response_time",
-        "cost_per_user",
-        "satisfaction_score",
-    ];
-    for name in six {
-        table.row(row(name, &summary["metrics"][name]));
-    }
-    for name in [
-        "sessions_per_active_user",
-        "requests_per_active_day",
-        "cost_per_active_day",
-        "cache_read_ratio",
-        "edit_accept_rate",
-    ] {
-        table.row(row(name, &summary[name]));
-    }
-    for name in ["response_time_ms", "first_byte_ms"] {
-        for percent in ["p50", "p95", "p99"] {
-            let value = output::field(&summary[name], percent);
-            table.row([format!("{name} {percent}"), value, output::number(&summary[name], "n")]);
-        }
-    }
-    for name in [
-        "told_users",
-        "active_1d",
-        "active_7d",
-        "active_30d",
-        "failed_requests",
-        "refused_requests",
-        "retried_requests",
-        "abandoned_requests",
-    ] {
-        table.row([name.to_owned(), output::number(&summary["counts"], name), String::new()]);
-    }
-    out.table(&table, "")?;
-    told_by_others(&summary, out)?;
-    Ok(0)
-}
-
-/// Says what of the figures no recorded exchange shows.
-fn told_by_others(summary: &Value, out: &mut Out) -> Result<(), Failure> {
-    for (name, whose) in
-        [("telemetry", "telemetry of clients"), ("analytics", "the provider's client analytics")]
-    {
-        let told = &summary["told"][name];
-        if told["users"] != 0 {
-            out.line(format!(
-                "In these: {} people on {} days, {} USD, as {whose} alone tell.",
-                output::number(told, "users"),
-                output::number(told, "days"),
-                output::field(told, "cost_usd")
-            ))?;
-        }
-    }
-    Ok(())
-}
-
-fn row(name: &str, figure: &Value) -> [String; 3] {
-    let key = if figure.get("usd").is_some() { "usd" } else { "value" };
-    let value = if figure["no_data"] == Value::Bool(true) {
-        "no data".to_owned()
-    } else if figure["withheld"] == Value::Bool(true) {
-        "withheld".to_owned()
-    } else {
-        output::field(figure, key)
-    };
-    [name.to_owned(), value, output::number(figure, "n")]
 }

@@ -7,6 +7,8 @@ use super::read::Section;
 pub(crate) struct Retention {
     /// Records of exchanges, in days; for ever if not given.
     pub(crate) exchanges_days: Option<u32>,
+    /// Daily snapshots of the figures, in days; for ever if not given.
+    pub(crate) snapshots_days: Option<u32>,
 }
 
 /// The fewest days: what looks back a month finds it whole.
@@ -14,12 +16,13 @@ const FEWEST: u64 = 32;
 
 /// Reads `[retention]`.
 pub(crate) fn retention(s: &Section<'_, '_>) -> Retention {
-    let days = s.whole("exchanges_days", 0..=36_600);
+    Retention { exchanges_days: days(s, "exchanges_days"), snapshots_days: days(s, "snapshots_days") }
+}
+
+fn days(s: &Section<'_, '_>, key: &'static str) -> Option<u32> {
+    let days = s.whole(key, 0..=36_600);
     if (1..FEWEST).contains(&days) {
-        s.mistake(
-            "exchanges_days",
-            format!("`{days}` is too few: expected 0 (for ever), or {FEWEST} and more"),
-        );
+        s.mistake(key, format!("`{days}` is too few: expected 0 (for ever), or {FEWEST} and more"));
     }
-    Retention { exchanges_days: u32::try_from(days).ok().filter(|days| *days > 0) }
+    u32::try_from(days).ok().filter(|days| *days > 0)
 }

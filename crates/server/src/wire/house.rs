@@ -23,6 +23,7 @@ use super::provider::Provided;
 use super::routes;
 use crate::clock;
 use crate::config::{Config, Shown};
+use crate::metric;
 
 /// How long an act that changes the policy waits until it is in force on this node.
 const IN_FORCE: Duration = Duration::from_secs(2);
@@ -109,7 +110,7 @@ pub(super) fn house(
         metrics: Box::new(move || {
             figures.scraped.note();
             figure::set(&figures, &behind_figures);
-            metrics.render()
+            metric::with_values(&metrics.render())
         }),
     }
 }

@@ -18,7 +18,7 @@ use super::live::Live;
 use super::portal::SignIn;
 use super::{
     alert, analytics, backup, directory, egress, entrance, log_forward, provider_report, proxy, retention,
-    rollout, routes, signal,
+    rollout, routes, signal, snapshot,
 };
 use crate::{clock, metric};
 
@@ -68,6 +68,7 @@ pub(super) fn start(
         jobs.spawn(link.run());
     }
     jobs.spawn(retention::job(app.clone()));
+    jobs.spawn(snapshot::job(app.clone()));
     jobs.spawn(log_forward::job(Arc::clone(live), app.clone()));
     jobs.spawn(proxy::job(Arc::clone(live)));
     jobs.spawn(egress::job(Arc::clone(live)));

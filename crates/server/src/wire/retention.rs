@@ -25,6 +25,7 @@ pub(super) fn rules(live: &Live) -> Rules {
         exchanges_days: config.retention.exchanges_days,
         tunnels_ms: ms(config.proxy.keep),
         events_ms: ms(config.telemetry.events),
+        snapshots_days: config.retention.snapshots_days,
     }
 }
 

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use gatehouse_control::act::ActError;
+use gatehouse_control::metrics::Summary;
 use gatehouse_control::{App, metrics as figures, rollout};
-use gatehouse_domain::role::Scope;
+use gatehouse_domain::metrics::Figure;
 use gatehouse_domain::rollout::State;
 use gatehouse_store::{MAX_LIMIT, Page, in_time};
 use metrics::gauge;
@@ -18,6 +19,17 @@ const TURN: Duration = Duration::from_mins(2);
 const FIGURES: Duration = Duration::from_mins(5);
 /// Of which window.
 const WINDOW: &str = "7d";
+
+/// What the figures of a mode are called, in the order of [`values`].
+const OF_MODE: [&str; 7] = [
+    "gatehouse_mode_user_adoption_ratio",
+    "gatehouse_mode_requests_per_active_user",
+    "gatehouse_mode_user_error_ratio",
+    "gatehouse_mode_response_time_seconds",
+    "gatehouse_mode_cost_per_active_user_usd",
+    "gatehouse_mode_edit_accept_ratio",
+    "gatehouse_mode_satisfaction_score",
+];
 
 /// Moves what is due.
 pub(super) async fn job(app: App) {
@@ -39,7 +51,7 @@ pub(super) async fn job(app: App) {
     }
 }
 
-/// Keeps the figures of the whole organization. Without data there is no figure, and not a zero.
+/// Keeps the figures of the whole organization and of each mode. Without data there is no figure, and not a zero.
 pub(super) async fn figures(app: App) {
     let mut clock = interval(FIGURES);
     clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -52,31 +64,14 @@ pub(super) async fn figures(app: App) {
 }
 
 async fn set(app: &App) -> Result<(), ActError> {
-    let most = figures::MOST_RECORDS;
-    let summary = figures::summary(app, Scope::Organization, Some("org"), Some(WINDOW), most).await?;
-    let counts = &summary.counts;
-    let cost = counts.cost_per_user();
-    #[expect(clippy::cast_precision_loss, reason = "a figure beyond 2^53 need not be exact")]
-    let dollars = cost.value.0 as f64 / 1e9;
-    let satisfaction = counts.satisfaction();
-    for (name, value, has_data) in [
-        ("gatehouse_user_adoption_ratio", counts.adoption().value, !counts.adoption().no_data),
-        ("gatehouse_requests_per_active_user", counts.frequency().value, !counts.frequency().no_data),
-        ("gatehouse_user_error_ratio", counts.error_rate().value, !counts.error_rate().no_data),
-        (
-            "gatehouse_response_time_seconds",
-            counts.response_time().value / 1000.0,
-            !counts.response_time().no_data,
-        ),
-        ("gatehouse_cost_per_active_user_usd", dollars, !cost.no_data),
-        ("gatehouse_edit_accept_ratio", counts.edit_accept_rate().value, !counts.edit_accept_rate().no_data),
-        (
-            "gatehouse_satisfaction_score",
-            satisfaction.value,
-            !satisfaction.no_data && !summary.feedback.withheld,
-        ),
-    ] {
-        gauge!(name, "window" => WINDOW).set(if has_data { value } else { f64::NAN });
+    let (organization, modes) = figures::by_mode(app, WINDOW, figures::MOST_RECORDS).await?;
+    for (name, value) in values(&organization) {
+        gauge!(name, "window" => WINDOW).set(value);
+    }
+    for (mode, summary) in &modes {
+        for ((_, value), name) in values(summary).into_iter().zip(OF_MODE) {
+            gauge!(name, "window" => WINDOW, "mode" => mode.as_str()).set(value);
+        }
     }
     let mut count = [0_u32; State::ALL.len()];
     for rollout in rollout::list(app, &Page::first(MAX_LIMIT)).await?.items {
@@ -89,4 +84,23 @@ async fn set(app: &App) -> Result<(), ActError> {
         gauge!("gatehouse_rollouts", "state" => state.as_str()).set(f64::from(count));
     }
     Ok(())
+}
+
+/// The figures of a scope; one without data is not a number, and `/metrics` leaves it out.
+fn values(summary: &Summary) -> [(&'static str, f64); 7] {
+    let counts = &summary.counts;
+    let value = |figure: Figure| if figure.no_data { f64::NAN } else { figure.value };
+    let cost = counts.cost_per_user();
+    #[expect(clippy::cast_precision_loss, reason = "a figure beyond 2^53 need not be exact")]
+    let dollars = if cost.no_data { f64::NAN } else { cost.value.0 as f64 / 1e9 };
+    let score = if summary.feedback.withheld { f64::NAN } else { value(counts.satisfaction()) };
+    [
+        ("gatehouse_user_adoption_ratio", value(counts.adoption())),
+        ("gatehouse_requests_per_active_user", value(counts.frequency())),
+        ("gatehouse_user_error_ratio", value(counts.error_rate())),
+        ("gatehouse_response_time_seconds", value(counts.response_time()) / 1000.0),
+        ("gatehouse_cost_per_active_user_usd", dollars),
+        ("gatehouse_edit_accept_ratio", value(counts.edit_accept_rate())),
+        ("gatehouse_satisfaction_score", score),
+    ]
 }

@@ -5,6 +5,7 @@ use gatehouse_domain::money::Nanos;
 use gatehouse_domain::role::Scope;
 use gatehouse_domain::time::UnixMillis;
 
+use super::people::of_people;
 use crate::dialect::{Engine, read};
 use crate::engine::Store;
 use crate::error::StoreError;
@@ -226,15 +227,8 @@ impl Store {
         since: UnixMillis,
         until: UnixMillis,
     ) -> Result<Vec<UsageRow>, StoreError> {
-        if people.is_empty() {
-            return Ok(Vec::new());
-        }
         let mut filter = self.usage_filter(org, By::User, Some(since), Some(until));
-        for (at, user) in people.iter().enumerate() {
-            let condition = if at == 0 { "AND (r.user_id = $?" } else { "OR r.user_id = $?" };
-            filter.text(condition, Some(user));
-        }
-        filter.sql(")");
+        of_people(&mut filter, people);
         self.usage_rows(filter, By::User).await
     }
 

@@ -28,6 +28,7 @@ mod ledger;
 mod recall;
 mod usage;
 mod reports;
+mod snapshots;
 mod settings;
 mod rollout;
 mod phases;

@@ -58,6 +58,9 @@ fn the_stable_words_are_understood() {
         "report chargeback --month 2026-10 --by team --format focus",
         "report close 2026-10",
         "report unused --days 30",
+        "metrics --scope mode:proxy --window 7d --json",
+        "metrics history --scope team:core --since 90d --until 2026-11-01 --json",
+        "--json --token T metrics history",
         "reconcile --source aws-cur2 --file F --month 2026-10",
     ] {
         let words = std::iter::once("gatehouse").chain(line.split(' '));

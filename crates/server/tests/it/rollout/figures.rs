@@ -1,7 +1,7 @@
 //! The six figures against what was computed by hand, on both stores.
 
-use gatehouse_testkit::http;
 use gatehouse_testkit::provider::Act;
+use gatehouse_testkit::{http, wait};
 use serde_json::{Value, json};
 
 use crate::world::{configured, echo, stores};
@@ -101,5 +101,50 @@ fn the_six_are_what_was_computed_by_hand() {
         assert!(code == 0 && told.contains("user_adoption") && told.contains("retried_requests"), "{told}");
         let metrics = http::once(&w.gatehouse.admin, "GET", "/metrics", &[], b"").text();
         assert!(!metrics.contains("example.com"), "no person is a label");
+    }
+}
+
+#[test]
+fn the_figures_of_each_mode_are_gauges_and_absent_without_data() {
+    for store in stores() {
+        let mut w = configured("", &store, echo(1000, 10));
+        w.gatehouse.json(&["team", "add", "core"]);
+        let [ada, bob] = ["ada@example.com", "bob@example.com"].map(|who| w.gatehouse.key(who, &[]).1);
+        w.gatehouse.json(&["user", "teams", "ada@example.com", "core"]);
+        w.gatehouse.json(&["mode", "set", "hybrid", "--team", "core"]);
+        for n in 0..3 {
+            assert_eq!(w.message(&ada, n), 200);
+        }
+        assert_eq!(w.message(&bob, 9), 200);
+        let hybrid = w.gatehouse.json(&["metrics", "--scope", "mode:hybrid"]);
+        assert_eq!(hybrid["metrics"]["usage_frequency"], json!({"value": 3.0, "n": 1, "no_data": false}));
+        // They are reckoned at the start, and then every few minutes.
+        w.gatehouse.kill();
+        w.gatehouse.restart();
+        let told = wait::until("the figures of modes", || {
+            let told = http::once(&w.gatehouse.admin, "GET", "/metrics", &[], b"").text();
+            told.contains("gatehouse_mode_requests_per_active_user{").then_some(told)
+        });
+        for line in [
+            r#"gatehouse_requests_per_active_user{window="7d"} 2"#,
+            r#"gatehouse_mode_requests_per_active_user{window="7d",mode="hybrid"} 3"#,
+            r#"gatehouse_mode_requests_per_active_user{window="7d",mode="gateway"} 1"#,
+            r#"gatehouse_mode_user_adoption_ratio{window="7d",mode="hybrid"} 1"#,
+            r#"gatehouse_mode_user_error_ratio{window="7d",mode="hybrid"} 0"#,
+        ] {
+            assert!(told.lines().any(|one| one == line), "{line} is not in\n{told}");
+        }
+        // Nobody goes these ways, nobody was asked, no client told of edits.
+        for absent in
+            [r#"mode="direct"}"#, r#"mode="proxy"}"#, "satisfaction_score{", "edit_accept_ratio{", " NaN"]
+        {
+            assert!(!told.contains(absent), "{absent} is in\n{told}");
+        }
+        let (code, told) = w.run(&["metrics", "history", "--since", "7d"]);
+        assert!(code == 0 && told.contains("an hour after its end"), "{told}");
+        let history = w.gatehouse.json(&["metrics", "history", "--scope", "team:core"]);
+        assert_eq!((&history["scope"], &history["items"]), (&json!("team:core"), &json!([])));
+        let (code, told) = w.run(&["metrics", "history", "--scope", "user:ada@example.com"]);
+        assert!(code == 1 && told.contains("none are kept of single people"), "{told}");
     }
 }
