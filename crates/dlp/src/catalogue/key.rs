@@ -18,10 +18,10 @@ pub(crate) const ALL: &[Detector] = &[
         "a private key",
         &["-----BEGIN "],
         (
-            r"-----BEGIN (?:[A-Z0-9]{2,12} ){0,2}PRIVATE KEY(?: BLOCK)?-----[^<>\x24\x7b]{1,160}?([A-Za-z0-9+/]{32})",
-            270,
+            r"-----BEGIN (?:[A-Z0-9]{2,12} ){0,2}PRIVATE KEY(?: BLOCK)?-----(?:\\[nr]|[^<>\x24\x7b]){1,160}?([A-Za-z0-9+/]{32,})",
+            9000,
         ),
-        random,
+        random_start,
     ),
     // RFC 7519 in its compact form: both the header and the claims are JSON objects.
     begins(
@@ -48,7 +48,7 @@ pub(crate) const ALL: &[Detector] = &[
             "sqlserver://",
             "clickhouse://",
         ],
-        (r#"[a-z+]{5,11}://[^\s:@/"'`<>]{0,64}:([^\s@/"'`<>]{6,128})@[A-Za-z0-9\[]"#, 220),
+        (r#"[a-z+]{5,11}://[^\s:@/"'`<>]{0,64}:([^\s@/"'`<>]{6,128})@[A-Za-z0-9_.:\[\]-]+"#, 500),
         password,
     ),
     begins(
