@@ -298,7 +298,7 @@ fn the_figures_have_it_where_nobody_else_tells_and_nothing_twice() {
         assert_eq!(ada["metrics"]["error_rate"]["no_data"], true, "errors, the provider does not tell");
         let report = w.gatehouse.json(&["mode", "report", "--days", "2"]);
         let people = report["people"].as_array().unwrap();
-        let seen = people.iter().find(|person| person["email"] == "ada@example.com").unwrap();
+        let seen = people.iter().find(|person| person["user"] == "ada@example.com").unwrap();
         assert_eq!(seen["claimed_cost_nanos"], 1_505_000_000);
 
         // The provider's figures arrive late: the day takes the place of what it was.
