@@ -6,6 +6,7 @@ use gatehouse_control::settings::{Answer, schedule};
 use gatehouse_domain::id::UserId;
 use gatehouse_domain::role::Role;
 use gatehouse_domain::settings::ReceiptState;
+use gatehouse_domain::time::DAY_MS;
 use serde_json::{Value, json};
 
 use crate::settings::{Bench, PROFILES, bench};
@@ -297,4 +298,24 @@ async fn what_is_taken_back_or_not_possible_is_not_published() {
     b.publish("pilot", 3).await;
     b.step(&b.second, "late", 1, "publish", json!({})).await.ok();
     assert_eq!(b.world.get(&format!("{PROFILES}/late")).await.ok()["scheduled"], Value::Null);
+}
+
+#[tokio::test]
+async fn a_phase_under_way_has_days_of_its_own() {
+    let b = pilot().await;
+    let definition = json!({
+        "name": "first", "settings": [{"profile": "pilot", "version": 1}],
+        "phase": [{"id": "few", "cohort": {"users": ["ada@b.c"]}, "soak": "30d"}, {"id": "full_rollout"}],
+    });
+    b.world.post("/api/v1/rollouts", json!({"definition": definition})).await.ok();
+    gatehouse_control::rollout::controller::run_due(&b.world.app).await.unwrap();
+    b.world.pass(DAY_MS);
+    gatehouse_control::metrics::snapshot::run_due(&b.world.app).await.unwrap();
+    let days = b.world.get("/api/v1/metrics/history?scope=rollout:first/few").await.ok();
+    let [day] = days["items"].as_array().unwrap().as_slice() else { panic!("{days:#}") };
+    let adoption = json!({"value": 0.0, "numerator": 0, "n": 1, "no_data": false});
+    assert_eq!((&day["scope"], &day["metrics"]["user_adoption"]), (&json!("rollout:first/few"), &adoption));
+    // Nobody is in the second one yet.
+    let later = b.world.get("/api/v1/metrics/history?scope=rollout:first/full_rollout").await;
+    later.refused(400, "invalid_field", Some("scope"));
 }
