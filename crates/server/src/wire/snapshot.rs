@@ -13,7 +13,7 @@ use super::job::Trouble;
 /// How often it is seen whether a day is to be kept.
 const LOOK: Duration = Duration::from_mins(5);
 /// How long a turn may take, with a month of missed days in it. What of a day it did not finish is done anew.
-const TURN: Duration = Duration::from_mins(60);
+const TURN: Duration = Duration::from_hours(1);
 
 /// The job.
 pub(super) async fn job(app: App) {
