@@ -28,7 +28,7 @@ const FORGOTTEN: i64 = 500;
 /// Most snapshots that are read at once: those of more than ten years of a scope.
 const MOST: i64 = 4_000;
 
-/// The numbers of a snapshot, in the order of [`numbers`] and [`snapshot_of`].
+/// The numbers of a snapshot, in the order in which they are written and read below.
 macro_rules! numbers {
     () => {
         "total_users, active_users, total_requests, failed_requests, refused_requests, retried_requests, \

@@ -58,9 +58,6 @@ fn the_stable_words_are_understood() {
         "report chargeback --month 2026-10 --by team --format focus",
         "report close 2026-10",
         "report unused --days 30",
-        "metrics --scope mode:proxy --window 7d --json",
-        "metrics history --scope team:core --since 90d --until 2026-11-01 --json",
-        "--json --token T metrics history",
         "reconcile --source aws-cur2 --file F --month 2026-10",
     ] {
         let words = std::iter::once("gatehouse").chain(line.split(' '));
@@ -75,4 +72,18 @@ fn the_stable_words_are_understood() {
         panic!("key create")
     };
     assert_eq!(create.models, ["a", "b"]);
+}
+
+#[test]
+fn the_days_of_the_figures_are_asked_for_below_the_figures() {
+    for (line, is_understood) in [
+        ("metrics --scope mode:proxy --window 7d --json", true),
+        ("metrics history --scope team:core --since 90d --until 2026-11-01 --json", true),
+        ("--json --token T metrics history", true),
+        ("metrics --window 7d history", false),
+        ("metrics history --window 7d", false),
+    ] {
+        let words = std::iter::once("gatehouse").chain(line.split(' '));
+        assert_eq!(Args::try_parse_from(words).is_ok(), is_understood, "{line}");
+    }
 }
