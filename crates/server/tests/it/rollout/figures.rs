@@ -117,7 +117,8 @@ fn the_figures_of_each_mode_are_gauges_and_absent_without_data() {
         }
         assert_eq!(w.message(&bob, 9), 200);
         let hybrid = w.gatehouse.json(&["metrics", "--scope", "mode:hybrid"]);
-        assert_eq!(hybrid["metrics"]["usage_frequency"], json!({"value": 3.0, "n": 1, "no_data": false}));
+        let frequency = json!({"value": 3.0, "n": 1, "no_data": false, "of": "requests"});
+        assert_eq!(hybrid["metrics"]["usage_frequency"], frequency);
         // They are reckoned at the start, and then every few minutes.
         w.gatehouse.kill();
         w.gatehouse.restart();
