@@ -8,14 +8,13 @@ use gatehouse_domain::feedback::{Nps, Score, Summary as Said};
 use gatehouse_domain::id::UserId;
 use gatehouse_domain::metrics::{Counts, Outcome, Seen, outcomes, per_user_p95};
 use gatehouse_domain::money::Nanos;
-use gatehouse_domain::role::Scope;
 use gatehouse_domain::time::{DAY_MS, UnixMillis};
 use gatehouse_domain::usage::Tokens;
 use gatehouse_store::feedback::Wanted;
-use gatehouse_store::ledger::{By, RECORDS};
+use gatehouse_store::ledger::{RECORDS, UsageRow};
 
 use super::Collected;
-use super::told::{self, Told, Words};
+use super::told::{Told, Words};
 use crate::act::ActError;
 use crate::app::App;
 
@@ -73,10 +72,21 @@ impl Tallies {
         until: UnixMillis,
         most: u64,
     ) -> Result<Self, ActError> {
-        if app.store.exchanges_within(app.org, since, until).await? > most {
-            from_rollups(app, people, since, until).await
-        } else {
-            from_records(app, people, since, until).await
+        let sums = match few(people) {
+            // Their sums do not tell how many exchanges there are.
+            Some(few) if app.store.exchanges_within(app.org, since, until).await? > most => {
+                Some(app.store.usage_of(app.org, Some(&few), since, until).await?)
+            }
+            Some(_) => None,
+            None => {
+                let sums = app.store.usage_of(app.org, None, since, until).await?;
+                let exchanges = sums.iter().fold(0_u64, |all, sum| all.saturating_add(sum.requests));
+                (exchanges > most).then_some(sums)
+            }
+        };
+        match sums {
+            Some(sums) => Ok(from_rollups(&sums, people, since, until)),
+            None => from_records(app, people, since, until).await,
         }
     }
 
@@ -113,11 +123,17 @@ impl Reading {
         most: u64,
     ) -> Result<Self, ActError> {
         let Span { since, until, is_over } = span;
-        let (tallies, active, words) = tokio::try_join!(
+        // What happens at this very moment belongs to a span that is not over.
+        let end = until.plus_millis(i64::from(!is_over));
+        let starts = [1, 7, 30].map(|days| until.plus_millis(-days * DAY_MS));
+        let (tallies, mut active, words) = tokio::try_join!(
             Tallies::read(app, people, since, until, most),
-            active_in(app, people, span),
-            Words::read(app, since, until)
+            active_in(app, people, starts, is_over.then_some(until)),
+            Words::read(app, starts[2], since, end)
         )?;
+        for (active, start) in active.iter_mut().zip(starts) {
+            active.extend(words.users_since(start));
+        }
         let wanted = Wanted { since: Some(since), until: is_over.then_some(until), ..Wanted::default() };
         let said = app.store.feedback(app.org, &wanted).await?;
         Ok(Self {
@@ -251,17 +267,13 @@ impl Person {
 }
 
 /// Clients that gave up count among the errors here, and so do their retries.
-async fn from_rollups(
-    app: &App,
+fn from_rollups(
+    sums: &[UsageRow],
     people: &BTreeSet<UserId>,
     since: UnixMillis,
     until: UnixMillis,
-) -> Result<Tallies, ActError> {
+) -> Tallies {
     let mut found = BTreeMap::new();
-    let sums = match few(people) {
-        Some(few) => app.store.usage_of(app.org, &few, since, until).await?,
-        None => app.store.usage(app.org, Scope::Organization, By::User, Some(since), Some(until)).await?,
-    };
     for sum in sums {
         let Some(user) = sum.id.parse::<UserId>().ok().filter(|user| people.contains(user)) else { continue };
         let requests = sum.requests.saturating_sub(sum.refusals);
@@ -287,7 +299,7 @@ async fn from_rollups(
         let days = vec![Day { start: since, requests, failed: sum.errors, answered: is_active }];
         found.insert(user, Person { counts, days, answered });
     }
-    Ok(Tallies { people: found, from_rollups: true })
+    Tallies { people: found, from_rollups: true }
 }
 
 /// People that are looked up one by one; more of them are looked for in the sums of all.
@@ -295,26 +307,15 @@ fn few(people: &BTreeSet<UserId>) -> Option<Vec<UserId>> {
     (people.len() <= FEW).then(|| people.iter().copied().collect())
 }
 
-/// Who was active in the last day of a span, in its last seven days, and in its last thirty.
+/// Who had an answer since each of these times.
 async fn active_in(
     app: &App,
     people: &BTreeSet<UserId>,
-    Span { until, is_over, .. }: Span,
+    [day, week, month]: [UnixMillis; 3],
+    until: Option<UnixMillis>,
 ) -> Result<[HashSet<UserId>; 3], ActError> {
-    let starts = [1, 7, 30].map(|days| until.plus_millis(-days * DAY_MS));
-    let [day, week, month] = starts;
     let few = few(people);
-    let answered = async |since| {
-        let until = is_over.then_some(until);
-        Ok::<_, ActError>(app.store.answered_within(app.org, few.as_deref(), since, until).await?)
-    };
-    // What happens at this very moment belongs to a span that is not over.
-    let end = until.plus_millis(i64::from(!is_over));
-    let (in_day, in_week, in_month, told) =
-        tokio::try_join!(answered(day), answered(week), answered(month), told::last_days(app, month, end))?;
-    let mut active = [in_day, in_week, in_month];
-    for (active, start) in active.iter_mut().zip(starts) {
-        active.extend(told.iter().filter(|(_, last)| *last >= start.day()).map(|(user, _)| *user));
-    }
-    Ok(active)
+    let answered = async |since| app.store.answered_within(app.org, few.as_deref(), since, until).await;
+    let (day, week, month) = tokio::try_join!(answered(day), answered(week), answered(month))?;
+    Ok([day, week, month])
 }

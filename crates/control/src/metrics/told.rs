@@ -45,9 +45,14 @@ pub(super) struct Words {
 }
 
 impl Words {
-    /// Reads them.
-    pub(super) async fn read(app: &App, since: UnixMillis, until: UnixMillis) -> Result<Self, ActError> {
-        let word = |word| app.store.stand_ins(app.org, word, since, until);
+    /// Reads them; the last day on which somebody used a client, from `first` on.
+    pub(super) async fn read(
+        app: &App,
+        first: UnixMillis,
+        since: UnixMillis,
+        until: UnixMillis,
+    ) -> Result<Self, ActError> {
+        let word = |word| app.store.stand_ins_from(app.org, word, first, since, until);
         let (telemetry, analytics, beside, said) = tokio::try_join!(
             word(Word::Telemetry),
             word(Word::Analytics),
@@ -102,6 +107,14 @@ impl Words {
     }
 }
 
+impl Words {
+    /// Who used a client on the UTC day of this time or later, as only others than the ledger tell.
+    pub(super) fn users_since(&self, since: UnixMillis) -> impl Iterator<Item = UserId> {
+        let told = self.telemetry.values().chain(self.analytics.values());
+        told.filter(move |one| one.last.is_some_and(|last| last >= since.day())).map(|one| one.user)
+    }
+}
+
 impl Share {
     fn with(self, one: &StandIn) -> Self {
         Self {
@@ -123,18 +136,6 @@ fn add_tokens(counts: &mut Counts, one: &StandIn) {
     ] {
         *sum = sum.saturating_add(count(one.sums.of(measure)));
     }
-}
-
-/// The last UTC day in a span on which each person used a client as only others than the ledger tell.
-pub(super) async fn last_days(
-    app: &App,
-    since: UnixMillis,
-    until: UnixMillis,
-) -> Result<Vec<(UserId, UnixMillis)>, ActError> {
-    let word = |word| app.store.stand_in_last(app.org, word, since, until);
-    let (mut days, analytics) = tokio::try_join!(word(Word::Telemetry), word(Word::Analytics))?;
-    days.extend(analytics);
-    Ok(days)
 }
 
 fn count(sum: i64) -> u64 {

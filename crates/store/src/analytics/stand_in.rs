@@ -3,10 +3,10 @@
 use std::sync::LazyLock;
 
 use gatehouse_domain::id::{OrgId, UserId};
-use gatehouse_domain::telemetry::Sums;
+use gatehouse_domain::telemetry::{Measure, Sums};
 use gatehouse_domain::time::UnixMillis;
 
-use super::{SUMS, told};
+use super::{TOLD, told};
 use crate::dialect::read;
 use crate::engine::Store;
 use crate::error::StoreError;
@@ -29,61 +29,51 @@ pub struct StandIn {
     pub user: UserId,
     /// Days on which they used it.
     pub days: u64,
+    /// The last day on which they did.
+    pub last: Option<UnixMillis>,
     /// What they used on all of them.
     pub sums: Sums,
 }
 
 /// A recorded exchange that was not refused.
-const NO_EXCHANGE: &str = "AND NOT EXISTS (SELECT 1 FROM daily_rollups x WHERE x.org_id = r.org_id \
-     AND x.user_id = r.user_id AND x.day = r.day AND x.day >= $2 AND x.day < $3 AND x.requests > x.refusals)";
-const NO_TELEMETRY: &str = "AND NOT EXISTS (SELECT 1 FROM client_daily_rollups t WHERE t.org_id = r.org_id \
-     AND t.day = r.day AND t.day >= $2 AND t.day < $3 AND t.user_id = r.user_id)";
+const NO_EXCHANGE: &str = "AND NOT EXISTS (SELECT 1 FROM daily_rollups x WHERE x.org_id = $1 \
+     AND x.user_id = d.user_id AND x.day = d.day AND x.day >= $2 AND x.day < $3 AND x.requests > x.refusals)";
+const NO_TELEMETRY: &str = "AND NOT EXISTS (SELECT 1 FROM client_daily_rollups t WHERE t.org_id = $1 \
+     AND t.day = d.day AND t.day >= $2 AND t.day < $3 AND t.user_id = d.user_id)";
 /// What shows that somebody used a client, and did not only have it open.
 const USED: &str = "r.sessions > 0 OR r.output_tokens > 0 OR r.cost_nanos > 0";
 const USED_BY_TELEMETRY: &str = "r.prompts > 0 OR r.requests > r.errors OR r.request_cost_nanos > 0";
+/// What events say of cost is the larger one where a client sends but events.
+const COST_BY_TELEMETRY: &str =
+    "CASE WHEN r.cost_nanos < r.request_cost_nanos THEN r.request_cost_nanos ELSE r.cost_nanos END";
 
-/// The statements of a word: what is told of each person, and the last day on which each used it.
-struct Statements {
-    told: String,
-    last: String,
-}
-
-static TELEMETRY: LazyLock<Statements> = LazyLock::new(|| {
-    statements("client_daily_rollups", &format!("{USED} OR {USED_BY_TELEMETRY}"), &[NO_EXCHANGE])
+static TELEMETRY: LazyLock<String> = LazyLock::new(|| {
+    let used = format!("{USED} OR {USED_BY_TELEMETRY}");
+    sql("client_daily_rollups", &used, COST_BY_TELEMETRY, &[NO_EXCHANGE])
 });
-static ANALYTICS: LazyLock<Statements> =
-    LazyLock::new(|| statements("client_analytics", USED, &[NO_TELEMETRY, NO_EXCHANGE]));
-static BESIDE: LazyLock<Statements> = LazyLock::new(|| statements("client_analytics", USED, &[NO_TELEMETRY]));
+static ANALYTICS: LazyLock<String> =
+    LazyLock::new(|| sql("client_analytics", USED, "r.cost_nanos", &[NO_TELEMETRY, NO_EXCHANGE]));
+static BESIDE: LazyLock<String> =
+    LazyLock::new(|| sql("client_analytics", USED, "r.cost_nanos", &[NO_TELEMETRY]));
 
-impl Word {
-    fn statements(self) -> &'static Statements {
-        match self {
-            Self::Telemetry => &TELEMETRY,
-            Self::Analytics => &ANALYTICS,
-            Self::AnalyticsBesideExchanges => &BESIDE,
-        }
-    }
-}
-
-fn statements(table: &str, used: &str, without: &[&str]) -> Statements {
-    // What events say of cost is the larger one where a client sends but events.
-    let sums = if table == "client_analytics" {
-        SUMS.clone()
-    } else {
-        let cost =
-            "CASE WHEN r.cost_nanos < r.request_cost_nanos THEN r.request_cost_nanos ELSE r.cost_nanos END";
-        SUMS.replace("r.cost_nanos", &format!("({cost})"))
-    };
-    let rows = format!(
-        "FROM {table} r WHERE r.org_id = $1 AND r.day >= $2 AND r.day < $3 AND r.user_id <> '' {}",
-        without.join(" ")
-    );
-    Statements {
-        told: format!(
-            "SELECT r.user_id, COUNT(DISTINCT CASE WHEN {used} THEN r.day END), {sums} {rows} GROUP BY r.user_id"
-        ),
-        last: format!("SELECT r.user_id, MAX(r.day) {rows} AND ({used}) GROUP BY r.user_id"),
-    }
+/// Whether a day counts is asked of a person's days, of which there are few, and not of all their rows.
+fn sql(table: &str, used: &str, cost: &str, without: &[&str]) -> String {
+    let sums = TOLD.map(|measure| {
+        let told = if measure == Measure::Cost { cost.to_owned() } else { format!("r.{}", measure.as_str()) };
+        let told = format!("CASE WHEN r.day >= $4 THEN {told} ELSE 0 END");
+        format!("CAST(SUM(({told}) / 4294967296) AS BIGINT), CAST(SUM(({told}) % 4294967296) AS BIGINT)")
+    });
+    format!(
+        "WITH days AS MATERIALIZED (SELECT DISTINCT user_id, day FROM {table} \
+         WHERE org_id = $1 AND day >= $2 AND day < $3 AND user_id <> ''), \
+         alone AS MATERIALIZED (SELECT d.user_id, d.day FROM days d WHERE 1 = 1 {}) \
+         SELECT r.user_id, COUNT(DISTINCT CASE WHEN r.day >= $4 AND ({used}) THEN r.day END), \
+         MAX(CASE WHEN {used} THEN r.day END), {} \
+         FROM {table} r JOIN alone a ON a.user_id = r.user_id AND a.day = r.day \
+         WHERE r.org_id = $1 AND r.day >= $2 AND r.day < $3 GROUP BY r.user_id",
+        without.join(" "),
+        sums.join(", ")
+    )
 }
 
 impl Store {
@@ -98,49 +88,49 @@ impl Store {
         since: UnixMillis,
         until: UnixMillis,
     ) -> Result<Vec<StandIn>, StoreError> {
-        let sql = word.statements().told.as_str();
-        let rows: Result<Vec<(String, i64, Sums)>, sqlx::Error> = read!(self, |db| {
-            let found =
-                sqlx::query(sql).bind(org.to_string()).bind(since.day().0).bind(until.0).fetch_all(db).await;
-            found.and_then(|rows| rows.iter().map(row_of).collect())
-        });
-        let of = |(user, days, sums): (String, i64, Sums)| {
-            let user = user.parse().map_err(|error| StoreError::corrupt("user", &user, error))?;
-            Ok(StandIn { user, days: days.max(0).unsigned_abs(), sums })
-        };
-        rows?.into_iter().map(of).collect()
+        self.stand_ins_from(org, word, since, since, until).await
     }
 
-    /// The last UTC day, from that of `since` up to `until`, on which each person used a client as somebody else than the ledger
-    /// tells.
+    /// The same, with the last day on which they used it looked for from the UTC day of `first` on, which may be an earlier one.
     ///
     /// # Errors
     /// The database.
-    pub async fn stand_in_last(
+    pub async fn stand_ins_from(
         &self,
         org: OrgId,
         word: Word,
+        first: UnixMillis,
         since: UnixMillis,
         until: UnixMillis,
-    ) -> Result<Vec<(UserId, UnixMillis)>, StoreError> {
-        let sql = word.statements().last.as_str();
-        let rows: Vec<(String, i64)> = read!(self, |db| {
-            sqlx::query_as(sql).bind(org.to_string()).bind(since.day().0).bind(until.0).fetch_all(db).await
-        })?;
-        let of = |(user, day): (String, i64)| {
-            let user = user.parse().map_err(|error| StoreError::corrupt("user", &user, error))?;
-            Ok((user, UnixMillis(day)))
+    ) -> Result<Vec<StandIn>, StoreError> {
+        let sql = match word {
+            Word::Telemetry => TELEMETRY.as_str(),
+            Word::Analytics => ANALYTICS.as_str(),
+            Word::AnalyticsBesideExchanges => BESIDE.as_str(),
         };
-        rows.into_iter().map(of).collect()
+        let rows: Result<Vec<Row>, sqlx::Error> = read!(self, |db| {
+            let query = sqlx::query(sql).bind(org.to_string()).bind(first.min(since).day().0);
+            // Planned anew each time: how much of the table a span is, only its bounds tell.
+            let query = query.bind(until.0).bind(since.day().0).persistent(false);
+            query.fetch_all(db).await.and_then(|rows| rows.iter().map(row_of).collect())
+        });
+        let of = |(user, days, last, sums): Row| {
+            let user = user.parse().map_err(|error| StoreError::corrupt("user", &user, error))?;
+            Ok(StandIn { user, days: days.max(0).unsigned_abs(), last: last.map(UnixMillis), sums })
+        };
+        rows?.into_iter().map(of).collect()
     }
 }
 
-fn row_of<R>(row: &R) -> Result<(String, i64, Sums), sqlx::Error>
+type Row = (String, i64, Option<i64>, Sums);
+
+fn row_of<R>(row: &R) -> Result<Row, sqlx::Error>
 where
     R: sqlx::Row,
     usize: sqlx::ColumnIndex<R>,
     for<'r> String: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
     for<'r> i64: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
+    for<'r> Option<i64>: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
 {
-    Ok((row.try_get(0)?, row.try_get(1)?, told(row, 2)?))
+    Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, told(row, 3)?))
 }

@@ -206,7 +206,7 @@ impl Store {
         since: Option<UnixMillis>,
         until: Option<UnixMillis>,
     ) -> Result<Vec<UsageRow>, StoreError> {
-        let mut filter = self.usage_filter(org, by, since, until);
+        let mut filter = self.usage_filter(org, by, &by.select(), since, until);
         match scope {
             Scope::Organization => {}
             Scope::Team(team) => filter.text("AND r.team_id = $?", Some(team)),
@@ -215,20 +215,22 @@ impl Store {
         self.usage_rows(filter, by).await
     }
 
-    /// The sums of each of these people, whatever team was charged, in the same order. They are looked up one by one, which
-    /// serves for a team's members, and not for everybody.
+    /// The sums of each of these people, or of everybody, without names and whatever team was charged.
     ///
     /// # Errors
-    /// The database.
+    /// There are more than [`MAX_SUMS`] of them; the database.
     pub async fn usage_of(
         &self,
         org: OrgId,
-        people: &[UserId],
+        people: Option<&[UserId]>,
         since: UnixMillis,
         until: UnixMillis,
     ) -> Result<Vec<UsageRow>, StoreError> {
-        let mut filter = self.usage_filter(org, By::User, Some(since), Some(until));
-        of_people(&mut filter, people);
+        let nameless = select("r.user_id", "CAST(NULL AS TEXT)", "");
+        let mut filter = self.usage_filter(org, By::User, &nameless, Some(since), Some(until));
+        if let Some(people) = people {
+            of_people(&mut filter, people);
+        }
         self.usage_rows(filter, By::User).await
     }
 
@@ -236,12 +238,12 @@ impl Store {
         &self,
         org: OrgId,
         by: By,
+        select: &Select,
         since: Option<UnixMillis>,
         until: Option<UnixMillis>,
     ) -> Filter {
         let (since, until) = (since.map_or(i64::MIN, |at| at.hour().0), until.map_or(i64::MAX, |at| at.0));
         let parts = if by == By::Hour { span::hours(since, until) } else { span::parts(since, until) };
-        let select = by.select();
         let text = select.text(self.engine());
         span::over(&LEDGER, [&text, COLUMNS, select.join], org, &parts)
     }

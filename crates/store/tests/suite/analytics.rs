@@ -1,7 +1,10 @@
 //! What the provider says of people's use, on both engines: kept once, found by whose it is, and counted beside others' word.
 
+use std::collections::HashMap;
+
 use gatehouse_domain::analytics::{Actor, Record, Subject};
 use gatehouse_domain::exchange::{Ended, Exchange};
+use gatehouse_domain::id::UserId;
 use gatehouse_domain::role::Scope;
 use gatehouse_domain::telemetry::{Amount, Measure, Point, Report, Sums};
 use gatehouse_domain::time::{DAY_MS, UnixMillis};
@@ -15,6 +18,7 @@ on_both!(
     an_actor_is_the_user_of_that_address_also_later,
     sums_are_asked_for_by_every_side_and_scope,
     of_a_person_and_day_one_word_counts,
+    the_last_day_is_looked_for_further_back_than_sums,
     the_greatest_amounts_do_not_break_sums,
 );
 
@@ -137,10 +141,11 @@ async fn sums_are_asked_for_by_every_side_and_scope(w: World) {
     assert_eq!(cost(since(None, Some(NOW.day())).await.unwrap()), 70);
 }
 
-async fn of_a_person_and_day_one_word_counts(w: World) {
+/// Ada has an exchange today, and one that was refused yesterday; Bob telemetry of today; Cyd neither. Analytics tell of all of them on
+/// both days.
+async fn three_people(w: &World) -> [UserId; 3] {
     let (ada, bob) = (w.somebody("ada@example.com").await, w.somebody("bob@example.com").await);
     let cyd = w.user("cyd@example.com", &[]).await;
-    // Ada: an exchange today, one that was refused yesterday. Bob: telemetry today. Cyd: neither.
     let today = Exchange { principal: Some(ada), ..exchange(0) };
     let refused = Exchange {
         principal: Some(ada),
@@ -170,6 +175,11 @@ async fn of_a_person_and_day_one_word_counts(w: World) {
         })
         .collect();
     w.tell(Some("main"), &[0, 1], &figures).await;
+    [ada.user, bob.user, cyd.id]
+}
+
+async fn of_a_person_and_day_one_word_counts(w: World) {
+    let [ada, bob, cyd] = three_people(&w).await;
     let of = async |word| {
         let since = NOW.plus_millis(-DAY_MS);
         let mut rows: Vec<_> = w
@@ -187,15 +197,25 @@ async fn of_a_person_and_day_one_word_counts(w: World) {
         rows.sort();
         rows
     };
-    assert_eq!(of(Word::Telemetry).await, [(bob.user, 1, 2)]);
-    assert_eq!(
-        of(Word::Analytics).await,
-        sorted(vec![(ada.user, 1, 11), (bob.user, 1, 11), (cyd.id, 2, 21)])
-    );
+    assert_eq!(of(Word::Telemetry).await, [(bob, 1, 2)]);
+    assert_eq!(of(Word::Analytics).await, sorted(vec![(ada, 1, 11), (bob, 1, 11), (cyd, 2, 21)]));
     assert_eq!(
         of(Word::AnalyticsBesideExchanges).await,
-        sorted(vec![(ada.user, 2, 21), (bob.user, 1, 11), (cyd.id, 2, 21)])
+        sorted(vec![(ada, 2, 21), (bob, 1, 11), (cyd, 2, 21)])
     );
+}
+
+async fn the_last_day_is_looked_for_further_back_than_sums(w: World) {
+    let [ada, bob, cyd] = three_people(&w).await;
+    let (day, end) = (NOW.day(), NOW.plus_millis(1));
+    let from = async |first| w.store.stand_ins_from(w.org, Word::Analytics, first, NOW, end).await.unwrap();
+    let before = Some(day.plus_millis(-DAY_MS));
+    let told = from(NOW.plus_millis(-DAY_MS)).await;
+    let last: HashMap<_, _> = told.iter().map(|one| (one.user, (one.days, one.last))).collect();
+    assert_eq!(last, HashMap::from([(ada, (0, before)), (bob, (0, before)), (cyd, (1, Some(day)))]));
+    assert!(told.iter().filter(|one| one.user != cyd).all(|one| one.sums == Sums::default()));
+    let told = from(NOW).await;
+    assert_eq!(told.iter().map(|one| (one.user, one.last)).collect::<Vec<_>>(), [(cyd, Some(day))]);
 }
 
 async fn the_greatest_amounts_do_not_break_sums(w: World) {

@@ -47,7 +47,8 @@ fn a_model_that_goes_out_of_use_is_told_of_replaced_or_refused() {
     assert!(reply.text().contains("the model old-2 retires on 2020-01-01"), "{}", reply.text());
     assert_eq!(w.counts(), [1]);
     assert_eq!(w.post("s", &ask("claude-opus-5-5")).header("x-gatehouse-notice"), None, "that is far off");
-    assert_eq!(w.newest()["model"], "claude-opus-5-5");
+    // It may have begun in the same millisecond as the refused one: then nothing tells which of them is the newer.
+    assert!(w.gatehouse.exchanges().iter().any(|e| e["model"] == "claude-opus-5-5"));
 }
 
 #[test]
